@@ -1,0 +1,45 @@
+/* model.h - the fixed shape of the model; every weight as a field. Spec 1, 2, 12.
+ *
+ * A model directory is config.json, tokenizer.json and *.safetensors as published. The family and every size
+ * come from config.json and the tensors; nothing about one model's sizes is hard-coded. Loading is strict:
+ * every expected tensor present with its dtype and shape, inside its file; errors name the tensor. After
+ * loading, the code says m->projector_w; strings never reach the arithmetic. */
+#ifndef DS_MODEL_H
+#define DS_MODEL_H
+
+#include "backend.h"
+#include "lines.h"
+#include "views.h"
+
+typedef struct Model Model;
+
+/* What the rest of the engine may know of a model without knowing its weights. */
+typedef struct ModelFacts
+{
+    char      name[64];   /* dsocr.name of the config, else told from the architecture: "deepseek-ocr-2" */
+    char      dtype[8];   /* of the weights: "bf16", "f32", "f16" */
+    char      sha256[65]; /* of the weight files' bytes in name order; filled by model_hash, "" before */
+    bool      reads_lines; /* config: "reader": "lines" */
+    LineShape line;        /* when reads_lines */
+    ViewSizes views;       /* otherwise */
+    char      prompt[256]; /* of the config (line readers) */
+    int       hidden, vocab;
+    int32_t   bos, eos, image; /* token ids */
+    int       max_positions;
+    int       max_new_tokens;           /* of the config, or 8192 */
+    int       ngram_size, ngram_window; /* of the config, or 20 and 90 */
+    uint64_t  weight_bytes, parameters;
+} ModelFacts;
+
+/* Opens, checks and binds. The backend may repack weights (Device); the files stay mapped. */
+DsStatus          model_open(const char *dir, Device *d, Model **out, DsError *err);
+void              model_close(Model *m);
+const ModelFacts *model_facts(const Model *m);
+
+/* The separator row that ends the vision rows: [hidden] float. */
+const float *model_separator(const Model *m);
+
+/* SHA-256 over the weight files; seconds for gigabytes, so asked for separately. */
+DsStatus model_hash(Model *m, DsError *err);
+
+#endif
