@@ -1,0 +1,86 @@
+# Makefile - everything is made, tried and shown from here.
+#
+#   make              build/dsocr (the engine) and dsocr.so (the extension)
+#   make demo         from nothing to the text of scans on the screen; SCAN=file reads your own
+#   make check        every test; PG=15 leaves the other servers out
+#   make install      into the server of PG_CONFIG, DESTDIR honoured; make installcheck tries it there
+#   make test-engine  the engine's tests alone; T="lines tokenizer" picks some
+#   make fuzz         a minute of fuzzing per target (FUZZ_SECONDS=60)
+#   make format       applies .clang-format
+#
+# Switches: BUILD=dir, CC=clang, SAN=1 (address and undefined-behaviour sanitizers), PLANT=1 (mistakes can be
+# planted, see test/plant.sh). Sources are found by wildcard. The order to read them in:
+#
+#   src/engine   dsocr status arena backend safetensors model
+#                image png jpeg tiff webp  lines views resize  vision patches flow  tokenizer prompt
+#                decoder kvcache choose  layout  json
+#   src/serve    wire schedule serve sandbox
+#   src/pg       module functions client answer results trigger supervisor launcher queue
+#
+# This file must parse on a machine that has make and nothing else: the PGXS half is pgxs.mk.
+
+SHELL = /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+ifeq ($(origin CC),default)
+CC = gcc
+endif
+PG_CONFIG ?= pg_config
+PG        ?= all
+CFLAGS    ?= -O2 -g
+FUZZ_SECONDS ?= 60
+
+VARIANT := $(if $(SAN),-san)$(if $(PLANT),-plant)$(if $(findstring clang,$(CC)),-clang)
+BUILD   ?= build$(VARIANT)
+
+include mk/engine.mk
+include mk/test.mk
+
+.PHONY: all pg install uninstall installcheck clean demo check deps format
+
+all: engine pg
+
+# The extension, when there is a server to build it for.
+has_pgxs = test -f "$$($(PG_CONFIG) --pgxs 2>/dev/null)"
+PGXS_MAKE = $(MAKE) --no-print-directory -f pgxs.mk PG_CONFIG=$(PG_CONFIG)
+
+pg:
+	@if ! test -f pgxs.mk; then echo "pgxs.mk is not here: no extension built"; \
+	elif $(has_pgxs); then $(PGXS_MAKE) all; \
+	else echo "no $(PG_CONFIG) with PGXS: dsocr.so is left out (deps/install.sh build brings what it needs)"; fi
+
+install: all
+	@$(has_pgxs) || { echo "no $(PG_CONFIG) with PGXS: nothing to install into"; exit 1; }
+	$(PGXS_MAKE) install
+	install -D -m 755 $(BUILD)/dsocr "$(DESTDIR)$$($(PG_CONFIG) --bindir)/dsocr"
+	install -d "$(DESTDIR)$$($(PG_CONFIG) --sharedir)/dsocr/models/mini"
+	install -m 644 model/mini/*.json model/mini/*.safetensors "$(DESTDIR)$$($(PG_CONFIG) --sharedir)/dsocr/models/mini/"
+
+uninstall:
+	$(PGXS_MAKE) uninstall
+	rm -f "$(DESTDIR)$$($(PG_CONFIG) --bindir)/dsocr"
+	rm -rf "$(DESTDIR)$$($(PG_CONFIG) --sharedir)/dsocr"
+
+installcheck:
+	$(PGXS_MAKE) installcheck
+
+clean:
+	rm -rf build build-*
+	@if $(has_pgxs) && test -f pgxs.mk; then $(PGXS_MAKE) clean; fi
+
+# These two start from a machine that may have nothing: packages first, then a make that sees them.
+demo:
+	@deps/install.sh run build demo
+	@$(MAKE) --no-print-directory -s all
+	@demo/demo.sh $(SCAN)
+
+check:
+	@deps/install.sh run build test
+	@test/run.sh $(PG)
+
+deps:
+	@deps/install.sh run build test demo
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h' '*.cu' '*.cuh')

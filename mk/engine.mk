@@ -1,0 +1,73 @@
+# engine.mk - the archive, the command dsocr, the fake engine of the tests, and small tools.
+
+WARN = -Wall -Wextra -Werror
+INCLUDES = -Isrc -Isrc/engine -Isrc/serve
+# Contraction stays off everywhere: a fused multiply-add is written where it is meant, as an intrinsic.
+DS_CFLAGS = -std=gnu11 $(CFLAGS) $(WARN) -D_GNU_SOURCE -fvisibility=hidden -fPIE -ffp-contract=off \
+            $(INCLUDES) $(VARIANT_CFLAGS)
+DS_LDFLAGS = -pie -Wl,-z,relro,-z,now $(VARIANT_LDFLAGS) $(LDFLAGS)
+DS_LIBS = -ljansson -lpcre2-8 -llept -lpng -ljpeg -ltiff -lwebp -lexif -lseccomp -lz -lm -lpthread
+
+ifdef SAN
+VARIANT_CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+VARIANT_LDFLAGS += -fsanitize=address,undefined
+else
+VARIANT_CFLAGS += -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+endif
+ifdef PLANT
+VARIANT_CFLAGS += -DDS_PLANT
+endif
+ifdef FUZZ
+VARIANT_CFLAGS += -fsanitize=fuzzer-no-link
+endif
+
+# A file's name says which instructions it may use; no other file gets them.
+isa = $(if $(filter %_avx2.c,$<),-mavx2 -mfma -mf16c) \
+      $(if $(filter %_avx512.c,$<),-mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c) \
+      $(if $(filter %_amx.c,$<),-mavx512f -mavx512bw -mavx512vl -mavx512bf16 -mamx-tile -mamx-bf16)
+
+objects = $(patsubst src/%.c,$(BUILD)/%.o,$(wildcard $(addsuffix /*.c,$(1))))
+ENGINE_O = $(call objects,src/engine src/engine/cpu)
+SERVE_O  = $(call objects,src/serve)
+CLI_O    = $(call objects,src/cli)
+TOOLS    = $(patsubst src/tools/%.c,$(BUILD)/%,$(wildcard src/tools/*.c))
+FAKE     = $(if $(wildcard test/fake/*.c),$(BUILD)/dsocr-fake)
+DSOCR    = $(if $(CLI_O),$(BUILD)/dsocr)
+
+ENGINE_A = $(BUILD)/libengine.a
+SERVE_A  = $(BUILD)/libserve.a
+ARCHIVES = $(ENGINE_A) $(SERVE_A)
+link     = $(CC) $(DS_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(DS_LIBS)
+compile  = @mkdir -p $(@D); $(CC) $(DS_CFLAGS) $(isa) -MMD -MP -c -o $@ $<
+
+.PHONY: engine tools
+engine: $(ENGINE_A) $(DSOCR)
+tools: $(TOOLS) $(FAKE)
+
+$(BUILD)/%.o: src/%.c Makefile mk/engine.mk
+	@echo "  CC    $<"
+	$(compile)
+
+$(BUILD)/test/%.o: test/%.c Makefile mk/engine.mk
+	@echo "  CC    $<"
+	@mkdir -p $(@D); $(CC) $(DS_CFLAGS) -Itest/engine -MMD -MP -c -o $@ $<
+
+$(ENGINE_A): $(ENGINE_O)
+$(SERVE_A): $(SERVE_O)
+$(ARCHIVES):
+	@echo "  AR    $@"
+	@mkdir -p $(@D); rm -f $@; ar rcs $@ $(filter %.o,$^)
+
+$(BUILD)/dsocr: $(CLI_O) $(ARCHIVES)
+	@echo "  LINK  $@"
+	@$(link)
+
+$(BUILD)/dsocr-fake: $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/fake/*.c)) $(SERVE_A) $(ENGINE_A)
+	@echo "  LINK  $@"
+	@$(link)
+
+$(TOOLS): $(BUILD)/%: $(BUILD)/tools/%.o $(ARCHIVES)
+	@echo "  LINK  $@"
+	@$(link)
+
+-include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
