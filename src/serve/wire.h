@@ -32,7 +32,8 @@
 #define WIRE_MAX_OPTIONS (64u << 10)
 #define WIRE_MAX_BODY    (1u << 30)   /* of a request: above any setting of max_image_bytes */
 #define WIRE_MAX_REPLY   (256u << 20) /* of an answer: jsonb's own limit is near */
-#define WIRE_SLICE       (1u << 20)   /* a body goes out in slices of this, with a look for interrupts between */
+#define WIRE_SLICE                                                                                 \
+    (1u << 20) /* a body goes out in slices of this, with a look for interrupts between */
 
 typedef enum WireType
 {
@@ -51,7 +52,7 @@ typedef enum WireKind
     WIRE_READ = 1, /* options: {"mode", "pages", "options"} -> the result document */
     WIRE_INFO,     /* -> dsocr_info's object; works without a model */
     WIRE_STATUS,   /* no body -> the engine's part of dsocr_status */
-    WIRE_RENDER,   /* options: {"page", "dpi", "region": [x0,y0,x1,y1] | null, "marks": [[x0,y0,x1,y1],...]} -> PNG */
+    WIRE_RENDER, /* options: {"page", "dpi", "region": [x0,y0,x1,y1] | null, "marks": [[x0,y0,x1,y1],...]} -> PNG */
 } WireKind;
 
 enum
@@ -101,10 +102,10 @@ typedef struct WirePong
     uint64_t rss_bytes, weight_bytes, inflight_bytes;
     uint32_t state; /* WireState */
     uint32_t active, waiting, slots, slots_used;
-    char     model[64];
-    char     device[64];
-    char     weights_sha256[65];
-    char     error[512]; /* why FAILED: message, detail and hint, a line each */
+    char model[64];
+    char device[64];
+    char weights_sha256[65];
+    char error[512]; /* why FAILED: message, detail and hint, a line each */
 } WirePong;
 
 /* Checks magic, version, type and lengths of a header that came in. NULL when it is fine, else why not (a static
@@ -113,10 +114,15 @@ const char *wire_check(const WireHeader *h, uint64_t max_body, bool *other_versi
 
 void wire_header(WireHeader *h, WireType type, uint64_t id); /* zeroed, magic and version set */
 
+/* Moves n bytes over a blocking socket. False: the other side is gone, or a timeout set on the socket passed. For
+ * tools and tests: the engine and the server never block on a stranger. */
+bool wire_read_all(int fd, void *to, size_t n);
+bool wire_write_all(int fd, const void *from, size_t n);
+
 /* Exit statuses of `dsocr serve`, for the supervisor's log. */
 enum
 {
-    SERVE_EXIT_OK = 0,      /* told to stop, or the server is gone */
+    SERVE_EXIT_OK = 0, /* told to stop, or the server is gone */
     SERVE_EXIT_USAGE = 2,
     SERVE_EXIT_BROKEN = 10, /* device or weights unusable */
     SERVE_EXIT_ZYGOTE = 11, /* the decoder zygote died */
