@@ -17,11 +17,16 @@ static const char *const names[DS_STATUS_COUNT] = {
     [DS_BROKEN] = "broken",
 };
 
+/* What the newest ds_fail of this thread said, for callers that want no words: `return ds_hint(err, ...)`
+ * must stay a failure when err is NULL. */
+static _Thread_local DsStatus newest;
+
 DsStatus
 ds_fail(DsError *err, DsStatus st, const char *fmt, ...)
 {
     va_list args;
 
+    newest = st;
     if (err == NULL)
         return st;
     err->status = st;
@@ -38,7 +43,7 @@ ds_detail(DsError *err, const char *fmt, ...)
     va_list args;
 
     if (err == NULL)
-        return DS_OK;
+        return newest;
     va_start(args, fmt);
     vsnprintf(err->detail, sizeof err->detail, fmt, args);
     va_end(args);
@@ -51,7 +56,7 @@ ds_hint(DsError *err, const char *fmt, ...)
     va_list args;
 
     if (err == NULL)
-        return DS_OK;
+        return newest;
     va_start(args, fmt);
     vsnprintf(err->hint, sizeof err->hint, fmt, args);
     va_end(args);

@@ -34,7 +34,7 @@ typedef struct DsError
  * err may be NULL. */
 DsStatus ds_fail(DsError *err, DsStatus st, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* Adds the facts, and what to do. Both return err->status. */
+/* Adds the facts, and what to do. Both return err->status; with err NULL, the newest ds_fail's status. */
 DsStatus ds_detail(DsError *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 DsStatus ds_hint(DsError *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -291,6 +291,9 @@ test_refusals(void)
            "TIFF has no pages", "");
     expect("a page that does not exist", golden_file("three_pages.tif"), 3, DS_BAD_REQUEST,
            "page 4 does not exist", "");
+    promise("a refusal stays one when nobody asks for the words",
+            image_decode((const uint8_t *)"", 0, 0, &image_default_limits, pixels, ROOM,
+                         &(Image){0}, NULL) == DS_BAD_INPUT);
     expect("a second page of a PNG", golden_file("rgb8.png"), 1, DS_BAD_REQUEST,
            "page 2 does not exist", "");
 }
