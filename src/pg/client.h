@@ -1,0 +1,32 @@
+/* client.h - the asking side: questions to the engine, several at once, and what came of each. */
+#ifndef DS_CLIENT_H
+#define DS_CLIENT_H
+
+#include "postgres.h"
+
+#include "answer.h"
+#include "serve/wire.h"
+
+/* One question. Zeroed, then filled by who asks; the answer is filled by client_ask. */
+typedef struct Question
+{
+    WireKind kind;
+    const char *options; /* UTF-8 JSON */
+    struct varlena *doc; /* as it came, perhaps still in TOAST; NULL: no body */
+
+    char *reply; /* UTF-8 JSON from the engine, or NULL */
+    size_t nreply;
+    AnswerError *error; /* why there is no reply, or NULL */
+} Question;
+
+/* Called for each question as soon as it is answered. */
+typedef void (*ClientDone)(int index, Question *q, void *arg);
+
+/* Asks all, a bounded number of them at once, and returns when each has a reply or an error, allocated in the
+ * current context. Interrupts are served throughout; leaving by an error (cancel, statement_timeout) closes the
+ * sockets, which is the cancel for the engine. ERROR 55000 when the library was not preloaded. done may be NULL. */
+extern void client_ask(Question *questions, int n, ClientDone done, void *arg);
+
+extern void client_require_preload(void);
+
+#endif
