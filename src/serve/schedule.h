@@ -1,0 +1,103 @@
+/* schedule.h - who may send its document, and whose page takes the next free place.
+ *
+ *   WAITING -schedule_admit-> ADMITTED (GO) -schedule_next_page-> its pages, one by one -schedule_leave-> gone
+ *
+ * Knows neither sockets nor threads nor a model: the caller locks, and does what is decided here. Two classes share
+ * the engine by weight (8 interactive to 1 bulk while both have work, all of it otherwise); inside a class the
+ * askers (role and database) take turns, and an asker's documents take turns page by page.
+ *
+ * Sharp edge: memory is half for documents, half for decoded pages, and each half always lets one in when it holds
+ * nothing, else a document that fills its half could never be decoded. */
+#ifndef DS_SCHEDULE_H
+#define DS_SCHEDULE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct ScheduleLimits
+{
+    uint64_t max_inflight_bytes;
+    int max_waiting;
+    int slots;        /* sequences the engine decodes at once */
+    bool reads_lines; /* a page is many short sequences instead of one long one */
+} ScheduleLimits;
+
+typedef enum AskState
+{
+    ASK_OUTSIDE = 0,
+    ASK_WAITING,  /* for GO */
+    ASK_ADMITTED, /* until it leaves */
+} AskState;
+
+/* A request as the scheduler sees it; part of the caller's own. */
+typedef struct Ask
+{
+    /* the caller's, before schedule_enter */
+    int class_; /* WIRE_INTERACTIVE or WIRE_BULK */
+    uint32_t role, database;
+    bool alone;     /* nothing else may be admitted meanwhile */
+    bool reads;     /* needs the model; others are admitted while it loads, and take no place */
+    uint64_t bytes; /* of the document */
+    /* the caller's, once the document has been looked into */
+    int pages_left;      /* pages nobody works at yet */
+    uint64_t page_bytes; /* pixels of the next of them */
+    /* the scheduler's */
+    AskState state;
+    uint64_t arrival, served; /* turns */
+    uint64_t held;            /* bytes of document or answer that it is charged with */
+    struct Ask *next, *prev;
+} Ask;
+
+#define SCHEDULE_KEYS 256
+
+typedef struct Turns /* of one kind of decision */
+{
+    double spent[2];                 /* per class: what it got, divided by its weight */
+    uint64_t keys[2][SCHEDULE_KEYS]; /* the turn in which an asker was served last */
+} Turns;
+
+typedef struct Schedule
+{
+    ScheduleLimits limits;
+    bool ready; /* the model is there */
+    Ask *first, *last;
+    int waiting, admitted, reading[2];
+    bool alone;
+    uint64_t held[2], pixels; /* bytes by class; bytes of decoded pages */
+    int living[2];            /* pages handed out and not given back */
+    int preparing[2];         /* of them, not yet with the engine */
+    int units_left[2];        /* views that the engine's pages still wait for (line readers) */
+    uint64_t turn;
+    Turns admission, pages, steps;
+} Schedule;
+
+void schedule_init(Schedule *s, const ScheduleLimits *limits);
+
+/* False when max_waiting others wait already. */
+bool schedule_enter(Schedule *s, Ask *a);
+
+/* The next that may send its document, charged with its bytes, or NULL when nobody waits or there is no room. */
+Ask *schedule_admit(Schedule *s);
+
+/* Changes what an admitted one is charged with: 0 when its document is freed, the answer's length after. */
+void schedule_hold(Schedule *s, Ask *a, uint64_t bytes);
+
+/* At any time: answered, cancelled, gone. Pages that it still has out are given back apart from this. */
+void schedule_leave(Schedule *s, Ask *a);
+
+/* Whose next page shall be decoded now, charged with its pixels and counted as living and preparing; NULL when
+ * enough is ahead of the engine, or no room. */
+Ask *schedule_next_page(Schedule *s);
+
+/* The engine has it: most of its pixels are gone. Returns what it stays charged with. */
+uint64_t schedule_prepared(Schedule *s, int class_, uint64_t pixels);
+
+/* The page is done or dropped. preparing: schedule_prepared was not reached. */
+void schedule_page_end(Schedule *s, int class_, uint64_t charged, bool preparing);
+
+/* The class whose pages come first in the engine's next step; and what the step brought to a class (views or
+ * tokens), which is what the next choice is made by. */
+int schedule_first_class(const Schedule *s);
+void schedule_worked(Schedule *s, int class_, int units);
+
+#endif

@@ -1,0 +1,305 @@
+/* schedule_test.c - admission, fairness and memory, decided without a thread, a socket or a model.
+ *
+ * A small world plays the engine: a document sends its body at once, its pages are decoded in a tick each, and each
+ * step of the engine gives every slot one unit. */
+#include "check.h"
+#include "schedule.h"
+#include "wire.h"
+
+#define MB (1u << 20)
+
+static const ScheduleLimits usual = {
+    .max_inflight_bytes = 256 * MB, .max_waiting = 1000, .slots = 4, .reads_lines = false};
+
+static Ask
+ask_of(int class_, uint32_t role, uint64_t bytes)
+{
+    Ask a = {.class_ = class_, .role = role, .database = 1, .reads = true, .bytes = bytes};
+
+    return a;
+}
+
+static int
+admit_all(Schedule *s)
+{
+    int n = 0;
+
+    while (schedule_admit(s))
+        n++;
+    return n;
+}
+
+static void
+bodies(void)
+{
+    Schedule s;
+    Ask asks[200];
+    bool bounded = true;
+    int served = 0;
+
+    schedule_init(&s, &usual);
+    for (int i = 0; i < 200; i++)
+    {
+        asks[i] = ask_of(WIRE_INTERACTIVE, 1, 50 * MB);
+        schedule_enter(&s, &asks[i]);
+    }
+    promise("nobody gets GO while the model loads", schedule_admit(&s) == NULL);
+    s.ready = true;
+    for (int round = 0; round < 400 && served < 200; round++)
+    {
+        admit_all(&s);
+        bounded = bounded && s.held[0] + s.held[1] <= 128 * MB;
+        for (int i = 0; i < 200; i++)
+            if (asks[i].state == ASK_ADMITTED)
+            {
+                schedule_leave(&s, &asks[i]);
+                served++;
+                break;
+            }
+    }
+    promise("200 documents of 50 MB: never more than half of max_inflight_bytes is held", bounded);
+    promise("and each of them gets its turn", served == 200 && s.held[0] == 0 && s.waiting == 0);
+}
+
+static void
+one_too_big(void)
+{
+    Schedule s;
+    Ask big = ask_of(WIRE_INTERACTIVE, 1, 500 * MB), small = ask_of(WIRE_INTERACTIVE, 2, MB);
+
+    schedule_init(&s, &usual);
+    s.ready = true;
+    schedule_enter(&s, &small);
+    schedule_admit(&s);
+    schedule_enter(&s, &big);
+    promise("a document over the room waits while anything is held", schedule_admit(&s) == NULL);
+    schedule_leave(&s, &small);
+    promise("and gets in when nothing is", schedule_admit(&s) == &big);
+}
+
+static void
+full_queue(void)
+{
+    ScheduleLimits few = usual;
+    Schedule s;
+    Ask asks[12];
+    int entered = 0;
+
+    few.max_waiting = 10;
+    schedule_init(&s, &few);
+    for (int i = 0; i < 12; i++)
+    {
+        asks[i] = ask_of(WIRE_BULK, 1, MB);
+        entered += schedule_enter(&s, &asks[i]);
+    }
+    promise("the eleventh of max_waiting 10 is refused", entered == 10);
+    schedule_leave(&s, &asks[0]);
+    promise("one who leaves makes room", schedule_enter(&s, &asks[11]));
+}
+
+/* ---- the small world ---- */
+
+typedef struct World
+{
+    Schedule s;
+    Ask asks[400];
+    int left[400]; /* units of the page that is with the engine, per ask; 0: none */
+    int done[400]; /* pages */
+    int n;
+} World;
+
+static void
+world_init(World *w)
+{
+    memset(w, 0, sizeof *w);
+    schedule_init(&w->s, &usual);
+    w->s.ready = true;
+}
+
+static void
+world_ask(World *w, int class_, uint32_t role, int pages)
+{
+    Ask *a = &w->asks[w->n++];
+
+    *a = ask_of(class_, role, MB);
+    a->pages_left = pages;
+    a->page_bytes = 4 * MB;
+    schedule_enter(&w->s, a);
+}
+
+static void
+world_work(World *w, int i, int units_per_page)
+{
+    Ask *a = &w->asks[i];
+
+    schedule_worked(&w->s, a->class_, 1);
+    if (--w->left[i] % units_per_page)
+        return;
+    w->done[i]++;
+    schedule_page_end(&w->s, a->class_, 0, false);
+    if (a->pages_left == 0 && w->left[i] == 0)
+        schedule_leave(&w->s, a);
+}
+
+/* The page of a class that was taken out first and has not been worked at in this step, or -1. */
+static int
+world_oldest(const World *w, int class_, const bool *worked)
+{
+    int oldest = -1;
+
+    for (int i = 0; i < w->n; i++)
+        if (w->left[i] > 0 && !worked[i] && w->asks[i].class_ == class_ &&
+            (oldest < 0 || w->asks[i].served < w->asks[oldest].served))
+            oldest = i;
+    return oldest;
+}
+
+/* One unit for each of the first `slots` pages in order of precedence. */
+static void
+world_step(World *w, int units_per_page)
+{
+    bool worked[400] = {false};
+    int first = schedule_first_class(&w->s), i;
+    Ask *a;
+
+    admit_all(&w->s);
+    while ((a = schedule_next_page(&w->s)) != NULL)
+    {
+        w->s.pixels -= schedule_prepared(&w->s, a->class_, a->page_bytes);
+        w->left[a - w->asks] += units_per_page;
+    }
+    for (int slot = 0; slot < usual.slots; slot++)
+    {
+        if ((i = world_oldest(w, first, worked)) < 0 && (i = world_oldest(w, !first, worked)) < 0)
+            break;
+        worked[i] = true;
+        world_work(w, i, units_per_page);
+    }
+}
+
+static int
+world_done(const World *w, int class_, uint32_t role)
+{
+    int n = 0;
+
+    for (int i = 0; i < w->n; i++)
+        if (w->asks[i].class_ == class_ && (role == 0 || w->asks[i].role == role))
+            n += w->done[i];
+    return n;
+}
+
+static void
+classes(void)
+{
+    World w;
+    int bulk, waited = 0;
+
+    world_init(&w);
+    for (int i = 0; i < 200; i++)
+        world_ask(&w, WIRE_BULK, 1, 1);
+    for (int i = 0; i < 50; i++)
+        world_step(&w, 10);
+    world_ask(&w, WIRE_INTERACTIVE, 2, 1);
+    while (world_done(&w, WIRE_INTERACTIVE, 0) == 0 && waited < 1000)
+        world_step(&w, 10), waited++;
+    promise("an interactive page passes 200 bulk pages: 10 steps of work in at most 20",
+            waited <= 20);
+
+    world_init(&w);
+    for (int i = 0; i < 50; i++)
+        world_ask(&w, WIRE_BULK, 1, 1);
+    for (int i = 0; i < 300; i++)
+        world_ask(&w, WIRE_INTERACTIVE, (uint32_t)i % 3 + 2, 1);
+    for (int i = 0; i < 400; i++)
+        world_step(&w, 10);
+    bulk = world_done(&w, WIRE_BULK, 0);
+    printf("#    of 400 steps: %d bulk pages, %d interactive\n", bulk,
+           world_done(&w, WIRE_INTERACTIVE, 0));
+    promise("bulk is not starved by a flood of interactive work, nor gets more than a quarter",
+            bulk >= 5 && bulk <= 40);
+}
+
+static void
+roles(void)
+{
+    World w;
+    int small, large;
+
+    world_init(&w);
+    for (int i = 0; i < 100; i++)
+        world_ask(&w, WIRE_BULK, 7, 1);
+    for (int i = 0; i < 10; i++)
+        world_ask(&w, WIRE_BULK, 8, 1);
+    for (int i = 0; i < 80; i++)
+        world_step(&w, 10);
+    small = world_done(&w, WIRE_BULK, 8), large = world_done(&w, WIRE_BULK, 7);
+    promise("the role with ten documents is served beside the one with a hundred",
+            small == 10 && large >= 10 && large < 40);
+
+    world_init(&w);
+    world_ask(&w, WIRE_BULK, 7, 300);
+    for (int i = 0; i < 10; i++)
+        world_ask(&w, WIRE_BULK, 7, 1);
+    for (int i = 0; i < 80; i++)
+        world_step(&w, 10);
+    promise("a document of 300 pages does not hold up single pages of the same role",
+            world_done(&w, WIRE_BULK, 7) - w.done[0] == 10);
+}
+
+static void
+alone(void)
+{
+    Schedule s;
+    Ask a = ask_of(WIRE_BULK, 1, MB), suspect = ask_of(WIRE_BULK, 1, MB),
+        b = ask_of(WIRE_BULK, 1, MB);
+
+    schedule_init(&s, &usual);
+    s.ready = true;
+    suspect.alone = true;
+    schedule_enter(&s, &a), schedule_enter(&s, &suspect), schedule_enter(&s, &b);
+    promise("the one before a suspect gets in", schedule_admit(&s) == &a);
+    promise("the suspect waits for it, and nobody passes", schedule_admit(&s) == NULL);
+    schedule_leave(&s, &a);
+    promise("then the suspect", schedule_admit(&s) == &suspect);
+    promise("nobody beside it", schedule_admit(&s) == NULL);
+    schedule_leave(&s, &suspect);
+    promise("then the next", schedule_admit(&s) == &b);
+}
+
+static void
+pages_ahead(void)
+{
+    Schedule s;
+    Ask a = ask_of(WIRE_BULK, 1, MB);
+    int n = 0;
+
+    schedule_init(&s, &usual);
+    s.ready = true;
+    a.pages_left = 500, a.page_bytes = 100 * MB;
+    schedule_enter(&s, &a), schedule_admit(&s);
+    promise("the first page of 100 MB is decoded", schedule_next_page(&s) == &a);
+    promise("the second waits for the pixels of the first", schedule_next_page(&s) == NULL);
+    schedule_prepared(&s, WIRE_BULK, 100 * MB);
+    promise("which are few once the engine has its views", schedule_next_page(&s) == &a);
+    schedule_page_end(&s, WIRE_BULK, 25 * MB, false),
+        schedule_page_end(&s, WIRE_BULK, 100 * MB, true);
+    promise("all is given back",
+            s.pixels == 0 && s.living[WIRE_BULK] == 0 && s.preparing[WIRE_BULK] == 0);
+    a.page_bytes = MB;
+    while (schedule_next_page(&s))
+        n++;
+    promise("of 498 small pages one more than the slots is taken out", n == usual.slots + 1);
+}
+
+int
+main(void)
+{
+    bodies();
+    one_too_big();
+    full_queue();
+    classes();
+    roles();
+    alone();
+    pages_ahead();
+    return report();
+}
