@@ -388,6 +388,14 @@ unpack_bits(const uint8_t *in, size_t n, int bits, bool scaled, uint8_t *out)
     }
 }
 
+/* The same for faxes and bilevel scans, of which there are many. one: what a set bit becomes. */
+static void
+unpack_1(const uint8_t *in, size_t n, int one, uint8_t *out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = (uint8_t)((in[i >> 3] >> (7 - (i & 7)) & 1) * one);
+}
+
 static void
 unpack_16(const uint8_t *in, size_t n, uint8_t *out)
 {
@@ -407,6 +415,8 @@ unpack(const uint8_t *in, size_t n, const Layout *l, uint8_t *out)
         memcpy(out, in, n);
     else if (l->bits == 16)
         unpack_16(in, n, out);
+    else if (l->bits == 1)
+        unpack_1(in, n, l->ink == INK_PALETTE ? 1 : 255, out);
     else
         unpack_bits(in, n, l->bits, l->ink != INK_PALETTE, out);
 }

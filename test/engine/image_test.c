@@ -169,6 +169,22 @@ test_truncated(void)
 }
 
 static void
+test_half_a_tiff(const char *name)
+{
+    File f = golden_file(name);
+    Image im;
+    DsError err;
+    char what[96];
+
+    f.n /= 2;
+    snprintf(what, sizeof what, "half of %s is truncated", name);
+    promise(what, decode(f, 0, &image_default_limits, &im, &err) == DS_BAD_INPUT &&
+                      strcmp(err.message, "TIFF image is truncated") == 0 && err.detail[0] &&
+                      err.hint[0]);
+    free(f.data);
+}
+
+static void
 test_bytes_changed(void)
 {
     static const char *const names[] = {"rgb8.png",        "progressive.jpg",    "cmyk.jpg",
@@ -509,6 +525,9 @@ main(void)
     test_all_golden();
     test_ycbcr();
     test_truncated();
+    test_half_a_tiff("bilevel_group4.tif");
+    test_half_a_tiff("rgb_raw.tif");
+    test_half_a_tiff("rgb_jpeg.tif");
     test_bytes_changed();
     test_limits();
     test_refusals();

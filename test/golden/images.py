@@ -3,14 +3,14 @@
 
     cd test/golden && /usr/bin/python3 images.py
 
-Debian's python3-pil writes what it can; the TIFF and PNG kinds that it cannot write are put together here.
+Debian's python3-pil writes what it can, libtiff-tools' tiffcp four kinds more; the TIFF and PNG kinds that it cannot write are put together here.
 images.tsv has one line per page: file, page, width, height, channels, dpi, orientation and the FNV-1a-64 of
 the upright pixels. ycbcr.tif is there without a line: Pillow's and libtiff's arithmetic differ by one.
 The pixels are Pillow's (ImageOps.exif_transpose, then convert to "L" for grey and "RGB"
 for colour), but for the kinds in OWN, where Pillow 9.4 saturates 16-bit grey, ignores min-is-white, or cannot
 open the file at all: there they are computed from what was written (16 bits keep the high byte).
 """
-import io, os, struct, zlib
+import io, os, struct, subprocess, tempfile, zlib
 from PIL import Image, ImageOps
 
 W, H = 61, 43
@@ -315,10 +315,25 @@ def tiffs():
             orientation=o)
 
 
+def copied(name, source, *how):
+    with tempfile.NamedTemporaryFile(suffix=".tif") as to:
+        subprocess.run(["tiffcp", *how, os.path.join(OUT, source), to.name], check=True)
+        to.seek(0)
+        put(name, to.read(), 1 if source.startswith("bilevel") else 3, dpi=204 if source.startswith("bilevel") else 0)
+
+
+def tiffcps():
+    copied("tiles_jpeg.tif", "rgb_raw.tif", "-t", "-w", "16", "-l", "16", "-c", "jpeg:r:80")
+    copied("bilevel_group3_2d.tif", "bilevel_group4.tif", "-c", "g3:2d")
+    copied("bilevel_tiles_group4.tif", "bilevel_group4.tif", "-t", "-w", "32", "-l", "32", "-c", "g4")
+    copied("rgb_lzw_predictor.tif", "rgb_raw.tif", "-c", "lzw:2")
+
+
 os.makedirs(OUT, exist_ok=True)
 pngs()
 jpegs()
 webps()
 tiffs()
+tiffcps()
 with open(os.path.join(HERE, "images.tsv"), "w") as f:
     f.write("\n".join(rows) + "\n")
