@@ -211,8 +211,8 @@ def receipt_en(rng):
         if k % 2 == 0:
             s.frame(x, y, 0.33 * w, 11, 0.02, fill=1.0)
         x += 0.36 * w
-    grey = age(s.ink(), rng, paper=236, black=86, soft=0.7, wear=0.34, grain=3.2, shade=6, folds=(0.55,))
-    return Scan(grey, s.lines).bed(30, 24, 34, 24, level=58).skew(-1.6, 58), {"quality": 74, "dpi": 200}
+    grey = age(s.ink(), rng, paper=238, black=68, soft=0.7, wear=0.2, grain=3, shade=5, folds=(0.55,))
+    return Scan(grey, s.lines).bed(30, 24, 34, 24, level=58).skew(-1.2, 58), {"quality": 74, "dpi": 200}
 
 
 @page
