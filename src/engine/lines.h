@@ -17,24 +17,25 @@ typedef struct Box
 typedef struct LineView
 {
     View view;  /* [view_h, view_w] grey: ink dark on white 255 */
-    Box  box;   /* the piece of the page it shows */
+    Box box;    /* the piece of the page it shows */
     bool glued; /* the word goes on from the view before: join without a space */
 } LineView;
 
 typedef struct TextLine
 {
-    Box   box;
-    int   block;    /* index into blocks */
+    Box box;
+    int block;      /* index into blocks */
     float baseline; /* y in the upright page at the line's middle, pixels */
     float x_height; /* pixels; all lines of a block share one unless they clearly differ */
-    int   first_view, nviews;
+    int first_view, nviews;
 } TextLine;
 
 typedef struct TextBlock
 {
-    Box         box;
-    const char *type; /* of api.md's closed list: "text", "title", "section_header", "page_number", ... told by size and place */
-    int         first_line, nlines;
+    Box box;
+    const char *
+        type; /* of api.md's closed list: "text", "title", "section_header", "page_number", ... told by size and place */
+    int first_line, nlines;
 } TextBlock;
 
 typedef struct Picture
@@ -44,32 +45,34 @@ typedef struct Picture
 
 typedef struct LineShape /* from the model's config: dsocr.{x_height, baseline}, image_size */
 {
-    int   view_w, view_h; /* 256 x 32 */
-    float x_height;       /* 11 */
-    float baseline;       /* 23 */
+    int view_w, view_h; /* 256 x 32 */
+    float x_height;     /* 11 */
+    float baseline;     /* 23 */
 } LineShape;
 
 typedef struct PageLines
 {
-    int        width, height; /* upright */
-    int        rotation;      /* degrees clockwise the given image was turned by to be upright: 0, 90, 180, 270 */
-    float      skew;          /* degrees that were straightened */
-    int        nblocks, nlines, nviews, npictures;
+    int width, height; /* upright */
+    int rotation; /* degrees clockwise the given image was turned by to be upright: 0, 90, 180, 270 */
+    float skew;   /* degrees that were straightened */
+    int nblocks, nlines, nviews, npictures;
     TextBlock *blocks; /* in reading order */
-    TextLine  *lines;  /* in reading order, each block's together */
-    LineView  *views;  /* in reading order, each line's together */
-    Picture   *pictures;
+    TextLine *lines;   /* in reading order, each block's together */
+    LineView *views;   /* in reading order, each line's together */
+    Picture *pictures;
+    bool
+        truncated; /* more lines or views than a page may have (4000, 8000): the rest was left out */
 } PageLines;
 
 /* rotate: 0, 90, 180, 270, or -1 to find out. A blank page gives nlines = 0. Re-entrant: several pages may
  * be looked at by several threads. tick (may be NULL) is called at least every 100 ms; non-zero cancels. */
-DsStatus lines_find(const Image *page, const LineShape *shape, int rotate, int (*tick)(void *), void *tick_arg,
-                    Arena *arena, PageLines *out, DsError *err);
+DsStatus lines_find(const Image *page, const LineShape *shape, int rotate, int (*tick)(void *),
+                    void *tick_arg, Arena *arena, PageLines *out, DsError *err);
 
 /* Cuts one line whose place is known, on a page that is already upright and straight: x0, x1 horizontal
  * extent, baseline row, x-height, all in page pixels. The golden views of the mini are compared with this.
  * views: [*nviews] from the arena. */
-DsStatus lines_cut(const Image *page, const LineShape *shape, float x0, float x1, float baseline, float x_height,
-                   Arena *arena, LineView **views, int *nviews, DsError *err);
+DsStatus lines_cut(const Image *page, const LineShape *shape, float x0, float x1, float baseline,
+                   float x_height, Arena *arena, LineView **views, int *nviews, DsError *err);
 
 #endif

@@ -45,17 +45,11 @@ typedef struct Zygote
 
 /* ---- the filter ---- */
 
-static struct scmp_arg_cmp
-argument(unsigned n, enum scmp_compare how, uint64_t a, uint64_t b)
-{
-    return (struct scmp_arg_cmp){.arg = n, .op = how, .datum_a = a, .datum_b = b};
-}
-
 static int
 allow_memory(scmp_filter_ctx f)
 {
-    struct scmp_arg_cmp no_exec = argument(2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
-    struct scmp_arg_cmp no_file = argument(3, SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS);
+    struct scmp_arg_cmp no_exec = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
+    struct scmp_arg_cmp no_file = SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS);
 
     return seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2, no_exec, no_file) ||
            seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, no_exec);
@@ -72,7 +66,7 @@ allow_rules(scmp_filter_ctx f)
                 SCMP_SYS(madvise),       SCMP_SYS(futex),   SCMP_SYS(getrandom),
                 SCMP_SYS(clock_gettime), SCMP_SYS(sysinfo), /* qsort asks how much memory there is */
             };
-    struct scmp_arg_cmp answer = argument(0, SCMP_CMP_EQ, ANSWER_FD, 0);
+    struct scmp_arg_cmp answer = SCMP_A0(SCMP_CMP_EQ, ANSWER_FD);
     int bad = allow_memory(f);
 
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)

@@ -49,31 +49,37 @@ static const struct
     {"other", "Stempel", "x", "x"},
 };
 
-/* As the published model writes. */
-static const char answer[] = "<|ref|>title<|/ref|><|det|>[[330, 198, 559, 230]]<|/det|>\n"
-                             "# Yearly **report**\n\n"
-                             "<|ref|>sub_title<|/ref|><|det|>[[450, 263, 547, 283]]<|/det|>\n"
-                             "## 1. Élève\n\n"
-                             "<|ref|>text<|/ref|><|det|>[[0, 0, 999, 999]]<|/det|>\n"
-                             "First line\nsecond \\( a^2 \\) line\n\n"
-                             "<|ref|>equation<|/ref|><|det|>[[1, 2, 3, 4]]<|/det|>\n"
-                             " \\[ E = mc^2 \\quad (3) \\] \n\n"
-                             "<|ref|>image<|/ref|><|det|>[[5, 6, 7, 8]]<|/det|>\n"
-                             "\n\n"
-                             "<|ref|>figure_title<|/ref|><|det|>[[5, 6, 7, 8]]<|/det|>\n"
-                             "<center>Figure 1</center>\n\n"
-                             "<|ref|>table<|/ref|><|det|>[[9, 9, 9, 9]]<|/det|>\n"
-                             "<table><tr><td>a</td><td>1</td></tr>"
-                             "<tr><td>b &amp; c</td><td></td></tr></table>\n\n"
-                             "<|ref|>table_footnote<|/ref|><|det|>[[5, 6, 7, 8]]<|/det|>\n"
-                             "\\* of all\n\n"
-                             "<|ref|>Stempel<|/ref|><|det|>[[5, 6, 7, 8]]<|/det|>\n"
-                             "x\n\n";
-
 static void
 grounded(void)
 {
-    PageReading p = read_text(answer);
+    PageReading p = read_text(
+        REF("title", "[[330, 198, 559, 230]]") "# Yearly **report**\n\n" REF("sub_title", "[[450, "
+                                                                                          "263, "
+                                                                                          "547, "
+                                                                                          "283]]") "## 1. Élève\n\n" REF("text", "[[0, 0, 999, 999]]") "First line\nsecond \\( a^2 \\) line\n\n" REF("equation", "[[1, 2, 3, 4]]") " \\[ E = mc^2 \\quad (3) \\] \n\n" REF("image", "[[5, 6, 7, 8]]") "\n\n" REF(
+            "figure_title",
+            "[[5, 6, 7, 8]]") "<center>Figure 1</center>\n\n" REF("table",
+                                                                  "[[9, 9, 9, 9]]") "<table><tr><"
+                                                                                    "td>a</"
+                                                                                    "td><td>1</"
+                                                                                    "td></"
+                                                                                    "tr><tr><td>b "
+                                                                                    "&amp; "
+                                                                                    "c</td><td></"
+                                                                                    "td></tr></"
+                                                                                    "table>"
+                                                                                    "\n\n" REF("tab"
+                                                                                               "le_"
+                                                                                               "foo"
+                                                                                               "tno"
+                                                                                               "te",
+                                                                                               "[["
+                                                                                               "5, "
+                                                                                               "6, "
+                                                                                               "7, "
+                                                                                               "8]"
+                                                                                               "]") "\\* of all\n\n" REF("Stempel",
+                                                                                                                         "[[5, 6, 7, 8]]") "x\n\n");
     int n = (int)(sizeof expected / sizeof *expected);
 
     if (!promise("each block becomes an element", p.nelements == n))

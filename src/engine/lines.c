@@ -1,0 +1,387 @@
+/* lines.c - between stages 1 and 2, for line readers: page -> lines -> views.
+ *
+ * lines_find is the order of the stations: bring the paper to white, find the pieces of ink, turn the page
+ * upright and straight, make rows and blocks of the pieces, cut views. Only this file knows how a pixel of
+ * the sheet they work on lies on the page. */
+#include "lines_inner.h"
+
+#include <math.h>
+#include <string.h>
+
+#define STRAIGHT      0.2f /* degrees; a row's own slope takes care of less */
+#define MAX_REDUCE    64
+#define LEAST_REDUCED 64 /* a page is not reduced below this side to get rid of noise */
+
+/* What is known of a page while it is looked at. */
+typedef struct Look
+{
+    Arena sheets[2]; /* the sheet is in sheets[at]; the next one is made in the other */
+    int at;
+    Arena scratch; /* parts, rows, blocks: of the sheet as it is now */
+    Sheet sheet;
+    int upright_w, upright_h; /* the sheet's size before straightening */
+    Parts parts;
+    Rows rows;
+    Blocks blocks;
+    Picture *pictures;
+    int npictures;
+    int reduce, rotation;
+    float skew; /* degrees the lines fell to the right */
+    int (*tick)(void *);
+    void *tick_arg;
+} Look;
+
+static DsStatus
+no_memory(DsError *err)
+{
+    ds_fail(err, DS_LIMIT, "page needs more memory than it may have");
+    return ds_hint(err, "Scale the image down, or raise dsocr.max_inflight_bytes.");
+}
+
+static bool
+cancelled(const Look *l)
+{
+    return l->tick && l->tick(l->tick_arg);
+}
+
+static DsStatus
+go_on(const Look *l, bool had_memory, DsError *err)
+{
+    if (!had_memory)
+        return no_memory(err);
+    if (cancelled(l))
+        return ds_fail(err, DS_CANCELLED, "stopped while looking for lines");
+    return DS_OK;
+}
+
+/* The page as a sheet, reduced until its size, and the number of pieces of ink on it, can be worked with. */
+static bool
+make_sheet(Look *l, const Image *page)
+{
+    int side = page->width < page->height ? page->width : page->height;
+
+    l->reduce = 1;
+    while ((int64_t)page->width * page->height / ((int64_t)l->reduce * l->reduce) >
+           LINES_MAX_PIXELS)
+        l->reduce++;
+    for (;; l->reduce++)
+    {
+        arena_free(&l->sheets[0]);
+        if (!sheet_make(page, l->reduce, &l->sheets[0], &l->sheet))
+            return false;
+        if (sheet_count_runs(&l->sheet) <= LINES_MAX_RUNS)
+            return true;
+        if (side / (l->reduce + 1) < LEAST_REDUCED || l->reduce >= MAX_REDUCE)
+            break;
+    }
+    memset(l->sheet.grey, 255, (size_t)l->sheet.w * l->sheet.h); /* nothing but noise */
+    return true;
+}
+
+/* Replaces the sheet by a turned (or, with degrees 0, a straightened) one. */
+static bool
+change_sheet(Look *l, int turn, float straighten)
+{
+    Sheet next;
+    int other = 1 - l->at;
+
+    if (turn ? !sheet_turn(&l->sheet, turn, &l->sheets[other], &next)
+             : !sheet_straighten(&l->sheet, straighten, &l->sheets[other], &next))
+        return false;
+    arena_free(&l->sheets[l->at]);
+    l->at = other;
+    l->sheet = next;
+    l->rotation = (l->rotation + turn) % 360;
+    return true;
+}
+
+static bool
+find_parts(Look *l)
+{
+    arena_free(&l->scratch);
+    return parts_find(&l->sheet, sheet_count_runs(&l->sheet), &l->scratch, &l->parts) &&
+           parts_sort(&l->parts, &l->scratch, &l->pictures, &l->npictures);
+}
+
+static bool
+find_rows(Look *l)
+{
+    return rows_find(&l->parts, &l->scratch, &l->rows) &&
+           rows_measure(&l->sheet, &l->parts, &l->scratch, &l->rows) &&
+           rows_weed(&l->parts, &l->scratch, &l->rows);
+}
+
+/* Turns the page upright; rotate is what was asked for, -1: find out. Upside down is told later, by rows. */
+static bool
+turn_sheet(Look *l, int rotate)
+{
+    bool sideways;
+
+    if (rotate > 0)
+        return change_sheet(l, rotate, 0) && find_parts(l);
+    if (!find_parts(l))
+        return false;
+    if (rotate == 0)
+        return true;
+    return parts_sideways(&l->parts, &l->scratch, &sideways) &&
+           (!sideways || (change_sheet(l, 90, 0) && find_parts(l)));
+}
+
+static bool
+straighten_sheet(Look *l)
+{
+    l->upright_w = l->sheet.w;
+    l->upright_h = l->sheet.h;
+    if (!parts_skew(&l->parts, &l->scratch, &l->skew))
+        return false;
+    if (fabsf(l->skew) < STRAIGHT)
+    {
+        l->skew = 0;
+        return true;
+    }
+    return change_sheet(l, 0, -l->skew) && find_parts(l);
+}
+
+static DsStatus
+look_at(Look *l, const Image *page, int rotate, DsError *err)
+{
+    DsStatus st;
+
+    if ((st = go_on(l, make_sheet(l, page), err)) || (st = go_on(l, turn_sheet(l, rotate), err)) ||
+        (st = go_on(l, straighten_sheet(l), err)) || (st = go_on(l, find_rows(l), err)))
+        return st;
+    if (rotate == -1 && rows_upside_down(&l->parts, &l->rows) &&
+        (st = go_on(l, change_sheet(l, 180, 0) && find_parts(l) && find_rows(l), err)))
+        return st;
+    return go_on(l, blocks_find(&l->sheet, &l->rows, &l->scratch, &l->blocks), err);
+}
+
+/* --- from the sheet to the page ---------------------------------------------------------------- */
+
+static void
+to_page(const Look *l, double x, double y, double *px, double *py)
+{
+    double a = -l->skew * M_PI / 180, c = cos(a), s = sin(a);
+    double u = x - l->sheet.w / 2.0, v = y - l->sheet.h / 2.0;
+
+    *px = (l->skew == 0 ? x : c * u + s * v + l->upright_w / 2.0) * l->reduce;
+    *py = (l->skew == 0 ? y : c * v - s * u + l->upright_h / 2.0) * l->reduce;
+}
+
+static int
+within(double v, int low, int high)
+{
+    return v < low ? low : v > high ? high : (int)v;
+}
+
+static Box
+box_on_page(const Look *l, const Box *b, const PageLines *out)
+{
+    double x[4], y[4], x0, y0, x1, y1;
+    Box r;
+
+    for (int i = 0; i < 4; i++)
+        to_page(l, i & 1 ? b->x1 : b->x0, i & 2 ? b->y1 : b->y0, &x[i], &y[i]);
+    x0 = fmin(fmin(x[0], x[1]), fmin(x[2], x[3]));
+    x1 = fmax(fmax(x[0], x[1]), fmax(x[2], x[3]));
+    y0 = fmin(fmin(y[0], y[1]), fmin(y[2], y[3]));
+    y1 = fmax(fmax(y[0], y[1]), fmax(y[2], y[3]));
+    r.x0 = within(floor(x0), 0, out->width - 1);
+    r.y0 = within(floor(y0), 0, out->height - 1);
+    r.x1 = within(ceil(x1), r.x0 + 1, out->width);
+    r.y1 = within(ceil(y1), r.y0 + 1, out->height);
+    return r;
+}
+
+/* The line's room: what ascenders, accents and descenders may need, less where neighbours need it. */
+static Box
+row_box(const Rows *rows, const Row *r)
+{
+    Box b = r->box;
+    float tilt = fabsf(r->slope) * (b.x1 - b.x0) / 2;
+    bool low = r->caps && b.y1 < r->baseline + tilt + 0.25f * r->x_height;
+    float top = r->baseline - (low ? 1.7f : 2.3f) * r->x_height - tilt;
+    float bottom = r->baseline + (low ? 0.5f : 0.85f) * r->x_height + tilt;
+
+    for (int i = 0; i < rows->n; i++)
+    {
+        const Row *o = &rows->rows[i];
+        float d = o->baseline - r->baseline;
+
+        if (o->box.x0 >= b.x1 || o->box.x1 <= b.x0)
+            continue;
+        if (d > r->x_height)
+            bottom = fminf(bottom, o->baseline - 1.6f * o->x_height);
+        else if (d < -r->x_height)
+            top = fmaxf(top, o->baseline + 0.35f * o->x_height);
+    }
+    b.y0 = (int)floorf(fminf(b.y0, top));
+    b.y1 = (int)ceilf(fmaxf(b.y1, bottom));
+    return b;
+}
+
+/* --- results ----------------------------------------------------------------------------------- */
+
+static bool
+cut_row(const Look *l, int row, const LineShape *shape, Arena *arena, Cut *cut)
+{
+    const Row *r = &l->rows.rows[row];
+    float k = shape->x_height / r->x_height, tilt = fabsf(r->slope) * (r->box.x1 - r->box.x0);
+    int m = (int)(6 / k) + 4;
+    Box want = {r->box.x0 - m, (int)(r->baseline - shape->baseline / k - tilt) - 2, r->box.x1 + m,
+                (int)(r->baseline + (shape->view_h - shape->baseline) / k + tilt) + 3};
+    Sheet patch;
+    Strip strip = {r->box.x0 - want.x0, r->box.x1 - want.x0, r->baseline - want.y0, r->x_height,
+                   r->slope};
+
+    if (!row_patch(&l->sheet, &l->parts, l->rows.rows, row, &want, arena, &patch) ||
+        !strip_cut(&patch, &strip, shape, arena, cut))
+        return false;
+    for (int i = 0; i < cut->n; i++)
+    {
+        Box *b = &cut->views[i].box;
+
+        *b = (Box){b->x0 + want.x0, b->y0 + want.y0, b->x1 + want.x0, b->y1 + want.y0};
+    }
+    return true;
+}
+
+static void
+describe_line(const Look *l, const Row *r, int block, PageLines *out, TextLine *line)
+{
+    double x, y;
+    Box b = row_box(&l->rows, r);
+
+    to_page(l, (r->box.x0 + r->box.x1) / 2.0, r->baseline, &x, &y);
+    *line = (TextLine){.box = box_on_page(l, &b, out),
+                       .block = block,
+                       .baseline = (float)y,
+                       .x_height = r->x_height * l->reduce,
+                       .first_view = out->nviews};
+}
+
+/* Appends the views of a line to out->views, which has room for LINES_MAX_VIEWS. */
+static bool
+add_views(const Look *l, int row, const LineShape *shape, Arena *arena, PageLines *out,
+          TextLine *line)
+{
+    Arena work;
+    Cut cut;
+    bool ok;
+
+    arena_init(&work, arena->limit);
+    ok = cut_row(l, row, shape, &work, &cut);
+    for (int i = 0; ok && i < cut.n; i++)
+    {
+        size_t size = (size_t)shape->view_w * shape->view_h;
+        uint8_t *px;
+        LineView *v;
+
+        if (out->nviews == LINES_MAX_VIEWS)
+        {
+            out->truncated = true;
+            break;
+        }
+        v = &out->views[out->nviews++];
+        *v = cut.views[i];
+        v->box = box_on_page(l, &cut.views[i].box, out);
+        if ((px = arena_alloc(arena, size)) == NULL)
+            ok = false;
+        else
+            v->view.pixels = memcpy(px, cut.views[i].view.pixels, size);
+        line->nviews++;
+    }
+    arena_free(&work);
+    return ok;
+}
+
+/* A line in which no view shows any ink is not a line. */
+static bool
+add_block(const Look *l, const Block *b, const LineShape *shape, Arena *arena, PageLines *out)
+{
+    TextBlock *block = &out->blocks[out->nblocks];
+
+    *block = (TextBlock){box_on_page(l, &b->box, out), b->type, out->nlines, 0};
+    for (int i = 0; i < b->n; i++)
+    {
+        int row = l->blocks.order[b->first + i];
+        TextLine *line = &out->lines[out->nlines];
+
+        describe_line(l, &l->rows.rows[row], out->nblocks, out, line);
+        if (!add_views(l, row, shape, arena, out, line))
+            return false;
+        if (line->nviews == 0)
+            continue;
+        out->nlines++;
+        block->nlines++;
+    }
+    out->nblocks += block->nlines > 0;
+    return true;
+}
+
+static bool
+take_results(Look *l, const Image *page, const LineShape *shape, Arena *arena, PageLines *out)
+{
+    bool across = l->rotation % 180 != 0;
+
+    *out = (PageLines){.width = across ? page->height : page->width,
+                       .height = across ? page->width : page->height,
+                       .rotation = l->rotation,
+                       .skew = l->skew,
+                       .npictures = l->npictures,
+                       .truncated = l->rows.truncated};
+    out->blocks = arena_array(arena, (size_t)l->blocks.n + 1, sizeof(TextBlock));
+    out->lines = arena_array(arena, (size_t)l->rows.n + 1, sizeof(TextLine));
+    out->views = arena_array(arena, l->rows.n ? LINES_MAX_VIEWS : 1, sizeof(LineView));
+    out->pictures = arena_array(arena, (size_t)l->npictures + 1, sizeof(Picture));
+    if (!out->blocks || !out->lines || !out->views || !out->pictures)
+        return false;
+    for (int i = 0; i < l->npictures; i++)
+        out->pictures[i].box = box_on_page(l, &l->pictures[i].box, out);
+    for (int i = 0; i < l->blocks.n; i++)
+    {
+        if (!add_block(l, &l->blocks.blocks[i], shape, arena, out))
+            return false;
+        if (cancelled(l))
+            return true;
+    }
+    return true;
+}
+
+DsStatus
+lines_find(const Image *page, const LineShape *shape, int rotate, int (*tick)(void *),
+           void *tick_arg, Arena *arena, PageLines *out, DsError *err)
+{
+    Look l = {.tick = tick, .tick_arg = tick_arg};
+    DsStatus st;
+
+    *out = (PageLines){0};
+    if (rotate != -1 && rotate != 0 && rotate != 90 && rotate != 180 && rotate != 270)
+        return ds_fail(err, DS_BAD_REQUEST, "a page cannot be turned by %d degrees", rotate);
+    if (page->width < 1 || page->height < 1)
+        return ds_fail(err, DS_BAD_INPUT, "image is %d x %d pixels", page->width, page->height);
+    st = look_at(&l, page, rotate, err);
+    if (st == DS_OK)
+        st = go_on(&l, take_results(&l, page, shape, arena, out), err);
+    arena_free(&l.sheets[0]);
+    arena_free(&l.sheets[1]);
+    arena_free(&l.scratch);
+    return st;
+}
+
+DsStatus
+lines_cut(const Image *page, const LineShape *shape, float x0, float x1, float baseline,
+          float x_height, Arena *arena, LineView **views, int *nviews, DsError *err)
+{
+    Sheet sheet;
+    Cut cut;
+    Strip strip = {.x0 = x0, .x1 = x1, .baseline = baseline, .x_height = x_height};
+
+    if (!(x_height >= 1 && x_height <= 10000 && x1 >= x0))
+        return ds_fail(err, DS_BAD_REQUEST, "a line needs an x-height of at least one pixel");
+    if (!sheet_make(page, 1, arena, &sheet) || !strip_cut(&sheet, &strip, shape, arena, &cut))
+        return no_memory(err);
+    *views = cut.views;
+    *nviews = cut.n;
+    return DS_OK;
+}

@@ -1,0 +1,216 @@
+/* lines_cut.c - a row of known place -> views.
+ *
+ * The strip around a row is brought to the reader's scale (x-height and baseline of LineShape) by bilinear
+ * sampling and, when shrinking, an area mean; then it is cut at word gaps. Sharp edge: the strip's width is
+ * a whole number of pixels, so its horizontal scale differs a little from its vertical one. */
+#include "lines_inner.h"
+
+#include <math.h>
+#include <string.h>
+
+#define MARGIN     4   /* a view begins this far before its first ink */
+#define INK        140 /* at least this dark, whatever the page's threshold */
+#define WORD_GAP   4   /* white columns; a cut through less goes through a word */
+#define MAX_STRIDE (1 << 16)
+
+typedef struct Piece
+{
+    int from, to; /* columns of the strip */
+    bool glued;
+} Piece;
+
+/* Bilinear, edges repeated, white outside of the sheet; truncates as Pillow does. */
+static inline uint8_t
+sample(const Sheet *s, double x, double y)
+{
+    int ix, iy, jx, jy;
+    double fx, fy, a, b;
+    const uint8_t *p, *q;
+
+    if (!(x >= 0 && y >= 0 && x < s->w && y < s->h))
+        return 255;
+    x -= 0.5;
+    y -= 0.5;
+    ix = (int)floor(x);
+    iy = (int)floor(y);
+    fx = x - ix;
+    fy = y - iy;
+    jx = ix + 1 < s->w ? ix + 1 : s->w - 1;
+    jy = iy + 1 < s->h ? iy + 1 : s->h - 1;
+    p = s->grey + (size_t)(iy < 0 ? 0 : iy) * s->w;
+    q = s->grey + (size_t)jy * s->w;
+    ix = ix < 0 ? 0 : ix;
+    a = p[ix] + (p[jx] - p[ix]) * fx;
+    b = q[ix] + (q[jx] - q[ix]) * fx;
+    return (uint8_t)(a + (b - a) * fy);
+}
+
+typedef struct Frame /* of the strip in the sheet */
+{
+    int left, right;    /* sheet columns */
+    double top, bottom; /* at the middle */
+    int n;              /* columns of the strip */
+    int fine;           /* samples per strip pixel and direction */
+    double slope;
+} Frame;
+
+static Frame
+frame_of(const Sheet *s, const Strip *strip, const LineShape *shape)
+{
+    double k = (double)shape->x_height / strip->x_height;
+    int m = (int)(6 / k) + 1;
+    Frame f = {.slope = strip->slope};
+
+    f.left = (int)fmax(0, fmin(s->w, floor(strip->x0) - m));
+    f.right = (int)fmax(f.left, fmin(s->w, ceil(strip->x1) + m));
+    f.top = strip->baseline - shape->baseline / k;
+    f.bottom = f.top + shape->view_h / k;
+    f.n = (int)fmin(MAX_STRIDE, fmax(8, (int)((f.right - f.left) * k)));
+    f.fine = (int)fmax(1, (int)(1 / k));
+    return f;
+}
+
+/* Fills strip [h, f->n]. */
+static void
+render(const Sheet *s, const Frame *f, int h, uint8_t *strip, uint32_t *sums)
+{
+    double ax = (double)(f->right - f->left) / (f->n * f->fine),
+           middle = (f->right - f->left) / 2.0;
+    double ay = (f->bottom - f->top) / (h * f->fine);
+    int half = f->fine / 2;
+
+    for (int y = 0; y < h; y++)
+    {
+        memset(sums, 0, sizeof(uint32_t) * f->n);
+        for (int k = 0; k < f->fine; k++)
+        {
+            double v = f->top + (y * f->fine + k + 0.5) * ay;
+
+            for (int x = 0; x < f->n; x++)
+            {
+                uint32_t row = 0;
+
+                for (int i = 0; i < f->fine; i++)
+                {
+                    double u = (x * f->fine + i + 0.5) * ax;
+
+                    row += sample(s, f->left + u, v + f->slope * (u - middle));
+                }
+                sums[x] += (row + half) / f->fine;
+            }
+        }
+        for (int x = 0; x < f->n; x++)
+            strip[(size_t)y * f->n + x] = (sums[x] + half) / f->fine;
+    }
+}
+
+/* Columns with ink in the rows where letters are: 4 .. 28 of 32. */
+static void
+ink_columns(const uint8_t *strip, int n, int h, int threshold, uint8_t *ink)
+{
+    int level = threshold > INK ? threshold : INK;
+
+    memset(ink, 0, n);
+    for (int y = h / 8; y < h - (h * 3 + 31) / 32; y++)
+        for (int x = 0; x < n; x++)
+            ink[x] |= strip[(size_t)y * n + x] <= level;
+}
+
+/* Where a piece that starts at s and is wider than a view ends: in the widest gap, late ones first. */
+static int
+end_of_piece(const uint8_t *ink, int n, int s, int w, bool *inside_word)
+{
+    double best = -1;
+    int end = s + w;
+
+    *inside_word = true;
+    for (int i = s + w / 3; i < s + w; i++)
+    {
+        int j = i;
+        double score;
+
+        while (j < n && !ink[j])
+            j++;
+        if (j == i)
+            continue;
+        score = fmin(j - i, 8) + (double)(i - s) / w * 6;
+        if (score >= best)
+        {
+            best = score;
+            end = (i + (j < s + w ? j : s + w)) / 2;
+            *inside_word = j - i < WORD_GAP;
+        }
+        i = j;
+    }
+    return end;
+}
+
+static int
+find_pieces(const uint8_t *ink, int n, int w, Piece *out)
+{
+    int count = 0, s = 0;
+    bool glued = false, inside;
+
+    for (;;)
+    {
+        while (s < n && !ink[s])
+            s++;
+        if (s >= n)
+            return count;
+        s = s < MARGIN ? 0 : s - MARGIN;
+        inside = false;
+        out[count].from = s;
+        out[count].glued = glued;
+        s = n - s <= w ? n : end_of_piece(ink, n, s, w, &inside);
+        out[count++].to = s;
+        glued = inside;
+    }
+}
+
+static bool
+copy_piece(const uint8_t *strip, const Frame *f, const Piece *piece, const LineShape *shape,
+           Arena *arena, LineView *out)
+{
+    size_t size = (size_t)shape->view_w * shape->view_h;
+    uint8_t *px = arena_alloc(arena, size);
+    double ax = (double)(f->right - f->left) / f->n;
+    double tilt = fabs(f->slope) * (f->right - f->left) / 2;
+
+    if (!px)
+        return false;
+    memset(px, 255, size);
+    for (int y = 0; y < shape->view_h; y++)
+        memcpy(px + (size_t)y * shape->view_w, strip + (size_t)y * f->n + piece->from,
+               piece->to - piece->from);
+    out->view = (View){shape->view_w, shape->view_h, 1, px};
+    out->box = (Box){f->left + (int)(piece->from * ax), (int)floor(f->top - tilt),
+                     f->left + (int)ceil(piece->to * ax), (int)ceil(f->bottom + tilt)};
+    out->glued = piece->glued;
+    return true;
+}
+
+bool
+strip_cut(const Sheet *s, const Strip *strip, const LineShape *shape, Arena *arena, Cut *out)
+{
+    Frame f = frame_of(s, strip, shape);
+    uint8_t *px = arena_alloc(arena, (size_t)f.n * shape->view_h), *ink = arena_alloc(arena, f.n);
+    uint32_t *sums = arena_alloc(arena, sizeof(uint32_t) * f.n);
+    int most = f.n / (shape->view_w / 3 > MARGIN + 1 ? shape->view_w / 3 - MARGIN : 1) + 2;
+    Piece *pieces = arena_array(arena, most, sizeof(Piece));
+
+    *out = (Cut){0};
+    if (!px || !ink || !sums || !pieces)
+        return false;
+    if (f.right <= f.left)
+        return true;
+    render(s, &f, shape->view_h, px, sums);
+    ink_columns(px, f.n, shape->view_h, s->threshold, ink);
+    out->n = find_pieces(ink, f.n, shape->view_w, pieces);
+    out->views = arena_array(arena, out->n, sizeof(LineView));
+    if (!out->views)
+        return out->n == 0;
+    for (int i = 0; i < out->n; i++)
+        if (!copy_piece(px, &f, &pieces[i], shape, arena, &out->views[i]))
+            return false;
+    return true;
+}

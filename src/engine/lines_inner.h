@@ -1,0 +1,165 @@
+/* lines_inner.h - the stations inside the line finder, in the order a page passes them.
+ *
+ *   Image -> Sheet -> Parts -> Rows -> blocks -> views -> PageLines
+ *
+ * A Sheet is the page with its paper brought to white; Parts are its connected pieces of ink; Rows are
+ * printed lines made of parts. Everything here is in pixels of the sheet, which may be the page reduced,
+ * turned and straightened; only lines.c knows the way back. Sharp edge: `baseline` is an edge between
+ * pixel rows (the lower edge of an x), not a row. */
+#ifndef DS_LINES_INNER_H
+#define DS_LINES_INNER_H
+
+#include "lines.h"
+
+#define LINES_MAX_PIXELS (16 << 20) /* a bigger page is looked at reduced */
+#define LINES_MAX_RUNS                                                                             \
+    (2 << 20)                /* more pieces of ink than this is not writing: look again, reduced */
+#define LINES_MAX_ROWS  4000 /* of a page; what is beyond is left out and `truncated` says so */
+#define LINES_MAX_VIEWS 8000
+
+/* --- lines_sheet.c: Image -> Sheet ------------------------------------------------------------- */
+
+typedef struct Sheet
+{
+    int w, h;
+    uint8_t *grey; /* [h, w] paper 255 */
+    int threshold; /* ink is grey <= threshold (Otsu) */
+} Sheet;
+
+/* Grey, reduced by averaging `reduce` x `reduce` pixels, paper divided to white. Both return false without memory. */
+bool sheet_make(const Image *page, int reduce, Arena *arena, Sheet *out);
+bool sheet_turn(const Sheet *in, int degrees, Arena *arena,
+                Sheet *out); /* clockwise, multiples of 90 */
+
+/* Rotates clockwise by `degrees` about the middle, on a canvas that holds all of it. */
+bool sheet_straighten(const Sheet *in, float degrees, Arena *arena, Sheet *out);
+
+/* --- lines_parts.c: Sheet -> Parts ------------------------------------------------------------- */
+
+typedef enum PartKind
+{
+    PART_SPECK = 0, /* too small to be anything */
+    PART_SMALL,     /* dot, accent, comma, hyphen: belongs to the row it is near */
+    PART_CORE,      /* letter-sized: makes rows */
+    PART_TALL,      /* letters of two rows that touch: belongs to both */
+    PART_RULE,      /* rule, frame */
+    PART_PICTURE,   /* and what lies within one */
+    PART_BORDER,    /* dark edge of the scan, punch hole */
+} PartKind;
+
+typedef struct Run
+{
+    int x0, x1; /* [x0, x1) */
+    int part;
+} Run;
+
+typedef struct Part
+{
+    Box box;
+    int area;
+    int nruns;
+    int row; /* -1: of none */
+    int kind;
+} Part;
+
+typedef struct Parts
+{
+    int w, h, nruns, nparts;
+    Run *runs;      /* [nruns], row by row, left to right */
+    int *row_start; /* [h + 1] into runs */
+    Part *parts;    /* [nparts] */
+    float size;     /* typical height of a letter; 0: none to be seen */
+} Parts;
+
+int sheet_count_runs(const Sheet *s);
+bool parts_find(const Sheet *s, int nruns, Arena *arena, Parts *out);
+
+/* --- lines_sort.c: what each part is ----------------------------------------------------------- */
+
+bool parts_sort(Parts *p, Arena *arena, Picture **pictures, int *npictures);
+
+/* --- lines_rows.c: Parts -> Rows --------------------------------------------------------------- */
+
+typedef struct Row
+{
+    Box box;        /* of all its ink */
+    int first, n;   /* its parts: members[first .. first + n), left to right */
+    int ncore;      /* letter-sized ones */
+    float size;     /* median height of these */
+    float slope;    /* dy/dx of its baseline */
+    float baseline; /* at the box's middle */
+    float x_height;
+    float measured; /* x-height of this row alone */
+    bool caps;      /* nothing rises above its letters: capitals or figures */
+    float contrast; /* mean darkness of its ink, 0..255 */
+    int block;
+} Row;
+
+typedef struct Rows
+{
+    int n;
+    Row *rows;
+    int *members; /* part indices */
+    bool truncated;
+} Rows;
+
+bool rows_find(Parts *p, Arena *arena, Rows *out);
+
+/* --- lines_measure.c --------------------------------------------------------------------------- */
+
+bool rows_measure(const Sheet *s, const Parts *p, Arena *arena, Rows *rows);
+
+/* --- lines_weed.c ------------------------------------------------------------------------------ */
+
+/* Drops rows that are not writing, and parts' ties to them. */
+bool rows_weed(Parts *p, Arena *arena, Rows *rows);
+
+/* --- lines_orient.c ---------------------------------------------------------------------------- */
+
+bool parts_sideways(const Parts *p, Arena *arena, bool *sideways);
+bool parts_skew(const Parts *p, Arena *arena,
+                float *degrees); /* how far lines fall to the right; 0 in doubt */
+bool rows_upside_down(const Parts *p, const Rows *rows);
+
+/* --- lines_blocks.c: Rows -> blocks in reading order ------------------------------------------- */
+
+typedef struct Block
+{
+    Box box;
+    int first, n; /* rows order[first .. first + n) */
+    float x_height;
+    const char *type;
+} Block;
+
+typedef struct Blocks
+{
+    int n;
+    Block *blocks; /* in reading order */
+    int *order;    /* rows in reading order, each block's together */
+} Blocks;
+
+bool blocks_find(const Sheet *s, Rows *rows, Arena *arena, Blocks *out);
+
+/* --- lines_mask.c ------------------------------------------------------------------------------ */
+
+/* The piece `want` of the sheet (white where it reaches beyond) without ink that is not rows[row]'s. */
+bool row_patch(const Sheet *s, const Parts *p, const Row *rows, int row, const Box *want,
+               Arena *arena, Sheet *out);
+
+/* --- lines_cut.c: a row -> views --------------------------------------------------------------- */
+
+typedef struct Strip
+{
+    float x0, x1, baseline, x_height; /* baseline at the middle of x0 and x1 */
+    float slope;
+} Strip;
+
+typedef struct Cut
+{
+    LineView *views; /* [n], boxes in sheet pixels */
+    int n;
+} Cut;
+
+bool strip_cut(const Sheet *s, const Strip *strip, const LineShape *shape, Arena *arena, Cut *out);
+
+#endif

@@ -1,0 +1,304 @@
+/* lines_measure.c - where a row's baseline is, how tall its x is, and whether it is writing at all.
+ *
+ * The x-height band is where a row of pixels crosses most strokes: the profile of dark-light changes, not
+ * of darkness. Sharp edge: a row of capitals or figures has a band, too; it is told by nothing rising
+ * above it, and its x-height is reckoned from its height. */
+#include "lines_inner.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LEVEL     0.45f /* of the profile's high level: where the band ends */
+#define X_OF_CAPS 0.72f
+#define EDGE                                                                                       \
+    0.35f /* from the crossing of LEVEL to the edge, the profile being a mean of three rows */
+
+static int
+by_float(const void *a, const void *b)
+{
+    float p = *(const float *)a, q = *(const float *)b;
+
+    return (p > q) - (p < q);
+}
+
+static float
+quantile(float *v, int n, float q)
+{
+    qsort(v, n, sizeof(float), by_float);
+    return n ? v[(int)(q * (n - 1) + 0.5f)] : 0;
+}
+
+/* Letters of a row that stand on its baseline as far as one can tell: middle x and lower edge. */
+typedef struct Feet
+{
+    int n;
+    float *x, *y;
+} Feet;
+
+static void
+fit(const Feet *f, const bool *use, float *slope, float *at0)
+{
+    double n = 0, sx = 0, sy = 0, sxx = 0, sxy = 0, d;
+
+    for (int i = 0; i < f->n; i++)
+        if (use[i])
+        {
+            n++;
+            sx += f->x[i];
+            sy += f->y[i];
+            sxx += (double)f->x[i] * f->x[i];
+            sxy += (double)f->x[i] * f->y[i];
+        }
+    d = n * sxx - sx * sx;
+    *slope = d > 0 ? (float)((n * sxy - sx * sy) / d) : 0;
+    *at0 = n > 0 ? (float)((sy - *slope * sx) / n) : 0;
+}
+
+/* A line through the letters' feet; descenders, being below it, are left out step by step. */
+static float
+slope_of(const Feet *f, float size, bool *use, float *tmp)
+{
+    float slope = 0, at0, left = 1e9f, right = -1e9f;
+    int used = f->n;
+
+    for (int i = 0; i < f->n; i++)
+    {
+        left = f->x[i] < left ? f->x[i] : left;
+        right = f->x[i] > right ? f->x[i] : right;
+    }
+    if (f->n < 6 || right - left < 6 * size)
+        return 0;
+    memcpy(tmp, f->y, sizeof(float) * f->n);
+    at0 = quantile(tmp, f->n, 0.5f);
+    for (int round = 0; round < 4; round++)
+    {
+        float limit = round < 2 ? 0.35f * size : 0.12f * size + 0.7f;
+
+        used = 0;
+        for (int i = 0; i < f->n; i++)
+            used += use[i] = fabsf(f->y[i] - at0 - slope * f->x[i]) <=
+                             limit + (round == 0 ? 0.02f * (right - left) : 0);
+        if (used < 5)
+            return 0;
+        fit(f, use, &slope, &at0);
+    }
+    return fabsf(slope) < 0.05f ? slope : 0;
+}
+
+typedef struct Profile
+{
+    int y0, n;
+    float *p; /* [n] changes per pixel row of the straightened line */
+} Profile;
+
+static void
+count_changes(const Parts *p, const Row *r, int row, Profile *out)
+{
+    float middle = (r->box.x0 + r->box.x1) / 2.0f;
+    int top = r->box.y0 > 0 ? r->box.y0 : 0, bottom = r->box.y1;
+
+    memset(out->p, 0, sizeof(float) * out->n);
+    for (int y = top; y < bottom; y++)
+        for (int i = p->row_start[y]; i < p->row_start[y + 1]; i++)
+        {
+            const Run *run = &p->runs[i];
+            int a, b;
+
+            if (p->parts[run->part].row != row || p->parts[run->part].kind == PART_TALL)
+                continue;
+            a = (int)floorf(y - r->slope * (run->x0 - middle) + 0.5f) - out->y0;
+            b = (int)floorf(y - r->slope * (run->x1 - middle) + 0.5f) - out->y0;
+            if (a >= 0 && a < out->n)
+                out->p[a]++;
+            if (b >= 0 && b < out->n)
+                out->p[b]++;
+        }
+}
+
+static void
+smooth(float *p, int n)
+{
+    float before = 0;
+
+    for (int i = 0; i < n; i++)
+    {
+        float here = p[i], after = i + 1 < n ? p[i + 1] : 0;
+
+        p[i] = (before + here + after) / 3;
+        before = here;
+    }
+}
+
+static float
+mean(const float *p, int a, int b)
+{
+    float sum = 0;
+
+    for (int i = a; i < b; i++)
+        sum += p[i];
+    return b > a ? sum / (b - a) : 0;
+}
+
+/* The run over the level with the largest sum. */
+static bool
+find_band(const Profile *f, float level, int *top, int *bottom)
+{
+    float best = 0;
+
+    *top = *bottom = 0;
+    for (int i = 0; i < f->n; i++)
+    {
+        int from = i;
+        float sum = 0;
+
+        while (i < f->n && f->p[i] > level)
+            sum += f->p[i++];
+        if (sum > best)
+        {
+            best = sum;
+            *top = from;
+            *bottom = i;
+        }
+    }
+    return best > 0;
+}
+
+/* Where exactly the profile falls through the level between rows inside and outside. */
+static float
+crossing(const Profile *f, int inside, int outside, float level)
+{
+    float a = f->p[inside], b = outside < 0 || outside >= f->n ? 0 : f->p[outside];
+
+    return a > b ? (a - level) / (a - b) : 0.5f;
+}
+
+/* True when next to nothing rises above the band. */
+static bool
+nothing_above(const Profile *f, int top, int bottom)
+{
+    int a = top - (bottom - top) / 2 > 0 ? top - (bottom - top) / 2 : 0, b = top - 2;
+
+    return b <= a || mean(f->p, a, b) < 0.10f * mean(f->p, top, bottom);
+}
+
+static void
+measure_band(Profile *f, float *tmp, Row *r)
+{
+    float level, above;
+    int top, bottom;
+
+    smooth(f->p, f->n);
+    memcpy(tmp, f->p, sizeof(float) * f->n);
+    level = LEVEL * quantile(tmp, f->n, 0.95f);
+    if (!find_band(f, level, &top, &bottom))
+        return;
+    above = f->y0 + top + EDGE - crossing(f, top, top - 1, level);
+    r->baseline = f->y0 + bottom - EDGE + crossing(f, bottom - 1, bottom, level) + 2 * EDGE - 1;
+    r->x_height = r->baseline - (above + 1 - 2 * EDGE);
+    r->caps = nothing_above(f, top, bottom);
+}
+
+static int
+gather_feet(const Parts *p, const Rows *rows, const Row *r, Feet *f, float *heights)
+{
+    f->n = 0;
+    for (int i = 0; i < r->n; i++)
+    {
+        const Part *part = &p->parts[rows->members[r->first + i]];
+
+        if (part->kind != PART_CORE)
+            continue;
+        f->x[f->n] = (part->box.x0 + part->box.x1) / 2.0f;
+        f->y[f->n] = part->box.y1;
+        heights[f->n++] = part->box.y1 - part->box.y0;
+    }
+    return f->n;
+}
+
+/* Capitals and figures: nothing rises above the band, neither strokes nor whole letters. */
+static void
+settle_caps(const Parts *p, const Rows *rows, Row *r)
+{
+    float middle = (r->box.x0 + r->box.x1) / 2.0f;
+    int rising = 0;
+
+    for (int i = 0; i < r->n; i++)
+    {
+        const Part *part = &p->parts[rows->members[r->first + i]];
+        float x = (part->box.x0 + part->box.x1) / 2.0f - middle;
+
+        rising += part->kind == PART_CORE &&
+                  part->box.y0 < r->baseline + r->slope * x - 1.2f * r->x_height - 0.5f;
+    }
+    r->caps = r->caps && rising * 8 <= r->ncore;
+    if (r->caps)
+        r->x_height *= X_OF_CAPS;
+}
+
+static bool
+measure_row(const Parts *p, const Rows *rows, int i, Arena *arena)
+{
+    Row *r = &rows->rows[i];
+    float *store = arena_array(arena, (size_t)r->n * 4 + 4, sizeof(float));
+    bool *use = arena_array(arena, (size_t)r->n + 1, sizeof(bool));
+    Feet feet = {0, store, store + r->n};
+    float *heights = store ? store + 2 * r->n : NULL, *tmp;
+    Profile f;
+
+    if (!store || !use)
+        return false;
+    if (gather_feet(p, rows, r, &feet, heights) == 0)
+        return true;
+    r->slope = slope_of(&feet, p->size, use, store + 3 * r->n);
+    r->size = quantile(heights, feet.n, 0.5f);
+    f.y0 = r->box.y0 - 4;
+    f.n = r->box.y1 - r->box.y0 + 8;
+    f.p = arena_array(arena, (size_t)f.n * 2, sizeof(float));
+    if (!f.p)
+        return false;
+    tmp = f.p + f.n;
+    count_changes(p, r, i, &f);
+    r->baseline = r->box.y1;
+    r->x_height = r->size;
+    r->caps = true;
+    measure_band(&f, tmp, r);
+    settle_caps(p, rows, r);
+    return true;
+}
+
+/* Mean darkness of each row's ink. */
+static bool
+measure_contrast(const Sheet *s, const Parts *p, Arena *arena, Rows *rows)
+{
+    double *sum = arena_array(arena, (size_t)rows->n + 1, sizeof(double));
+    double *area = arena_array(arena, (size_t)rows->n + 1, sizeof(double));
+
+    if (!sum || !area)
+        return false;
+    for (int y = 0; y < p->h; y++)
+        for (int i = p->row_start[y]; i < p->row_start[y + 1]; i++)
+        {
+            const Run *run = &p->runs[i];
+            int row = p->parts[run->part].row, dark = 0;
+
+            if (row < 0)
+                continue;
+            for (int x = run->x0; x < run->x1; x++)
+                dark += 255 - s->grey[(size_t)y * s->w + x];
+            sum[row] += dark;
+            area[row] += run->x1 - run->x0;
+        }
+    for (int i = 0; i < rows->n; i++)
+        rows->rows[i].contrast = area[i] > 0 ? (float)(sum[i] / area[i]) : 0;
+    return true;
+}
+
+bool
+rows_measure(const Sheet *s, const Parts *p, Arena *arena, Rows *rows)
+{
+    for (int i = 0; i < rows->n; i++)
+        if (!measure_row(p, rows, i, arena))
+            return false;
+    return measure_contrast(s, p, arena, rows);
+}

@@ -1,0 +1,142 @@
+/* lines_parts.c - Sheet -> Parts: connected pieces of ink, as runs of dark pixels.
+ *
+ * Runs keep the exact shape of each part in a fraction of the page's size, so that a view can leave out
+ * what belongs to other lines. Two runs touch when they meet at an edge or a corner. */
+#include "lines_inner.h"
+
+#include <string.h>
+
+#define PAPER8 UINT64_C(0xffffffffffffffff)
+
+/* Index of the next pixel from x on that is ink (or, with ink false, that is not). */
+static int
+next_ink(const uint8_t *row, int x, int w, int threshold)
+{
+    uint64_t eight;
+
+    while (x + 8 <= w && (memcpy(&eight, row + x, 8), eight == PAPER8))
+        x += 8;
+    while (x < w && row[x] > threshold)
+        x++;
+    return x;
+}
+
+static int
+next_paper(const uint8_t *row, int x, int w, int threshold)
+{
+    while (x < w && row[x] <= threshold)
+        x++;
+    return x;
+}
+
+/* Runs of one row; with out NULL only counts. */
+static int
+row_runs(const Sheet *s, int y, Run *out)
+{
+    const uint8_t *row = s->grey + (size_t)y * s->w;
+    int n = 0;
+
+    for (int x = next_ink(row, 0, s->w, s->threshold); x < s->w; n++)
+    {
+        int end = next_paper(row, x, s->w, s->threshold);
+
+        if (out)
+            out[n] = (Run){x, end, 0};
+        x = next_ink(row, end, s->w, s->threshold);
+    }
+    return n;
+}
+
+int
+sheet_count_runs(const Sheet *s)
+{
+    int64_t n = 0;
+
+    for (int y = 0; y < s->h && n <= LINES_MAX_RUNS; y++)
+        n += row_runs(s, y, NULL);
+    return (int)n;
+}
+
+static int
+root_of(int *parent, int i)
+{
+    while (parent[i] != i)
+        i = parent[i] = parent[parent[i]];
+    return i;
+}
+
+/* Joins the runs of row y with those of the row above that touch them. The root is the earliest run. */
+static void
+join_row(const Parts *p, int y, int *parent)
+{
+    int a = p->row_start[y - 1], b = p->row_start[y];
+    int a_end = b, b_end = p->row_start[y + 1];
+
+    while (a < a_end && b < b_end)
+    {
+        if (p->runs[a].x0 <= p->runs[b].x1 && p->runs[b].x0 <= p->runs[a].x1)
+        {
+            int ra = root_of(parent, a), rb = root_of(parent, b);
+
+            if (ra < rb)
+                parent[rb] = ra;
+            else
+                parent[ra] = rb;
+        }
+        if (p->runs[a].x1 < p->runs[b].x1)
+            a++;
+        else
+            b++;
+    }
+}
+
+static void
+add_run(Part *part, const Run *r, int y)
+{
+    if (part->area == 0)
+        part->box = (Box){r->x0, y, r->x1, y + 1};
+    part->box.x0 = r->x0 < part->box.x0 ? r->x0 : part->box.x0;
+    part->box.x1 = r->x1 > part->box.x1 ? r->x1 : part->box.x1;
+    part->box.y1 = y + 1;
+    part->area += r->x1 - r->x0;
+    part->nruns++;
+    part->row = -1;
+}
+
+/* Numbers the roots in page order and gathers each part's box and area. */
+static bool
+number_parts(Parts *p, int *parent, Arena *arena)
+{
+    for (int i = 0; i < p->nruns; i++)
+        if (parent[i] == i)
+            p->runs[i].part = p->nparts++;
+        else
+            p->runs[i].part = p->runs[root_of(parent, i)].part;
+    p->parts = arena_array(arena, p->nparts + 1, sizeof(Part));
+    if (!p->parts)
+        return false;
+    for (int y = 0; y < p->h; y++)
+        for (int i = p->row_start[y]; i < p->row_start[y + 1]; i++)
+            add_run(&p->parts[p->runs[i].part], &p->runs[i], y);
+    return true;
+}
+
+bool
+parts_find(const Sheet *s, int nruns, Arena *arena, Parts *out)
+{
+    int *parent = arena_alloc(arena, sizeof(int) * ((size_t)nruns + 1));
+
+    *out = (Parts){.w = s->w, .h = s->h, .nruns = nruns};
+    out->runs = arena_alloc(arena, sizeof(Run) * ((size_t)nruns + 1));
+    out->row_start = arena_alloc(arena, sizeof(int) * ((size_t)s->h + 1));
+    if (!parent || !out->runs || !out->row_start)
+        return false;
+    out->row_start[0] = 0;
+    for (int y = 0; y < s->h; y++)
+        out->row_start[y + 1] = out->row_start[y] + row_runs(s, y, out->runs + out->row_start[y]);
+    for (int i = 0; i < nruns; i++)
+        parent[i] = i;
+    for (int y = 1; y < s->h; y++)
+        join_row(out, y, parent);
+    return number_parts(out, parent, arena);
+}

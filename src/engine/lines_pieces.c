@@ -1,0 +1,412 @@
+/* lines_pieces.c - Parts -> pieces of rows.
+ *
+ * A letter is tied to the next one on its right when they stand beside each other and near. A letter that
+ * touches one of the line above or below would tie the two lines together: it is set aside first. Small
+ * marks (dots, accents, commas, leaders) then join the letter they are near. */
+#include "lines_pieces.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ENDS 5 /* letters that tell where a piece's end lies */
+
+typedef struct Letters
+{
+    Parts *p;
+    int n;
+    int *part; /* [n] part indices, by x0 */
+    Box *box;  /* [n] */
+    Index ix;
+} Letters;
+
+static int
+height(const Box *b)
+{
+    return b->y1 - b->y0;
+}
+
+static int
+shared_rows(const Box *a, const Box *b)
+{
+    int top = a->y0 > b->y0 ? a->y0 : b->y0, bottom = a->y1 < b->y1 ? a->y1 : b->y1;
+
+    return bottom - top;
+}
+
+static int
+gap_x(const Box *a, const Box *b)
+{
+    int d = a->x0 > b->x0 ? a->x0 - b->x1 : b->x0 - a->x1;
+
+    return d > 0 ? d : 0;
+}
+
+typedef struct Key
+{
+    int x0, part;
+} Key;
+
+static int
+by_x0(const void *a, const void *b)
+{
+    const Key *p = a, *q = b;
+
+    return p->x0 != q->x0 ? (p->x0 > q->x0) - (p->x0 < q->x0)
+                          : (p->part > q->part) - (p->part < q->part);
+}
+
+static bool
+letters_of_kind(Parts *p, int kind, Arena *arena, Letters *out)
+{
+    Key *keys = arena_array(arena, (size_t)p->nparts + 1, sizeof(Key));
+    int n = 0;
+
+    if (!keys)
+        return false;
+    for (int i = 0; i < p->nparts; i++)
+        if (p->parts[i].kind == kind)
+            keys[n++] = (Key){p->parts[i].box.x0, i};
+    qsort(keys, n, sizeof(Key), by_x0);
+    *out = (Letters){.p = p, .n = n};
+    out->part = arena_array(arena, (size_t)n + 1, sizeof(int));
+    out->box = arena_array(arena, (size_t)n + 1, sizeof(Box));
+    if (!out->part || !out->box)
+        return false;
+    for (int i = 0; i < n; i++)
+    {
+        out->part[i] = keys[i].part;
+        out->box[i] = p->parts[keys[i].part].box;
+    }
+    return index_make(out->box, n, p->h, p->size, arena, &out->ix);
+}
+
+/* True when smaller letters of two different rows stand beside this one. */
+static bool
+spans_two_rows(const Letters *l, int i)
+{
+    const Box *a = &l->box[i];
+    int near = (int)(1.5f * l->p->size), low_top = -1, high_bottom = l->p->h + 1;
+
+    for (int b = index_band(&l->ix, a->y0); b <= index_band(&l->ix, a->y1 - 1); b++)
+        for (int k = index_from(&l->ix, b, a->x0 - 4 * near); k < l->ix.start[b + 1]; k++)
+        {
+            const Box *o = &l->box[l->ix.items[k]];
+
+            if (o->x0 > a->x1 + near)
+                break;
+            if (gap_x(a, o) > near || height(o) > 0.62f * height(a) ||
+                shared_rows(a, o) < height(o) * 3 / 4)
+                continue;
+            low_top = o->y0 > low_top ? o->y0 : low_top;
+            high_bottom = o->y1 < high_bottom ? o->y1 : high_bottom;
+        }
+    return low_top >= high_bottom;
+}
+
+static bool
+set_tall_aside(Letters *l, Arena *arena)
+{
+    bool any = false;
+
+    for (int i = 0; i < l->n; i++)
+        if (height(&l->box[i]) > 1.8f * l->p->size && spans_two_rows(l, i))
+        {
+            l->p->parts[l->part[i]].kind = PART_TALL;
+            any = true;
+        }
+    return !any || letters_of_kind(l->p, PART_CORE, arena, l);
+}
+
+static bool
+beside(const Box *a, const Box *b)
+{
+    int small = height(a) < height(b) ? height(a) : height(b);
+
+    return 2 * shared_rows(a, b) >= small && (height(a) + height(b)) < 5 * small;
+}
+
+/* The nearest letter on the right; -1: none near enough. */
+static int
+next_letter(const Letters *l, int i)
+{
+    const Box *a = &l->box[i];
+    int best = -1, best_gap = 1 << 30;
+
+    for (int b = index_band(&l->ix, a->y0); b <= index_band(&l->ix, a->y1 - 1); b++)
+        for (int k = index_from(&l->ix, b, a->x0); k < l->ix.start[b + 1]; k++)
+        {
+            int j = l->ix.items[k];
+            const Box *o = &l->box[j];
+            int tall = height(a) > height(o) ? height(a) : height(o);
+
+            if (o->x0 - a->x1 >= best_gap || o->x0 - a->x1 > 9 * l->p->size)
+                break;
+            if (j == i || o->x0 - a->x1 > 1.5f * tall || !beside(a, o))
+                continue;
+            best = j;
+            best_gap = o->x0 - a->x1;
+        }
+    return best;
+}
+
+static int
+root_of(int *set, int i)
+{
+    while (set[i] != i)
+        i = set[i] = set[set[i]];
+    return i;
+}
+
+/* set[i]: the piece letter i is in, numbered by the first letter. Returns how many. */
+static int
+tie(const Letters *l, int *set)
+{
+    int n = 0;
+
+    for (int i = 0; i < l->n; i++)
+        set[i] = i;
+    for (int i = 0; i < l->n; i++)
+    {
+        int j = next_letter(l, i), a, b;
+
+        if (j < 0)
+            continue;
+        a = root_of(set, i);
+        b = root_of(set, j);
+        set[a > b ? a : b] = a > b ? b : a;
+    }
+    for (int i = 0; i < l->n; i++)
+        set[i] = root_of(set, i);
+    for (int i = 0; i < l->n; i++)
+        set[i] = set[i] == i ? n++ : set[set[i]];
+    return n;
+}
+
+static int
+by_value(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+static float
+median(int *v, int n)
+{
+    qsort(v, n, sizeof(int), by_value);
+    return n & 1 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2.0f;
+}
+
+enum Edge
+{
+    TOP,
+    BOTTOM,
+    HEIGHT
+};
+
+static float
+median_of(const Letters *l, const int *letters, int n, enum Edge what, int *tmp)
+{
+    for (int i = 0; i < n; i++)
+    {
+        const Box *b = &l->box[letters[i]];
+
+        tmp[i] = what == TOP ? b->y0 : what == BOTTOM ? b->y1 : height(b);
+    }
+    return median(tmp, n);
+}
+
+static void
+describe(const Letters *l, const int *letters, int n, int *tmp, Piece *out)
+{
+    int ends = n < ENDS ? n : ENDS;
+
+    out->box = l->box[letters[0]];
+    for (int i = 1; i < n; i++)
+    {
+        const Box *b = &l->box[letters[i]];
+
+        out->box.x1 = b->x1 > out->box.x1 ? b->x1 : out->box.x1;
+        out->box.y0 = b->y0 < out->box.y0 ? b->y0 : out->box.y0;
+        out->box.y1 = b->y1 > out->box.y1 ? b->y1 : out->box.y1;
+    }
+    out->ncore = n;
+    out->size = median_of(l, letters, n, HEIGHT, tmp);
+    out->top = median_of(l, letters, n, TOP, tmp);
+    out->bottom = median_of(l, letters, n, BOTTOM, tmp);
+    out->left_top = median_of(l, letters, ends, TOP, tmp);
+    out->left_bottom = median_of(l, letters, ends, BOTTOM, tmp);
+    out->right_top = median_of(l, letters + n - ends, ends, TOP, tmp);
+    out->right_bottom = median_of(l, letters + n - ends, ends, BOTTOM, tmp);
+}
+
+static bool
+describe_all(Letters *l, const int *set, int npieces, Arena *arena, Pieces *out)
+{
+    int *start = arena_array(arena, (size_t)npieces + 2, sizeof(int));
+    int *list = arena_array(arena, (size_t)l->n + 1, sizeof(int));
+    int *tmp = arena_array(arena, (size_t)l->n + 1, sizeof(int));
+
+    *out = (Pieces){npieces, arena_array(arena, (size_t)npieces + 1, sizeof(Piece))};
+    if (!start || !list || !tmp || !out->pieces)
+        return false;
+    for (int i = 0; i < l->n; i++)
+        start[set[i] + 2]++;
+    for (int i = 0; i < npieces; i++)
+        start[i + 2] += start[i + 1];
+    for (int i = 0; i < l->n; i++)
+    {
+        list[start[set[i] + 1]++] = i;
+        l->p->parts[l->part[i]].row = set[i];
+    }
+    for (int i = 0; i < npieces; i++)
+        describe(l, list + start[i], start[i + 1] - start[i], tmp, &out->pieces[i]);
+    return true;
+}
+
+/* How far a mark is from a letter it may belong to; negative: it does not. */
+static float
+distance(const Box *mark, const Box *letter, float size)
+{
+    int dx = gap_x(mark, letter);
+    int above = letter->y0 - mark->y1, below = mark->y0 - letter->y1;
+
+    if (dx > 1.3f * size || below > 0.2f * size || above > 0.55f * size)
+        return -1;
+    if (above > 0 && (dx > 0.3f * size || mark->x1 - mark->x0 > size))
+        return -1;
+    return dx + (above > 0 ? 1.5f * above : 0) + (below > 0 ? 2.0f * below : 0);
+}
+
+static int
+letter_of_mark(const Letters *l, const Box *mark)
+{
+    float size = l->p->size, best = 2 * size;
+    int found = -1;
+    int from = index_band(&l->ix, mark->y0 - (int)size),
+        to = index_band(&l->ix, mark->y1 + (int)size);
+
+    for (int b = from; b <= to; b++)
+        for (int k = index_from(&l->ix, b, mark->x0 - (int)(12 * size)); k < l->ix.start[b + 1];
+             k++)
+        {
+            const Box *o = &l->box[l->ix.items[k]];
+            float d;
+
+            if (o->x0 > mark->x1 + 2 * size)
+                break;
+            d = distance(mark, o, size);
+            if (d < 0 || d >= best)
+                continue;
+            best = d;
+            found = l->ix.items[k];
+        }
+    return found;
+}
+
+/* The row of the nearest mark on the left (or right) at the same height: leaders hand it on. */
+static int
+row_of_leader(const Letters *marks, int i, int to_right)
+{
+    const Box *m = &marks->box[i];
+    float size = marks->p->size;
+    int reach = (int)(2 * size), row = -1, best = reach + 1;
+    int b = index_band(&marks->ix, (m->y0 + m->y1) / 2);
+
+    for (int k = index_from(&marks->ix, b, m->x0 - 2 * reach); k < marks->ix.start[b + 1]; k++)
+    {
+        int j = marks->ix.items[k], gap;
+        const Box *o = &marks->box[j];
+
+        if (o->x0 > m->x1 + reach)
+            break;
+        gap = to_right ? o->x0 - m->x1 : m->x0 - o->x1;
+        if (j == i || gap < 0 || gap >= best || abs(o->y1 + o->y0 - m->y1 - m->y0) > 0.5f * size)
+            continue;
+        best = gap;
+        row = marks->p->parts[marks->part[j]].row;
+    }
+    return row;
+}
+
+static void
+grow_piece(Piece *piece, const Box *b)
+{
+    piece->box.x0 = b->x0 < piece->box.x0 ? b->x0 : piece->box.x0;
+    piece->box.x1 = b->x1 > piece->box.x1 ? b->x1 : piece->box.x1;
+    piece->box.y0 = b->y0 < piece->box.y0 ? b->y0 : piece->box.y0;
+    piece->box.y1 = b->y1 > piece->box.y1 ? b->y1 : piece->box.y1;
+}
+
+static void
+attach(Letters *marks, int i, int row, Pieces *pieces)
+{
+    marks->p->parts[marks->part[i]].row = row;
+    if (row >= 0)
+        grow_piece(&pieces->pieces[row], &marks->box[i]);
+}
+
+static bool
+attach_marks(Parts *p, const Letters *letters, Arena *arena, Pieces *pieces)
+{
+    Letters marks;
+
+    if (!letters_of_kind(p, PART_SMALL, arena, &marks))
+        return false;
+    for (int i = 0; i < marks.n; i++)
+    {
+        int j = letter_of_mark(letters, &marks.box[i]);
+
+        attach(&marks, i, j < 0 ? -1 : p->parts[letters->part[j]].row, pieces);
+    }
+    for (int i = 0; i < marks.n; i++)
+        if (p->parts[marks.part[i]].row < 0)
+            attach(&marks, i, row_of_leader(&marks, i, 0), pieces);
+    for (int i = marks.n - 1; i >= 0; i--)
+        if (p->parts[marks.part[i]].row < 0)
+            attach(&marks, i, row_of_leader(&marks, i, 1), pieces);
+    return true;
+}
+
+/* A low letter that is tied to none is a comma, quote or dash of a larger kind: it is tried as a mark. */
+static bool
+set_loners_aside(Letters *l, const int *set, int npieces, Arena *arena, bool *any)
+{
+    int *count = arena_array(arena, (size_t)npieces + 1, sizeof(int));
+
+    *any = false;
+    if (!count)
+        return false;
+    for (int i = 0; i < l->n; i++)
+        count[set[i]]++;
+    for (int i = 0; i < l->n; i++)
+        if (count[set[i]] == 1 && height(&l->box[i]) < 0.85f * l->p->size)
+        {
+            l->p->parts[l->part[i]].kind = PART_SMALL;
+            *any = true;
+        }
+    return !*any || letters_of_kind(l->p, PART_CORE, arena, l);
+}
+
+bool
+pieces_find(Parts *p, Arena *arena, Pieces *out)
+{
+    Letters letters;
+    int *set, n;
+    bool again;
+
+    *out = (Pieces){0};
+    for (int i = 0; i < p->nparts; i++)
+        p->parts[i].row = -1;
+    if (p->size == 0)
+        return true;
+    if (!letters_of_kind(p, PART_CORE, arena, &letters) || !set_tall_aside(&letters, arena))
+        return false;
+    set = arena_array(arena, (size_t)letters.n + 1, sizeof(int));
+    if (!set)
+        return false;
+    n = tie(&letters, set);
+    if (!set_loners_aside(&letters, set, n, arena, &again))
+        return false;
+    if (again)
+        n = tie(&letters, set);
+    return describe_all(&letters, set, n, arena, out) && attach_marks(p, &letters, arena, out);
+}

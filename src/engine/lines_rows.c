@@ -1,0 +1,407 @@
+/* lines_rows.c - Parts -> Rows: pieces on one height become one printed row, unless a gutter lies between.
+ *
+ * A wide gap alone says nothing: in a price list it belongs to the row, between columns it does not. What
+ * tells is the neighbourhood: on both sides of a gutter there is running text, several lines of it and wide
+ * ones, that keeps clear of the gutter. Sharp edge: a lone row with a hole is two things (a running head
+ * and its page number). */
+#include "lines_pieces.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define COLUMN_WIDTH 7.0f /* letter heights; narrower stacks are figures or labels, not columns */
+#define CHAIN        6    /* rows looked at above and below */
+
+typedef struct Pair
+{
+    int left, right;
+    float gap;
+} Pair;
+
+typedef struct Joiner
+{
+    Piece *pieces; /* [n] by box.x0 */
+    int n;
+    int *old;   /* [n] index before sorting */
+    int *above; /* [n] nearest piece above that shares columns; -1 */
+    int *below; /* [n] */
+    Index ix;
+} Joiner;
+
+static float
+least(float a, float b)
+{
+    return a < b ? a : b;
+}
+
+static float
+most(float a, float b)
+{
+    return a > b ? a : b;
+}
+
+typedef struct Key
+{
+    int x0, old;
+} Key;
+
+static int
+by_x0(const void *a, const void *b)
+{
+    const Key *p = a, *q = b;
+
+    return p->x0 != q->x0 ? (p->x0 > q->x0) - (p->x0 < q->x0)
+                          : (p->old > q->old) - (p->old < q->old);
+}
+
+static bool
+sort_pieces(const Pieces *in, const Parts *p, Arena *arena, Joiner *j)
+{
+    Key *keys = arena_array(arena, (size_t)in->n + 1, sizeof(Key));
+    Box *boxes = arena_array(arena, (size_t)in->n + 1, sizeof(Box));
+
+    *j = (Joiner){.n = in->n};
+    j->pieces = arena_array(arena, (size_t)in->n + 1, sizeof(Piece));
+    j->old = arena_array(arena, (size_t)in->n + 1, sizeof(int));
+    j->above = arena_array(arena, (size_t)in->n + 1, sizeof(int));
+    j->below = arena_array(arena, (size_t)in->n + 1, sizeof(int));
+    if (!keys || !boxes || !j->pieces || !j->old || !j->above || !j->below)
+        return false;
+    for (int i = 0; i < in->n; i++)
+        keys[i] = (Key){in->pieces[i].box.x0, i};
+    qsort(keys, in->n, sizeof(Key), by_x0);
+    for (int i = 0; i < in->n; i++)
+    {
+        j->old[i] = keys[i].old;
+        j->pieces[i] = in->pieces[keys[i].old];
+        boxes[i] = j->pieces[i].box;
+    }
+    return index_make(boxes, in->n, p->h, 2 * p->size, arena, &j->ix);
+}
+
+/* The nearest piece below (dir 1) or above (-1), within 2.5 letter heights, that shares columns. */
+static int
+neighbour(const Joiner *j, int i, int dir)
+{
+    const Piece *a = &j->pieces[i];
+    float reach = 2.5f * a->size, best = reach;
+    int found = -1;
+    int from = index_band(&j->ix, (int)(dir > 0 ? a->bottom : a->top - reach));
+    int to = index_band(&j->ix, (int)(dir > 0 ? a->bottom + reach : a->top));
+
+    for (int b = from; b <= to; b++)
+        for (int k = j->ix.start[b]; k < j->ix.start[b + 1]; k++)
+        {
+            int o = j->ix.items[k];
+            const Piece *p = &j->pieces[o];
+            float gap = dir > 0 ? p->top - a->bottom : a->top - p->bottom;
+
+            if (p->box.x0 >= a->box.x1)
+                break;
+            if (o == i || p->box.x1 <= a->box.x0 || gap < -0.5f * least(a->size, p->size) ||
+                gap >= best)
+                continue;
+            best = gap;
+            found = o;
+        }
+    return found;
+}
+
+/* The nearest piece on the right at the same height; with dir -1 on the left. */
+static int
+beside(const Joiner *j, int i, int dir)
+{
+    const Piece *a = &j->pieces[i];
+    float top = dir > 0 ? a->right_top : a->left_top, best = 1e9f;
+    float bottom = dir > 0 ? a->right_bottom : a->left_bottom;
+    int found = -1;
+
+    for (int b = index_band(&j->ix, (int)top); b <= index_band(&j->ix, (int)bottom); b++)
+        for (int k = j->ix.start[b]; k < j->ix.start[b + 1]; k++)
+        {
+            int o = j->ix.items[k];
+            const Piece *p = &j->pieces[o];
+            float t = dir > 0 ? p->left_top : p->right_top;
+            float u = dir > 0 ? p->left_bottom : p->right_bottom;
+            float gap = dir > 0 ? p->box.x0 - a->box.x1 : a->box.x0 - p->box.x1;
+
+            if (o == i || gap >= best || gap < -1.5f * least(a->size, p->size))
+                continue;
+            if ((dir > 0 ? p->box.x0 <= a->box.x0 : p->box.x0 >= a->box.x0) ||
+                least(bottom, u) - most(top, t) < 0.5f * least(bottom - top, u - t))
+                continue;
+            best = gap;
+            found = o;
+        }
+    return found;
+}
+
+/* How many rows of text lie on this side of the gap around piece i, and their mean width. */
+static int
+stack(const Joiner *j, int i, float edge, bool left, float *width)
+{
+    int n = 1;
+    float sum = j->pieces[i].box.x1 - j->pieces[i].box.x0;
+
+    for (int dir = -1; dir <= 1; dir += 2)
+    {
+        int at = i;
+
+        for (int k = 0; k < CHAIN; k++)
+        {
+            at = dir > 0 ? j->below[at] : j->above[at];
+            if (at < 0 || (left ? j->pieces[at].box.x1 > edge : j->pieces[at].box.x0 < edge))
+                break;
+            sum += j->pieces[at].box.x1 - j->pieces[at].box.x0;
+            n++;
+        }
+    }
+    *width = sum / n;
+    return n;
+}
+
+static bool
+gutter(const Joiner *j, const Pair *pair)
+{
+    const Piece *l = &j->pieces[pair->left], *r = &j->pieces[pair->right];
+    float size = least(l->size, r->size), wl, wr;
+    int nl = stack(j, pair->left, r->box.x0 - 0.8f * size, true, &wl);
+    int nr = stack(j, pair->right, l->box.x1 + 0.8f * size, false, &wr);
+
+    return nl >= 2 && nr >= 2 && nl + nr >= 5 && wl > COLUMN_WIDTH * size &&
+           wr > COLUMN_WIDTH * size;
+}
+
+static bool
+lone(const Joiner *j, int i)
+{
+    return j->above[i] < 0 && j->below[i] < 0;
+}
+
+static bool
+one_row(const Joiner *j, const Pair *pair)
+{
+    const Piece *l = &j->pieces[pair->left], *r = &j->pieces[pair->right];
+    float size = most(l->size, r->size);
+
+    if (pair->gap < 1.2f * size)
+        return true;
+    if (size > 2.2f * least(l->size, r->size) || gutter(j, pair))
+        return false;
+    return pair->gap < 5 * size || !lone(j, pair->left) || !lone(j, pair->right);
+}
+
+static int
+root_of(int *set, int i)
+{
+    while (set[i] != i)
+        i = set[i] = set[set[i]];
+    return i;
+}
+
+/* row[i]: the row piece i (in its old numbering) is in. Returns how many rows. */
+static int
+join_pieces(Joiner *j, int *set, int *row)
+{
+    int n = 0;
+
+    for (int i = 0; i < j->n; i++)
+    {
+        set[i] = i;
+        j->above[i] = neighbour(j, i, -1);
+        j->below[i] = neighbour(j, i, 1);
+    }
+    for (int i = 0; i < j->n; i++)
+    {
+        Pair pair = {i, beside(j, i, 1), 0};
+
+        if (pair.right < 0 || beside(j, pair.right, -1) != i)
+            continue;
+        pair.gap = j->pieces[pair.right].box.x0 - j->pieces[i].box.x1;
+        if (one_row(j, &pair))
+            set[root_of(set, pair.right)] = root_of(set, i);
+    }
+    for (int i = 0; i < j->n; i++)
+        row[j->old[i]] = -1;
+    for (int i = 0; i < j->n; i++)
+    {
+        int r = root_of(set, i);
+
+        if (row[j->old[r]] < 0)
+            row[j->old[r]] = n++;
+        row[j->old[i]] = row[j->old[r]];
+    }
+    return n;
+}
+
+static void
+grow(Box *a, const Box *b)
+{
+    a->x0 = b->x0 < a->x0 ? b->x0 : a->x0;
+    a->y0 = b->y0 < a->y0 ? b->y0 : a->y0;
+    a->x1 = b->x1 > a->x1 ? b->x1 : a->x1;
+    a->y1 = b->y1 > a->y1 ? b->y1 : a->y1;
+}
+
+/* The row a part that spans two of them mostly lies in; -1: none. */
+static int
+row_of_tall(const Rows *rows, const Box *b)
+{
+    int best = -1, most_shared = 0;
+
+    for (int i = 0; i < rows->n; i++)
+    {
+        const Box *r = &rows->rows[i].box;
+        int top = r->y0 > b->y0 ? r->y0 : b->y0, bottom = r->y1 < b->y1 ? r->y1 : b->y1;
+
+        if (b->x0 > r->x1 + (b->y1 - b->y0) || b->x1 < r->x0 - (b->y1 - b->y0) ||
+            bottom - top <= most_shared)
+            continue;
+        most_shared = bottom - top;
+        best = i;
+    }
+    return best;
+}
+
+/* Parts learn their row; rows their boxes. */
+static void
+take_parts(Parts *p, const int *row_of_piece, Rows *rows)
+{
+    for (int i = 0; i < p->nparts; i++)
+    {
+        Part *part = &p->parts[i];
+
+        if (part->row < 0)
+            continue;
+        part->row = row_of_piece[part->row];
+        if (rows->rows[part->row].n++ == 0)
+            rows->rows[part->row].box = part->box;
+        grow(&rows->rows[part->row].box, &part->box);
+    }
+    for (int i = 0; i < p->nparts; i++)
+        if (p->parts[i].kind == PART_TALL &&
+            (p->parts[i].row = row_of_tall(rows, &p->parts[i].box)) >= 0)
+            rows->rows[p->parts[i].row].n++;
+}
+
+static int
+by_left_edge(const void *a, const void *b, void *arg)
+{
+    const Part *p = (const Part *)arg + *(const int *)a, *q = (const Part *)arg + *(const int *)b;
+
+    return (p->box.x0 > q->box.x0) - (p->box.x0 < q->box.x0);
+}
+
+static bool
+list_members(const Parts *p, Arena *arena, Rows *rows)
+{
+    int n = 0;
+
+    for (int i = 0; i < rows->n; i++)
+    {
+        rows->rows[i].first = n;
+        n += rows->rows[i].n;
+        rows->rows[i].n = 0;
+    }
+    rows->members = arena_array(arena, (size_t)n + 1, sizeof(int));
+    if (!rows->members)
+        return false;
+    for (int i = 0; i < p->nparts; i++)
+        if (p->parts[i].row >= 0)
+        {
+            Row *r = &rows->rows[p->parts[i].row];
+
+            rows->members[r->first + r->n++] = i;
+            r->ncore += p->parts[i].kind == PART_CORE;
+            if (p->parts[i].kind == PART_TALL)
+            {
+                r->box.x0 = p->parts[i].box.x0 < r->box.x0 ? p->parts[i].box.x0 : r->box.x0;
+                r->box.x1 = p->parts[i].box.x1 > r->box.x1 ? p->parts[i].box.x1 : r->box.x1;
+            }
+        }
+    for (int i = 0; i < rows->n; i++)
+        qsort_r(rows->members + rows->rows[i].first, rows->rows[i].n, sizeof(int), by_left_edge,
+                p->parts);
+    return true;
+}
+
+/* Of too many pieces the ones with most letters stay. */
+static void
+keep_largest(Parts *p, Pieces *pieces)
+{
+    enum
+    {
+        MOST = 4 * LINES_MAX_ROWS
+    };
+    int limit = 1, n, left;
+
+    do
+    {
+        n = 0;
+        limit++;
+        for (int i = 0; i < pieces->n; i++)
+            n += pieces->pieces[i].ncore >= limit;
+    } while (n > MOST);
+    left = MOST - n;
+    for (int i = 0; i < pieces->n; i++)
+        if (pieces->pieces[i].ncore < limit - 1 ||
+            (pieces->pieces[i].ncore == limit - 1 && left-- <= 0))
+            pieces->pieces[i].ncore = 0;
+    for (int i = 0; i < p->nparts; i++)
+        if (p->parts[i].row >= 0 && pieces->pieces[p->parts[i].row].ncore == 0)
+            p->parts[i].row = -1;
+}
+
+/* Renumbers what keep_largest left. */
+static bool
+drop_empty(Parts *p, Pieces *pieces, Arena *arena)
+{
+    int *to = arena_array(arena, (size_t)pieces->n + 1, sizeof(int)), n = 0;
+
+    if (!to)
+        return false;
+    for (int i = 0; i < pieces->n; i++)
+    {
+        to[i] = n;
+        if (pieces->pieces[i].ncore)
+            pieces->pieces[n++] = pieces->pieces[i];
+    }
+    pieces->n = n;
+    for (int i = 0; i < p->nparts; i++)
+        if (p->parts[i].row >= 0)
+            p->parts[i].row = to[p->parts[i].row];
+    return true;
+}
+
+bool
+rows_find(Parts *p, Arena *arena, Rows *out)
+{
+    Pieces pieces;
+    Joiner joiner;
+    int *set, *row;
+
+    *out = (Rows){0};
+    if (!pieces_find(p, arena, &pieces))
+        return false;
+    if (pieces.n > 4 * LINES_MAX_ROWS)
+    {
+        out->truncated = true;
+        keep_largest(p, &pieces);
+        if (!drop_empty(p, &pieces, arena))
+            return false;
+    }
+    set = arena_array(arena, (size_t)pieces.n + 1, sizeof(int));
+    row = arena_array(arena, (size_t)pieces.n + 1, sizeof(int));
+    if (!set || !row)
+        return false;
+    if (pieces.n == 0)
+        return true;
+    if (!sort_pieces(&pieces, p, arena, &joiner))
+        return false;
+    out->n = join_pieces(&joiner, set, row);
+    out->rows = arena_array(arena, (size_t)out->n + 1, sizeof(Row));
+    if (!out->rows)
+        return false;
+    take_parts(p, row, out);
+    return list_members(p, arena, out);
+}

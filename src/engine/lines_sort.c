@@ -1,0 +1,184 @@
+/* lines_sort.c - what each part is: letter, small mark, speck, rule, picture or dark edge of the scan.
+ *
+ * Sizes are told in units of the page's typical letter height, which the letters themselves vote for.
+ * Sharp edge: a frame's box holds the whole page, so a box alone says nothing; how full it is does. */
+#include "lines_inner.h"
+
+#include <stdlib.h>
+
+#define HEIGHTS 512
+
+static int
+width(const Part *p)
+{
+    return p->box.x1 - p->box.x0;
+}
+
+static int
+height(const Part *p)
+{
+    return p->box.y1 - p->box.y0;
+}
+
+/* Median height, each part counting by its width, of those that could be letters. */
+static float
+letter_height(const Parts *p)
+{
+    static const int least = 4;
+    int64_t hist[HEIGHTS] = {0}, all = 0, sum = 0;
+
+    for (int i = 0; i < p->nparts; i++)
+    {
+        int w = width(&p->parts[i]), h = height(&p->parts[i]);
+
+        if (h < least || h >= HEIGHTS || w * 8 < h || w > 30 * h || h > p->h / 4 + 8)
+            continue;
+        hist[h] += w < 3 * h ? w : 3 * h;
+        all += w < 3 * h ? w : 3 * h;
+    }
+    for (int h = 0; h < HEIGHTS; h++)
+        if ((sum += hist[h]) * 2 > all)
+            return all ? h : 0;
+    return 0;
+}
+
+/* At the page's edge and bigger, or thinner, than a letter that was cut off there. */
+static bool
+is_border(const Part *part, const Parts *p)
+{
+    int near = (p->w > p->h ? p->w : p->h) / 200 + 1, w = width(part), h = height(part);
+    int across = (part->box.x0 <= near) + (part->box.x1 >= p->w - near);
+    int along = (part->box.y0 <= near) + (part->box.y1 >= p->h - near);
+
+    if (across + along == 0)
+        return false;
+    if (w > 4 * p->size || h > 2.5f * p->size)
+        return true;
+    if (across && along && (w > p->size || h > p->size))
+        return true;
+    return (across && w < 0.2f * p->size) || (along && h < 0.2f * p->size);
+}
+
+/* Solid, roundish and bigger than a letter. */
+static bool
+is_hole(const Part *part, float size)
+{
+    int w = width(part), h = height(part);
+
+    return w > 1.3f * size && h > 1.3f * size && w < 5 * size && h < 5 * size && w < 2 * h &&
+           h < 2 * w && part->area > 0.68f * w * h;
+}
+
+static bool
+is_rule(const Part *part, float size)
+{
+    int w = width(part), h = height(part), thick = w < h ? w : h, along = w < h ? h : w;
+    float mean = (float)part->area / along;
+
+    if (along < 3.5f * size)
+        return false;
+    if (thick < 0.5f * size || along > 25 * thick)
+        return true;
+    return along > 8 * size && thick > 2.5f * size &&
+           mean < 0.12f * thick; /* a frame's ink is thin */
+}
+
+static PartKind
+kind_of(const Part *part, const Parts *p)
+{
+    float w = width(part), h = height(part), s = p->size;
+
+    if (is_border(part, p) || is_hole(part, s))
+        return PART_BORDER;
+    if (is_rule(part, s))
+        return PART_RULE;
+    if (h > 6 * s || (h > 3 * s && w > 12 * s))
+        return part->area > 0.15f * w * h && w > 3 * s ? PART_PICTURE : PART_RULE;
+    if (w > 60 * s)
+        return PART_RULE;
+    if (part->area < 0.02f * s * s || (w < 0.12f * s && h < 0.12f * s))
+        return PART_SPECK;
+    return h < 0.55f * s ? PART_SMALL : PART_CORE;
+}
+
+static bool
+overlap(const Box *a, const Box *b)
+{
+    return a->x0 < b->x1 && b->x0 < a->x1 && a->y0 < b->y1 && b->y0 < a->y1;
+}
+
+static void
+grow(Box *a, const Box *b)
+{
+    a->x0 = b->x0 < a->x0 ? b->x0 : a->x0;
+    a->y0 = b->y0 < a->y0 ? b->y0 : a->y0;
+    a->x1 = b->x1 > a->x1 ? b->x1 : a->x1;
+    a->y1 = b->y1 > a->y1 ? b->y1 : a->y1;
+}
+
+/* Adds a box to the pictures, or to the one it overlaps. */
+static int
+add_picture(Picture *pictures, int n, int most, const Box *box)
+{
+    for (int i = 0; i < n; i++)
+        if (overlap(&pictures[i].box, box))
+        {
+            grow(&pictures[i].box, box);
+            return n;
+        }
+    if (n < most)
+        pictures[n++].box = *box;
+    return n;
+}
+
+/* Pictures that came to overlap while they grew become one. */
+static int
+unite(Picture *pictures, int n)
+{
+    for (int i = 0; i < n; i++)
+        for (int k = i + 1; k < n; k++)
+            if (overlap(&pictures[i].box, &pictures[k].box))
+            {
+                grow(&pictures[i].box, &pictures[k].box);
+                pictures[k] = pictures[--n];
+                k = i;
+            }
+    return n;
+}
+
+static bool
+within(const Box *in, const Box *out)
+{
+    int x = (in->x0 + in->x1) / 2, y = (in->y0 + in->y1) / 2;
+
+    return x >= out->x0 && x < out->x1 && y >= out->y0 && y < out->y1;
+}
+
+bool
+parts_sort(Parts *p, Arena *arena, Picture **pictures, int *npictures)
+{
+    enum
+    {
+        MOST = 256
+    };
+
+    *npictures = 0;
+    *pictures = arena_array(arena, MOST, sizeof(Picture));
+    if (!*pictures)
+        return false;
+    p->size = letter_height(p);
+    if (p->size == 0)
+        return true;
+    for (int i = 0; i < p->nparts; i++)
+    {
+        p->parts[i].kind = kind_of(&p->parts[i], p);
+        if (p->parts[i].kind == PART_PICTURE)
+            *npictures = add_picture(*pictures, *npictures, MOST, &p->parts[i].box);
+    }
+    *npictures = unite(*pictures, *npictures);
+    for (int i = 0; i < p->nparts; i++)
+        for (int k = 0; k < *npictures; k++)
+            if (p->parts[i].kind != PART_BORDER && within(&p->parts[i].box, &(*pictures)[k].box))
+                p->parts[i].kind = PART_PICTURE;
+    return true;
+}

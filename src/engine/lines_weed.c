@@ -1,0 +1,130 @@
+/* lines_weed.c - rows that are not writing: print shining through, blots, ornaments, dashes of a rule.
+ *
+ * Each test compares a row with the page's own writing, never with a fixed darkness or size. */
+#include "lines_inner.h"
+
+#include <stdlib.h>
+
+static int
+by_float(const void *a, const void *b)
+{
+    float p = *(const float *)a, q = *(const float *)b;
+
+    return (p > q) - (p < q);
+}
+
+static float
+median_contrast(const Rows *rows, float *tmp)
+{
+    int n = 0, letters = 0;
+
+    for (int i = 0; i < rows->n; i++)
+        letters = rows->rows[i].ncore > letters ? rows->rows[i].ncore : letters;
+    for (int i = 0; i < rows->n; i++)
+        if (rows->rows[i].ncore * 4 > letters)
+            tmp[n++] = rows->rows[i].contrast;
+    qsort(tmp, n, sizeof(float), by_float);
+    return n ? tmp[n / 2] : 0;
+}
+
+/* Without structure: one run of ink in nearly each row of pixels, and not a stroke like I or 1. */
+static bool
+is_blot(const Part *part, float size)
+{
+    int w = part->box.x1 - part->box.x0, h = part->box.y1 - part->box.y0;
+
+    if (part->nruns > 1.15f * h)
+        return false;
+    return part->area > 0.45f * w * h && (w * 5 > h * 2 || h < 0.9f * size);
+}
+
+/* The rule's end is at the part's side: the part is the ornament of a frame. */
+static bool
+at_end_of(const Box *part, const Box *rule, float reach)
+{
+    int w = rule->x1 - rule->x0, h = rule->y1 - rule->y0;
+    int x = (part->x0 + part->x1) / 2, y = (part->y0 + part->y1) / 2, high = part->y1 - part->y0;
+    bool above = abs(rule->y0 - part->y1) < reach, below = abs(part->y0 - rule->y1) < reach;
+    bool left = abs(part->x0 - rule->x1) < reach, right = abs(rule->x0 - part->x1) < reach;
+
+    if (h > w)
+        return x > rule->x0 - reach && x < rule->x1 + reach && (above || below);
+    return rule->y0 > y - 0.8f * high && rule->y1 < y + 0.35f * high && (left || right);
+}
+
+typedef struct Rules
+{
+    int n;
+    Box *box; /* [n] the long ones */
+} Rules;
+
+static bool
+find_rules(const Parts *p, Arena *arena, Rules *out)
+{
+    enum
+    {
+        MOST = 200
+    };
+
+    *out = (Rules){0, arena_array(arena, MOST, sizeof(Box))};
+    if (!out->box)
+        return false;
+    for (int i = 0; i < p->nparts && out->n < MOST; i++)
+    {
+        const Box *b = &p->parts[i].box;
+
+        if (p->parts[i].kind == PART_RULE &&
+            (b->x1 - b->x0 > 10 * p->size || b->y1 - b->y0 > 10 * p->size))
+            out->box[out->n++] = *b;
+    }
+    return true;
+}
+
+static bool
+is_writing(const Parts *p, const Rows *rows, const Row *r, float contrast, const Rules *rules)
+{
+    int blots = 0, letters = 0, ornaments = 0;
+
+    if (r->contrast < 0.5f * contrast || r->x_height < 3)
+        return false;
+    for (int m = 0; m < r->n; m++)
+    {
+        const Part *part = &p->parts[rows->members[r->first + m]];
+        bool ornament = false;
+
+        if (part->kind != PART_CORE)
+            continue;
+        letters++;
+        blots += is_blot(part, p->size);
+        for (int i = 0; i < rules->n && r->ncore <= 8 && !ornament; i++)
+            ornament = at_end_of(&part->box, &rules->box[i], 0.8f * p->size);
+        ornaments += ornament;
+    }
+    return letters > 0 && ornaments * 2 < letters && (letters > 2 || blots < letters);
+}
+
+bool
+rows_weed(Parts *p, Arena *arena, Rows *rows)
+{
+    Rules rules;
+    float *tmp = arena_array(arena, (size_t)rows->n + 1, sizeof(float)), contrast;
+    int *to = arena_array(arena, (size_t)rows->n + 1, sizeof(int)), n = 0;
+
+    if (!tmp || !to || !find_rules(p, arena, &rules))
+        return false;
+    contrast = median_contrast(rows, tmp);
+    for (int i = 0; i < rows->n; i++)
+    {
+        bool keep = n < LINES_MAX_ROWS && is_writing(p, rows, &rows->rows[i], contrast, &rules);
+
+        rows->truncated |= n == LINES_MAX_ROWS;
+        to[i] = keep ? n : -1;
+        if (keep)
+            rows->rows[n++] = rows->rows[i];
+    }
+    rows->n = n;
+    for (int i = 0; i < p->nparts; i++)
+        if (p->parts[i].row >= 0)
+            p->parts[i].row = to[p->parts[i].row];
+    return true;
+}

@@ -1,0 +1,373 @@
+/* lines_test.c - what the line finder promises: on pages set here to the pixel, and on the samples. */
+#include "check.h"
+#include "lines_pages.h"
+
+#include "lines.h"
+#include "image_files.h"
+
+#include <jansson.h>
+
+static const LineShape shape = {256, 32, 11, 23};
+static Arena arena;
+
+static PageLines
+find(const Image *page, int rotate)
+{
+    PageLines out = {0};
+    DsError err;
+
+    if (lines_find(page, &shape, rotate, NULL, NULL, &arena, &out, &err) != DS_OK)
+        promise(err.message, false);
+    return out;
+}
+
+static void
+done(Paper *p)
+{
+    free(p->image.pixels);
+    arena_free(&arena);
+}
+
+static bool
+near(int a, int b, int d)
+{
+    return abs(a - b) <= d;
+}
+
+/* --- pages set here ---------------------------------------------------------------------------- */
+
+static void
+one_column(void)
+{
+    Paper p = paper(1200, 900);
+    PageLines l;
+    int base = 0, x = 0;
+
+    set_column(&p, 100, 150, 4, 60, 10, 40);
+    l = find(&p.image, -1);
+    promise("ten lines of one column are ten lines of one block", l.nlines == 10 && l.nblocks == 1);
+    for (int i = 0; i < l.nlines; i++)
+    {
+        base += fabsf(l.lines[i].baseline - (150 + 60 * i)) <= 1.5f;
+        x += fabsf(l.lines[i].x_height - 20) <= 1;
+    }
+    promise("baselines are right to a pixel and a half", base == 10);
+    promise("x-heights are right to a pixel", x == 10);
+    promise("an upright page stays upright and unskewed", l.rotation == 0 && l.skew == 0);
+    promise("a line of 40 letters of 13 pixels is three views", l.lines[0].nviews == 3);
+    done(&p);
+}
+
+static void
+two_columns(void)
+{
+    Paper p = paper(1400, 1000);
+    PageLines l;
+
+    set_line(&p, 420, 100, 7, "the old door");
+    set_column(&p, 80, 250, 4, 52, 12, 24);
+    set_column(&p, 760, 250, 4, 52, 12, 24);
+    l = find(&p.image, 0);
+    promise("a heading and two columns are three blocks", l.nblocks == 3 && l.nlines == 25);
+    promise("the heading is read first and is a title",
+            l.nblocks == 3 && !strcmp(l.blocks[0].type, "title"));
+    promise("the left column is read to its end before the right one",
+            l.nlines == 25 && l.lines[12].box.x0 < 100 && l.lines[13].box.x0 > 700 &&
+                l.lines[13].box.y0 < 250);
+    done(&p);
+}
+
+static void
+prices(void)
+{
+    static const char *const items[] = {"bread and salt", "a needle", "stone for the garden",
+                                        "tea, sealed"};
+    Paper p = paper(1200, 700);
+    PageLines l;
+
+    for (int i = 0; i < 4; i++)
+    {
+        int x = set_line(&p, 80, 200 + 60 * i, 4, items[i]);
+
+        for (x += 24; i >= 2 && x < 920; x += 24)
+            set_line(&p, x, 200 + 60 * i, 4, ".");
+        set_line(&p, 960, 200 + 60 * i, 4, "500");
+    }
+    l = find(&p.image, 0);
+    promise("a price stays on the line of its item, with and without leaders",
+            l.nlines == 4 && l.nblocks == 1);
+    promise("such a line reaches from item to price",
+            l.nlines == 4 && near(l.lines[0].box.x1, 1028, 6));
+    done(&p);
+}
+
+static void
+not_text(void)
+{
+    Paper p = paper(1400, 1200);
+    PageLines l;
+
+    set_column(&p, 150, 200, 4, 60, 6, 40);
+    fill(&p, 0, 0, 1400, 40, 5); /* the scanner's lid */
+    fill(&p, 0, 0, 35, 1200, 5);
+    fill(&p, 100, 110, 1300, 113, 20); /* a frame */
+    fill(&p, 100, 110, 103, 560, 20);
+    fill(&p, 1297, 110, 1300, 560, 20);
+    fill(&p, 100, 557, 1300, 560, 20);
+    fill(&p, 60, 700, 100, 740, 20);   /* a punch hole */
+    fill(&p, 300, 650, 900, 1100, 60); /* a photograph */
+    for (int i = 0; i < 400; i++)      /* dust */
+        fill(&p, 40 + i * 7919 % 1340, 600 + i * 104729 % 590, 41 + i * 7919 % 1340,
+             601 + i * 104729 % 590, 20);
+    l = find(&p.image, -1);
+    promise("frame, border, hole, dust and photograph leave six lines", l.nlines == 6);
+    promise("the photograph is a picture, and the only one",
+            l.npictures == 1 && near(l.pictures[0].box.x0, 300, 3) &&
+                near(l.pictures[0].box.y1, 1100, 3));
+    done(&p);
+}
+
+static void
+shine_through(void)
+{
+    Paper p = paper(1200, 900);
+    PageLines l;
+
+    set_column(&p, 100, 150, 4, 60, 5, 40);
+    p.ink = 205;
+    set_column(&p, 130, 520, 4, 60, 5, 40);
+    l = find(&p.image, 0);
+    promise("print that shines through is not text", l.nlines == 5);
+    done(&p);
+}
+
+static void
+turned(void)
+{
+    Paper p = paper(1200, 900);
+    DsError err;
+    int right = 0;
+
+    set_column(&p, 100, 150, 4, 60, 10, 44);
+    for (int turn = 0; turn < 360; turn += 90)
+    {
+        Image image;
+        PageLines l;
+
+        if (image_rotate(&p.image, turn, &arena, &image, &err) != DS_OK)
+            break;
+        l = find(&image, -1);
+        right += l.rotation == (360 - turn) % 360 && l.nlines == 10 &&
+                 near(l.lines[0].box.x0, 100, 6) && near(l.lines[0].box.y1, 150, 20);
+    }
+    promise("a page on its side or upside down is found and turned; boxes are those of the upright "
+            "page",
+            right == 4);
+    done(&p);
+    p = paper(600, 400);
+    set_line(&p, 100, 150, 4, "gay");
+    promise("a page with few letters stays as it is", find(&p.image, -1).rotation == 0);
+    done(&p);
+}
+
+/* The page turned about its middle so that its lines fall to the right by `degrees`. */
+static Image
+leaning(const Image *in, double degrees)
+{
+    Image out = *in;
+    double c = cos(degrees * M_PI / 180), n = sin(degrees * M_PI / 180);
+
+    out.pixels = arena_alloc(&arena, (size_t)in->width * in->height);
+    memset(out.pixels, 245, (size_t)in->width * in->height);
+    for (int y = 0; y < in->height; y++)
+        for (int x = 0; x < in->width; x++)
+        {
+            double u = x - in->width / 2, v = y - in->height / 2;
+            int fx = (int)lrint(c * u + n * v + in->width / 2),
+                fy = (int)lrint(c * v - n * u + in->height / 2);
+
+            if (fx >= 0 && fy >= 0 && fx < in->width && fy < in->height)
+                out.pixels[(size_t)y * in->width + x] = in->pixels[(size_t)fy * in->width + fx];
+        }
+    return out;
+}
+
+static void
+skewed(void)
+{
+    static const double angles[] = {-8, -3, -0.4, 0.4, 3, 8};
+    Paper p = paper(1200, 900);
+    int right = 0, angle = 0;
+
+    set_column(&p, 130, 200, 4, 60, 10, 36);
+    for (int i = 0; i < 6; i++)
+    {
+        Image image = leaning(&p.image, angles[i]);
+        PageLines l = find(&image, 0);
+        double t = angles[i] * M_PI / 180;
+
+        angle += fabs(l.skew - angles[i]) < 0.2;
+        right += l.nlines == 10 && l.nblocks == 1 &&
+                 near(l.lines[0].box.x0, (int)(600 - 470 * cos(t) + 250 * sin(t)), 16);
+    }
+    promise("skew up to 8 degrees is measured", angle == 6);
+    promise("a skewed page has the lines of the straight one, boxes where they are on the page",
+            right == 6);
+    done(&p);
+}
+
+static void
+blank(void)
+{
+    static const int sizes[][2] = {{16, 16}, {1, 1}, {2000, 17}, {17, 2000}, {600, 800}};
+    int ok = 0;
+
+    for (int i = 0; i < 5; i++)
+        for (int v = 0; v <= 255; v += 255)
+        {
+            Paper p = paper(sizes[i][0], sizes[i][1]);
+
+            memset(p.image.pixels, v, (size_t)sizes[i][0] * sizes[i][1]);
+            ok += find(&p.image, -1).nlines == 0;
+            done(&p);
+        }
+    promise("white and black pages of any size have no lines", ok == 10);
+}
+
+static int
+stop_at_once(void *arg)
+{
+    return ++*(int *)arg > 1;
+}
+
+static void
+refuses(void)
+{
+    Paper p = paper(600, 400);
+    PageLines out;
+    DsError err;
+    LineView *views;
+    int n, calls = 0;
+
+    promise("a turn by 45 degrees is refused",
+            lines_find(&p.image, &shape, 45, NULL, NULL, &arena, &out, &err) == DS_BAD_REQUEST);
+    promise("tick stops it", lines_find(&p.image, &shape, -1, stop_at_once, &calls, &arena, &out,
+                                        &err) == DS_CANCELLED);
+    promise("an x-height of nothing is refused",
+            lines_cut(&p.image, &shape, 0, 10, 20, 0, &arena, &views, &n, &err) == DS_BAD_REQUEST);
+    done(&p);
+}
+
+/* --- the golden views -------------------------------------------------------------------------- */
+
+static Image
+load(const char *dir, const char *name)
+{
+    char path[600];
+    File file;
+    uint8_t *pixels;
+    ImageInfo info;
+    Image image = {0};
+    DsError err;
+    size_t size;
+
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    file = read_file(path);
+    if (!file.data ||
+        image_info(file.data, file.n, &image_default_limits, &arena, &info, &err) != DS_OK)
+        return image;
+    size = (size_t)info.pages[0].width * info.pages[0].height * 3;
+    pixels = arena_alloc(&arena, size);
+    if (image_decode(file.data, file.n, 0, &image_default_limits, pixels, size, &image, &err) !=
+        DS_OK)
+        image = (Image){0};
+    free(file.data);
+    return image;
+}
+
+static double
+difference(const Image *golden, const View *view)
+{
+    double sum = 0;
+    int n = view->width * view->height;
+
+    if (golden->width != view->width || golden->height != view->height)
+        return 255;
+    for (int i = 0; i < n; i++)
+        sum += abs(golden->pixels[(size_t)i * golden->channels] - view->pixels[i]);
+    return sum / n;
+}
+
+static double
+worst_view(const char *dir, json_t *line)
+{
+    char path[600];
+    Image page;
+    LineView *views;
+    int n;
+    DsError err;
+    double worst = 0;
+    json_t *names = json_object_get(line, "views");
+
+    snprintf(path, sizeof path, "samples/%s", json_string_value(json_object_get(line, "page")));
+    page = load(dir, path);
+    if (!page.pixels ||
+        lines_cut(&page, &shape, json_number_value(json_object_get(line, "x0")),
+                  json_number_value(json_object_get(line, "x1")),
+                  json_number_value(json_object_get(line, "baseline")),
+                  json_number_value(json_object_get(line, "x_height")), &arena, &views, &n,
+                  &err) != DS_OK ||
+        n != (int)json_array_size(names))
+        return 255;
+    for (int i = 0; i < n; i++)
+    {
+        Image golden;
+
+        snprintf(path, sizeof path, "mini/%s", json_string_value(json_array_get(names, i)));
+        golden = load(dir, path);
+        worst = fmax(worst, golden.pixels ? difference(&golden, &views[i].view) : 255);
+    }
+    arena_free(&arena);
+    return worst;
+}
+
+static void
+golden_views(const char *dir)
+{
+    char path[600];
+    json_t *root, *line;
+    size_t i;
+    double worst = 0;
+
+    snprintf(path, sizeof path, "%s/mini/views.json", dir);
+    root = json_load_file(path, 0, NULL);
+    json_array_foreach(json_object_get(root, "lines"), i, line) worst =
+        fmax(worst, worst_view(dir, line));
+    printf("     golden views: worst mean difference %.3f grey levels\n", worst);
+    promise("lines_cut gives the golden views, mean difference under a tenth of a grey level",
+            json_array_size(json_object_get(root, "lines")) == 24 && worst < 0.1);
+    json_decref(root);
+}
+
+int
+main(void)
+{
+    const char *dir = shared_folder();
+
+    arena_init(&arena, 0);
+    one_column();
+    two_columns();
+    prices();
+    not_text();
+    shine_through();
+    turned();
+    skewed();
+    blank();
+    refuses();
+    if (dir)
+        golden_views(dir);
+    else
+        skipped("golden views and samples", "../shared is not here");
+    arena_free(&arena);
+    return report();
+}
