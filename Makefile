@@ -5,6 +5,7 @@
 #   make check        every test; PG=15 leaves the other servers out
 #   make install      into the server of PG_CONFIG, DESTDIR honoured; make installcheck tries it there
 #   make test-engine  the engine's tests alone; T="lines tokenizer" picks some
+#   make fresh        the README's own lines in a bare Debian (root, debootstrap)
 #   make fuzz         a minute of fuzzing per target (FUZZ_SECONDS=60)
 #   make format       applies .clang-format
 #
@@ -37,37 +38,39 @@ BUILD   ?= build$(VARIANT)
 include mk/engine.mk
 include mk/test.mk
 
-.PHONY: all pg install uninstall installcheck clean demo check deps format
+.PHONY: all pg install uninstall installcheck clean demo check fresh deps format
 
 all: engine pg
 
-# The extension, when there is a server to build it for.
+# The extension, when there is a server to build it for. Objects of another server's version are made anew.
 has_pgxs = test -f "$$($(PG_CONFIG) --pgxs 2>/dev/null)"
 PGXS_MAKE = $(MAKE) --no-print-directory -f pgxs.mk PG_CONFIG=$(PG_CONFIG)
 
 pg:
-	@if ! test -f pgxs.mk; then echo "pgxs.mk is not here: no extension built"; \
-	elif $(has_pgxs); then $(PGXS_MAKE) all; \
+	+@if $(has_pgxs); then \
+	  mkdir -p build; $(PG_CONFIG) --version >build/server.new; \
+	  cmp -s build/server.new build/server || { $(PGXS_MAKE) -s clean >/dev/null; mv build/server.new build/server; }; \
+	  echo "  PGXS  dsocr.so for $$(cat build/server)"; $(PGXS_MAKE) -s all; \
 	else echo "no $(PG_CONFIG) with PGXS: dsocr.so is left out (deps/install.sh build brings what it needs)"; fi
 
 install: all
 	@$(has_pgxs) || { echo "no $(PG_CONFIG) with PGXS: nothing to install into"; exit 1; }
-	$(PGXS_MAKE) install
+	+$(PGXS_MAKE) install
 	install -D -m 755 $(BUILD)/dsocr "$(DESTDIR)$$($(PG_CONFIG) --bindir)/dsocr"
 	install -d "$(DESTDIR)$$($(PG_CONFIG) --sharedir)/dsocr/models/mini"
 	install -m 644 model/mini/*.json model/mini/*.safetensors "$(DESTDIR)$$($(PG_CONFIG) --sharedir)/dsocr/models/mini/"
 
 uninstall:
-	$(PGXS_MAKE) uninstall
+	+$(PGXS_MAKE) uninstall
 	rm -f "$(DESTDIR)$$($(PG_CONFIG) --bindir)/dsocr"
-	rm -rf "$(DESTDIR)$$($(PG_CONFIG) --sharedir)/dsocr"
+	rm -rf "$(DESTDIR)$$($(PG_CONFIG) --sharedir)/dsocr/models/mini"
 
 installcheck:
-	$(PGXS_MAKE) installcheck
+	+$(PGXS_MAKE) installcheck
 
 clean:
+	+@if $(has_pgxs); then $(PGXS_MAKE) -s clean; fi
 	rm -rf build build-*
-	@if $(has_pgxs) && test -f pgxs.mk; then $(PGXS_MAKE) clean; fi
 
 # These two start from a machine that may have nothing: packages first, then a make that sees them.
 demo:
@@ -78,6 +81,9 @@ demo:
 check:
 	@deps/install.sh run build test
 	@test/run.sh $(PG)
+
+fresh:
+	@test/fresh.sh
 
 deps:
 	@deps/install.sh run build test demo
