@@ -172,7 +172,7 @@ check_size(const RawPage *page, const ImageLimits *limits, DsError *err)
     return DS_OK;
 }
 
-/* ---- colours and turning ---- */
+/* ---- colours ---- */
 
 static inline int
 muldiv255(int a, int b)
@@ -197,6 +197,89 @@ cmyk_to_rgb(const uint8_t *cmyk, uint8_t *rgb, size_t n)
         }
     }
 }
+
+/* ---- square pixels ---- */
+
+#define MOST_STRETCH 4 /* a file that says more than this is wrong rather than flat */
+
+static uint32_t
+stretched(uint32_t side, int dpi, int best)
+{
+    uint64_t longer = ((uint64_t)side * (uint64_t)best + (uint64_t)dpi / 2) / (uint64_t)dpi;
+
+    return longer > UINT32_MAX ? UINT32_MAX : (uint32_t)longer;
+}
+
+/* The page as it will be: a fax has half as many rows as it has columns, or twice. A difference below 1 % is
+ * a rounded number. Never shrinks, so limits that hold here hold for what is stored, too. */
+static RawPage
+squared(const RawPage *raw)
+{
+    RawPage page = *raw;
+    int best = raw->dpi > raw->dpi_down ? raw->dpi : raw->dpi_down;
+    int least = raw->dpi > raw->dpi_down ? raw->dpi_down : raw->dpi;
+
+    if (least <= 0 || best > least * MOST_STRETCH || (best - least) * 100 < best)
+        return page;
+    page.dpi = best;
+    page.width = stretched(raw->width, raw->dpi, best);
+    page.height = stretched(raw->height, raw->dpi_down, best);
+    return page;
+}
+
+/* Place i of n on a line of `stored`: the two samples between which it lies, and the second's share of 256. */
+static int
+between(uint32_t i, uint32_t n, uint32_t stored, uint32_t at[2])
+{
+    int64_t place = (2 * (int64_t)i + 1) * stored - n, unit = 2 * (int64_t)n;
+
+    if (place < 0)
+        place = 0;
+    at[0] = (uint32_t)(place / unit);
+    at[1] = at[0] + 1 < stored ? at[0] + 1 : at[0];
+    return (int)(place % unit * 256 / unit);
+}
+
+static inline uint8_t
+mixed(uint8_t a, uint8_t b, int share)
+{
+    return (uint8_t)((a * (256 - share) + b * share + 128) >> 8);
+}
+
+/* a, b: [n]; share: of b. */
+static void
+mix(const uint8_t *a, const uint8_t *b, size_t n, int share, uint8_t *out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = (uint8_t)((a[i] * (256 - share) + b[i] * share + 128) >> 8);
+}
+
+/* in: [from.height, from.width, channels]; out: [to.height, to.width, channels]. One side is longer, the other
+ * the same. */
+static void
+stretch_pixels(const uint8_t *in, const RawPage *from, const RawPage *to, uint8_t *out)
+{
+    size_t c = (size_t)to->channels, row = from->width * c;
+    uint32_t at[2];
+
+    if (to->width == from->width)
+        for (uint32_t y = 0; y < to->height; y++, out += row)
+        {
+            int share = between(y, to->height, from->height, at);
+
+            mix(in + at[0] * row, in + at[1] * row, row, share, out);
+        }
+    else
+        for (uint32_t y = 0; y < to->height; y++, in += row)
+            for (uint32_t x = 0; x < to->width; x++, out += c)
+            {
+                int share = between(x, to->width, from->width, at);
+
+                mix(in + at[0] * c, in + at[1] * c, c, share, out);
+            }
+}
+
+/* ---- turning ---- */
 
 static bool
 swaps_sides(int orientation)
@@ -354,8 +437,13 @@ walk_tiff(TiffFile *tiff, const ImageLimits *limits, Arena *arena, ImageInfo *in
         if (more < 0)
             st = ds_fail(last, DS_BAD_INPUT, "TIFF pages after page %d cannot be found",
                          info->page_count);
-        else if ((st = tiff_file_header(tiff, &raw, last)) == DS_OK)
-            st = check_size(&raw, limits, last);
+        else
+        {
+            st = tiff_file_header(tiff, &raw, last);
+            raw = squared(&raw);
+            if (st == DS_OK)
+                st = check_size(&raw, limits, last);
+        }
         note_page(&info->pages[info->page_count++], &raw, st, last);
     } while (more > 0 && (more = tiff_file_next(tiff)));
     return DS_OK;
@@ -454,50 +542,76 @@ open_source(Source *s, int page, const ImageLimits *limits, RawPage *raw, DsErro
 }
 
 static DsStatus
-decode_upright(const Source *s, const RawPage *raw, uint8_t *pixels, size_t bytes, DsError *err)
+no_room(const RawPage *raw, DsError *err)
 {
-    uint8_t *stored = pixels;
+    return ds_fail(err, DS_LIMIT, "out of memory for an image of %u x %u pixels", raw->width,
+                   raw->height);
+}
+
+/* The pixels as stored, but square. page: what squared() makes of raw. */
+static DsStatus
+decode_square(const Source *s, const RawPage *raw, const RawPage *page, uint8_t *pixels,
+              DsError *err)
+{
+    uint8_t *stored;
     DsStatus st;
 
-    if (raw->orientation != 1 && (stored = malloc(bytes)) == NULL)
-        return ds_fail(err, DS_LIMIT, "out of memory for an image of %u x %u pixels", raw->width,
-                       raw->height);
-    st = source_pixels(s, raw, stored, err);
-    if (stored != pixels)
-    {
-        if (st == DS_OK)
-            turn_pixels(stored, (int)raw->width, (int)raw->height, raw->channels, raw->orientation,
-                        pixels);
-        free(stored);
-    }
+    if (raw->width == page->width && raw->height == page->height)
+        return source_pixels(s, raw, pixels, err);
+    if ((stored = malloc((size_t)raw->width * raw->height * (size_t)raw->channels)) == NULL)
+        return no_room(raw, err);
+    if ((st = source_pixels(s, raw, stored, err)) == DS_OK)
+        stretch_pixels(stored, raw, page, pixels);
+    free(stored);
     return st;
 }
 
 static DsStatus
-decode_page(Source *s, int page, const ImageLimits *limits, uint8_t *pixels, size_t capacity,
+decode_upright(const Source *s, const RawPage *raw, const RawPage *page, uint8_t *pixels,
+               size_t bytes, DsError *err)
+{
+    uint8_t *lying;
+    DsStatus st;
+
+    if (page->orientation == 1)
+        return decode_square(s, raw, page, pixels, err);
+    if ((lying = malloc(bytes)) == NULL)
+        return no_room(page, err);
+    if ((st = decode_square(s, raw, page, lying, err)) == DS_OK)
+        turn_pixels(lying, (int)page->width, (int)page->height, page->channels, page->orientation,
+                    pixels);
+    free(lying);
+    return st;
+}
+
+static DsStatus
+decode_page(Source *s, int number, const ImageLimits *limits, uint8_t *pixels, size_t capacity,
             Image *image, DsError *err)
 {
-    RawPage raw;
+    RawPage raw, page;
     uint64_t bytes;
     DsStatus st;
     bool swap;
 
-    if ((st = open_source(s, page, limits, &raw, err)) || (st = check_size(&raw, limits, err)))
+    if ((st = open_source(s, number, limits, &raw, err)))
         return st;
-    if (ds_mul(&bytes, raw.width, raw.height) || ds_mul(&bytes, bytes, (uint64_t)raw.channels) ||
+    page = squared(&raw);
+    if ((st = check_size(&page, limits, err)))
+        return st;
+    if (ds_mul(&bytes, page.width, page.height) || ds_mul(&bytes, bytes, (uint64_t)page.channels) ||
         bytes > capacity)
         return ds_fail(err, DS_LIMIT,
                        "image of %u x %u pixels does not fit the memory set aside for it",
-                       raw.width, raw.height);
-    swap = swaps_sides(raw.orientation);
+                       page.width, page.height);
+    swap = swaps_sides(page.orientation);
     *image = (Image){
-        .width = (int)(swap ? raw.height : raw.width),
-        .height = (int)(swap ? raw.width : raw.height),
-        .channels = raw.channels,
-        .dpi = raw.dpi,
+        .width = (int)(swap ? page.height : page.width),
+        .height = (int)(swap ? page.width : page.height),
+        .channels = page.channels,
+        .dpi = page.dpi,
         .pixels = pixels,
     };
-    return decode_upright(s, &raw, pixels, bytes, err);
+    return decode_upright(s, &raw, &page, pixels, bytes, err);
 }
 
 DsStatus

@@ -2,7 +2,8 @@
  *
  * An image is a stranger: the format is told by magic number only, the size is read from the header
  * and checked before a byte is allocated. Sharp edge: sizes are those of the upright page (EXIF and
- * TIFF orientation applied); a decoder's native size may be the transposed one. */
+ * TIFF orientation applied, the rows or columns of a fax multiplied until its pixels are square); a decoder's
+ * native size may be another one. */
 #ifndef DS_IMAGE_H
 #define DS_IMAGE_H
 

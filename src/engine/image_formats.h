@@ -22,6 +22,7 @@ typedef struct RawPage
     int channels;           /* 1 or 3 */
     int dpi;                /* 0: unknown */
     int orientation;        /* EXIF 1..8 */
+    int dpi_down;           /* TIFF: dpi from row to row, where it may differ; 0: as dpi */
 } RawPage;
 
 DsStatus png_file_header(Blob blob, RawPage *page, DsError *err);

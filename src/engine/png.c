@@ -59,7 +59,7 @@ png_file_header(Blob blob, RawPage *page, DsError *err)
         return image_truncated(err, "PNG", blob.n);
     if (memcmp(ihdr, "\0\0\0\15IHDR", 8) != 0 || ihdr[17] > 6 || channels[ihdr[17]] == 0)
         return image_damaged(err, "PNG", "the header is not one");
-    *page = (RawPage){be32(ihdr + 8), be32(ihdr + 12), channels[ihdr[17]], 0, 1};
+    *page = (RawPage){be32(ihdr + 8), be32(ihdr + 12), channels[ihdr[17]], 0, 1, 0};
     read_side_chunks(blob, page);
     return DS_OK;
 }

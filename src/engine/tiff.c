@@ -208,15 +208,16 @@ tiff_file_next(TiffFile *t)
 /* ---- how a page is stored ---- */
 
 static int
-resolution(TIFF *tif)
+resolution(TIFF *tif, uint32_t tag)
 {
-    float x = 0;
+    float per_unit = 0;
     uint16_t unit;
 
-    if (!TIFFGetField(tif, TIFFTAG_XRESOLUTION, &x))
+    if (!TIFFGetField(tif, tag, &per_unit))
         return 0;
     TIFFGetFieldDefaulted(tif, TIFFTAG_RESOLUTIONUNIT, &unit);
-    return unit == RESUNIT_NONE ? 0 : dpi_of(unit == RESUNIT_CENTIMETER ? x * 2.54 : x);
+    return unit == RESUNIT_NONE ? 0
+                                : dpi_of(unit == RESUNIT_CENTIMETER ? per_unit * 2.54 : per_unit);
 }
 
 static Ink
@@ -349,7 +350,12 @@ tiff_file_header(TiffFile *t, RawPage *page, DsError *err)
     TIFFGetField(t->tif, TIFFTAG_IMAGELENGTH, &height);
     TIFFGetFieldDefaulted(t->tif, TIFFTAG_ORIENTATION, &orientation);
     l = layout_of(t->tif, width, height);
-    *page = (RawPage){width, height, l.ink == INK_GREY ? 1 : 3, resolution(t->tif), 1};
+    *page = (RawPage){.width = width,
+                      .height = height,
+                      .channels = l.ink == INK_GREY ? 1 : 3,
+                      .dpi = resolution(t->tif, TIFFTAG_XRESOLUTION),
+                      .dpi_down = resolution(t->tif, TIFFTAG_YRESOLUTION),
+                      .orientation = 1};
     if (orientation >= 1 && orientation <= 8)
         page->orientation = orientation;
     if (l.ink == INK_REFUSED)

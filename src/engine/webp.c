@@ -62,7 +62,7 @@ webp_file_header(Blob blob, RawPage *page, DsError *err)
         ds_fail(err, DS_UNSUPPORTED, "WebP animations are not supported");
         return ds_hint(err, "Store the pages as single images, or as a multi-page TIFF.");
     }
-    *page = (RawPage){(uint32_t)features.width, (uint32_t)features.height, 3, 0, 1};
+    *page = (RawPage){(uint32_t)features.width, (uint32_t)features.height, 3, 0, 1, 0};
     find_exif(blob, page);
     return DS_OK;
 }

@@ -288,6 +288,26 @@ test_limits(void)
            "dsocr.max_image_bytes");
 }
 
+/* A fax of 61 x 43 pixels at 204 x 98 dpi is a page of 61 x 90. */
+static void
+test_square_limits(void)
+{
+    ImageLimits limits = image_default_limits;
+    File f = golden_file("fax_coarse.tif");
+    Image im;
+    DsError err;
+
+    limits.max_side = 89;
+    promise("limits are those of the page with square pixels",
+            decode(f, 0, &limits, &im, &err) == DS_LIMIT &&
+                strcmp(err.message, "image is 61 x 90 pixels") == 0);
+    memset(&err, 0, sizeof err);
+    promise("so is the room for its pixels",
+            image_decode(f.data, f.n, 0, &image_default_limits, pixels, 61 * 90 - 1, &im, &err) ==
+                DS_LIMIT);
+    free(f.data);
+}
+
 static void
 test_refusals(void)
 {
@@ -530,6 +550,7 @@ main(void)
     test_half_a_tiff("rgb_jpeg.tif");
     test_bytes_changed();
     test_limits();
+    test_square_limits();
     test_refusals();
     test_damaged();
     test_scans();

@@ -315,6 +315,39 @@ def tiffs():
             orientation=o)
 
 
+def stretched(im, w, h):
+    """Rows or columns between which a new one lies, in 256ths, halves up: as image.c, of which this is the definition."""
+    def places(n, stored):
+        for i in range(n):
+            place = max(0, (2 * i + 1) * stored - n)
+            at, rest = divmod(place, 2 * n)
+            yield at, min(at + 1, stored - 1), rest * 256 // (2 * n)
+    mix = lambda a, b, share: tuple((p * (256 - share) + q * share + 128) >> 8 for p, q in zip(a, b))
+    px = lambda x, y: im.getpixel((x, y)) if im.mode == "RGB" else (im.getpixel((x, y)),)
+    out = []
+    for y0, y1, down in places(h, im.height):
+        for x0, x1, across in places(w, im.width):
+            out.extend(mix(px(x0, y0), px(x0, y1), down) if down else mix(px(x0, y0), px(x1, y0), across))
+    return Image.frombytes(im.mode, (w, h), bytes(out))
+
+
+def faxes():
+    """Pixels that are not square: only a TIFF is believed when it says so."""
+    for name, dpi, w, h in (("coarse", (204, 98), W, 90), ("fine", (204, 196), W, 45), ("superfine", (204, 391), 117, H)):
+        up = stretched(bilevel().convert("L"), w, h)
+        put("fax_%s.tif" % name, saved(bilevel(), "TIFF", compression="group4", dpi=dpi), 1, dpi=max(dpi),
+            own=(up.size, up.tobytes()))
+    up = stretched(rgb(), W * 2, H).transpose(Image.Transpose.ROTATE_270)
+    c = lambda x, y: [value(x, y, i) for i in range(3)]
+    tags = {274: (3, [6]), 282: (5, [(100, 1)]), 283: (5, [(200, 1)]), 296: (3, [2])}
+    put("fax_turn6.tif", Tiff().page(W, H, 8, 2, strips(c, 8), 3, rows=8, tags=tags).bytes(), 3, dpi=200, orientation=6,
+        own=(up.size, up.tobytes()))
+    put("nearly_square.tif", saved(bilevel(), "TIFF", compression="group4", dpi=(200, 201)), 1, dpi=200)
+    put("dpi_nonsense.tif", saved(bilevel(), "TIFF", compression="group4", dpi=(30, 600)), 1, dpi=30)
+    put("dpi_unequal.png", saved(grey(), "PNG", dpi=(100, 200)), 1, dpi=100)
+    put("dpi_unequal.jpg", saved(grey(), "JPEG", dpi=(100, 200)), 1, dpi=100)
+
+
 def copied(name, source, *how):
     with tempfile.NamedTemporaryFile(suffix=".tif") as to:
         subprocess.run(["tiffcp", *how, os.path.join(OUT, source), to.name], check=True)
@@ -334,6 +367,7 @@ pngs()
 jpegs()
 webps()
 tiffs()
+faxes()
 tiffcps()
 with open(os.path.join(HERE, "images.tsv"), "w") as f:
     f.write("\n".join(rows) + "\n")
