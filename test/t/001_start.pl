@@ -31,7 +31,7 @@ $pid = status($node, 'pid');
 $node->safe_psql('postgres', q{SELECT pg_terminate_backend((dsocr_status()->>'supervisor_pid')::int)});
 $node->poll_query_until('postgres', "SELECT dsocr_status()->>'pid' NOT IN ('0', '$pid')");
 wait_for_state($node, 'ready');
-ok(!-e "/proc/$pid", 'an ended supervisor leaves no engine behind');
+ok(ended($pid), 'an ended supervisor leaves no engine behind');
 reads($node, 'after the end of the supervisor');
 
 # Settings that are wrong are refused where they are set.
@@ -48,7 +48,7 @@ same_bystander('kills of engine and supervisor');
 not_restarted($node);
 $pid = status($node, 'pid');
 $node->stop('fast');
-ok(!-e "/proc/$pid", 'a stopped server leaves no engine behind');
+ok(ended($pid), 'a stopped server leaves no engine behind');
 
 # An executable that is not there.
 $node->adjust_conf('postgresql.conf', 'dsocr.engine_path', "'/nowhere/dsocr'");

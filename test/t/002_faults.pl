@@ -57,7 +57,7 @@ kill 'STOP', $pid;
 is($node->safe_psql('postgres', q{SELECT dsocr_text('TEXT:after a stop')}), 'after a stop', 'SIGSTOP: a call gets its answer from the next engine');
 isnt(status($node, 'pid'), $pid, 'SIGSTOP: the engine was replaced');
 like(status($node, 'last_error'), qr/no progress for 1500 ms \(dsocr.hang_timeout\)/, 'SIGSTOP: with this reason');
-ok(!-e "/proc/$pid", 'SIGSTOP: the old one is gone');
+ok(ended($pid), 'SIGSTOP: the old one is gone');
 calm();
 for my $fault (qw(hang stuck))
 {

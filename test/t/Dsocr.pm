@@ -14,7 +14,7 @@ use Test::More;
 use Time::HiRes qw(time sleep);
 
 our @EXPORT = qw(fake_engine server faults no_faults status wait_for_state fails reads bystander same_bystander
-  not_restarted spawn_query);
+  not_restarted spawn_query ended);
 
 sub fake_engine
 {
@@ -109,6 +109,19 @@ sub not_restarted
 	my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile);
 	unlike($log, qr/terminating any other active server processes|all server processes terminated/,
 		'the cluster was never restarted');
+}
+
+# The process is gone, or waits for an init that does not reap.
+sub ended
+{
+	my ($pid) = @_;
+	for (1 .. 20)
+	{
+		my $stat = -e "/proc/$pid/stat" ? eval { PostgreSQL::Test::Utils::slurp_file("/proc/$pid/stat") } : undef;
+		return 1 if !defined $stat || $stat =~ /\) Z /;
+		sleep 0.05;
+	}
+	return 0;
 }
 
 # Starts a statement in a psql of its own; the closure returned waits for its end and gives (seconds, stdout, stderr).
