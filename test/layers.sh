@@ -15,7 +15,7 @@ ORDER="status arena utf8 sha256 tensor options \
        backend safetensors config model \
        vision patches flow tokenizer prompt kvcache choose decoder \
        layout json dsocr"
-FACE="status arena options image json dsocr views lines tokenizer layout tensor"
+FACE="status arena sha256 utf8 options image json dsocr views lines tokenizer layout tensor"
 
 awk -v order="$ORDER" -v face="$FACE" '
 function fail(why) { printf "FAIL %s:%d includes %s: %s\n", FILENAME, FNR, name, why; bad++ }
