@@ -61,7 +61,7 @@ visit_page(ReturnSetInfo *rows, JsonbContainer *page, int other_number, ElementV
     {
         JsonbContainer *e = json_container(getIthJsonbValueFromContainer(elements, i));
 
-        if (e)
+        if (e && JsonContainerIsObject(e))
             visit(rows, number, i + 1, e);
     }
 }
