@@ -1,0 +1,196 @@
+/* attend.c - attention of every kind the model has: windows and grids with relative positions (spec 4.3), views
+ * with their queries (5), and a decoder's past (7).
+ *
+ * attend_plain is the definition: the scores of one query in the order of dimensions, their softmax in the order
+ * of keys, the values in the order of keys. Nothing is as large as queries x keys: a strip of queries at a time. */
+#include "cpu.h"
+
+#include <math.h>
+
+#include "plant.h"
+
+/* ---- the definition ---- */
+
+int
+attend_sees(const AttendJob *job, int row)
+{
+    int sees = job->first + row + 1;
+
+    if (!job->causal)
+        return job->keys;
+    return sees < job->prefix ? job->prefix : sees;
+}
+
+int
+attend_key_head(const AttendJob *job, int head)
+{
+    if (PLANTED(PLANT_KV_MODULO))
+        return head % job->from.heads;
+    return head / (job->heads / job->from.heads);
+}
+
+static float
+panel_dot(const float *panels, int dim, int row, const float *q)
+{
+    float sum = 0;
+
+    for (int d = 0; d < dim; d++)
+        sum += q[d] * panels[key_at(dim, row, d)];
+    return sum;
+}
+
+/* score[y * w + x] += q . RH[qy - y + h - 1] + q . RW[qx - x + w - 1]; the tables lie reversed. */
+static void
+add_grid(const Grid *g, const float *q, int dim, int place, float *scores)
+{
+    int up = g->h - 1 - place / g->w, left = g->w - 1 - place % g->w;
+
+    for (int y = 0; y < g->h; y++)
+    {
+        float term = panel_dot(g->rel_h, dim, up + y, q);
+
+        for (int x = 0; x < g->w; x++)
+            scores[y * g->w + x] += term + panel_dot(g->rel_w, dim, left + x, q);
+    }
+}
+
+static void
+softmax(float *s, int n)
+{
+    float most = s[0], sum = 0;
+
+    for (int i = 1; i < n; i++)
+        most = s[i] > most ? s[i] : most;
+    for (int i = 0; i < n; i++)
+        sum += s[i] = expf(s[i] - most);
+    for (int i = 0; i < n; i++)
+        s[i] /= sum;
+}
+
+static void
+attend_row(const AttendJob *job, int head, int row, int at, float *scores)
+{
+    int dim = job->from.dim, sees = attend_sees(job, row);
+    size_t from = (size_t)attend_key_head(job, head) * (size_t)job->from.room * (size_t)dim;
+    const float *k = job->from.k + from, *v = job->from.v + from;
+    const float *q = job->q + (size_t)at * job->ldq + (size_t)head * dim;
+    float *out = job->out + (size_t)at * job->ldo + (size_t)head * dim;
+
+    for (int j = 0; j < sees; j++)
+        scores[j] = job->scale * panel_dot(k, dim, j, q);
+    if (job->grid)
+        add_grid(job->grid, q, dim, row, scores);
+    softmax(scores, sees);
+    for (int d = 0; d < dim; d++)
+    {
+        float sum = 0;
+
+        for (int j = 0; j < sees; j++)
+            sum += scores[j] * v[(size_t)j * dim + d];
+        out[d] = sum;
+    }
+}
+
+void
+attend_plain(const AttendJob *job, int head, int row0, int rows, float *scratch)
+{
+    for (int i = row0; i < row0 + rows; i++)
+    {
+        int at = job->places ? job->places[i] : i;
+
+        if (at >= 0)
+            attend_row(job, head, i, at, scratch);
+    }
+}
+
+/* ---- the operation ---- */
+
+size_t
+attend_scratch(const AttendJob *job)
+{
+    size_t grid = 0;
+
+    if (job->grid)
+        grid = (size_t)keys_room(2 * job->grid->h - 1) + (size_t)keys_room(2 * job->grid->w - 1);
+    return STRIP * ((size_t)keys_room(job->keys) + grid);
+}
+
+typedef struct AttendAll
+{
+    Device *d;
+    const AttendJob *jobs;
+    int strips; /* of the longest job */
+} AttendAll;
+
+static void
+attend_piece(void *arg, int piece, int thread)
+{
+    const AttendAll *a = arg;
+    int heads = a->jobs->heads, row = piece % a->strips * STRIP, head = piece / a->strips % heads;
+    const AttendJob *job = &a->jobs[piece / a->strips / heads];
+    int rows = job->rows - row < STRIP ? job->rows - row : STRIP;
+
+    if (rows > 0)
+        a->d->kernels->attend(job, head, row, rows, thread_scratch(a->d, thread));
+}
+
+void
+cpu_attend(Device *d, const AttendJob *jobs, int n)
+{
+    AttendAll a = {d, jobs, 0};
+    size_t scratch = 0;
+    int rows = 0;
+
+    for (int i = 0; i < n; i++)
+    {
+        size_t floats = attend_scratch(&jobs[i]);
+
+        scratch = floats > scratch ? floats : scratch;
+        rows = jobs[i].rows > rows ? jobs[i].rows : rows;
+    }
+    if (d->stopped || rows == 0 || !device_scratch(d, scratch))
+        return;
+    a.strips = (rows + STRIP - 1) / STRIP;
+    device_for(d, n * jobs->heads * a.strips, attend_piece, &a);
+}
+
+/* ---- keys and values ---- */
+
+typedef struct KeepAll
+{
+    const KeepJob *jobs;
+} KeepAll;
+
+static void
+keep_row(const KeepJob *job, int i, int head)
+{
+    int dim = job->to.dim, at = job->places ? job->places[i] : i, to = job->start + i;
+    const float *k = at < 0 ? job->pad_k : job->k + (size_t)at * job->ld;
+    const float *v = at < 0 ? job->pad_v : job->v + (size_t)at * job->ld;
+    size_t base = (size_t)head * (size_t)job->to.room * (size_t)dim;
+
+    for (int d = 0; d < dim; d++)
+        job->to.k[base + key_at(dim, to, d)] = k[head * dim + d];
+    memcpy(job->to.v + base + (size_t)to * dim, v + head * dim, sizeof(float) * (size_t)dim);
+}
+
+static void
+keep_piece(void *arg, int piece, int thread)
+{
+    const KeepAll *a = arg;
+    int heads = a->jobs->to.heads;
+    const KeepJob *job = &a->jobs[piece / heads];
+
+    (void)thread;
+    for (int i = 0; i < job->n; i++)
+        keep_row(job, i, piece % heads);
+}
+
+void
+cpu_keep(Device *d, const KeepJob *jobs, int n)
+{
+    KeepAll a = {jobs};
+
+    if (n > 0)
+        device_for(d, n * jobs->to.heads, keep_piece, &a);
+}

@@ -1,0 +1,105 @@
+/* vision.c - stage 3 of 7: views -> vision tokens, in decoder order.
+ *
+ * Views of one size that stand together are worked on together, as many as fill the processor without leaving its
+ * caches. Sharp edge: each view's rows are the same bits whatever is worked on beside it (P8). */
+#include "vision.h"
+
+#include <stdlib.h>
+
+#include "vision_parts.h"
+
+#define GROUP_TOKENS 2048 /* of SAM, together */
+#define GROUP_VIEWS  64
+
+int
+vision_rows(const Model *m, const View *v)
+{
+    int grid = model_grid(m, v->width, v->height);
+
+    return grid < 0 ? 0 : m->sam.grids[grid].out_h * m->sam.grids[grid].out_w;
+}
+
+/* How many of the views from `first` on go together. */
+static int
+group(const Model *m, const View *views, int n, int grid)
+{
+    int most = GROUP_TOKENS / (m->sam.grids[grid].h * m->sam.grids[grid].w), i = 1;
+
+    most = most < 1 ? 1 : most > GROUP_VIEWS ? GROUP_VIEWS : most;
+    while (i < n && i < most && views[i].width == views->width && views[i].height == views->height)
+        i++;
+    return i;
+}
+
+static float *
+copy(const float *from, int rows, int cols, bool turned)
+{
+    float *to = malloc(sizeof(float) * (size_t)rows * (size_t)cols);
+
+    for (int r = 0; to && r < rows; r++)
+        for (int c = 0; c < cols; c++)
+            to[turned ? (size_t)c * rows + r : (size_t)r * cols + c] = from[(size_t)r * cols + c];
+    return to;
+}
+
+static DsStatus
+fill_trace(VisionTrace *t, const Model *m, const SamGrid *g, const float *features,
+           const float *tokens, DsError *err)
+{
+    int rows = g->out_h * g->out_w;
+
+    *t = (VisionTrace){.sam_shape = {m->sam.out, g->out_h, g->out_w},
+                       .encoder_shape = {rows, m->flow.dim}};
+    t->sam = copy(features, rows, m->sam.out, true);
+    t->encoder = copy(tokens, rows, m->flow.dim, false);
+    return t->sam && t->encoder ? DS_OK
+                                : ds_fail(err, DS_BROKEN, "out of memory for the stages' values");
+}
+
+static DsStatus
+encode_group(const Model *m, Device *d, const View *views, int n, int grid, float *rows,
+             VisionTrace *trace, DsError *err)
+{
+    const SamGrid *g = &m->sam.grids[grid];
+    int per = g->out_h * g->out_w, dim = m->flow.dim;
+    size_t outs = (size_t)n * (size_t)per * (size_t)dim, sam = sam_floats(&m->sam, grid, n),
+           flow = flow_floats(&m->flow, per, n);
+    float *features = device_workspace(d, 2 * outs + (sam > flow ? sam : flow)),
+          *tokens = features + outs;
+    DsStatus st;
+
+    if (features == NULL)
+        return device_status(d, err);
+    if ((st = sam_run(&m->sam, d, grid, views, n, features, tokens + outs, err)) ||
+        (st =
+             flow_run(&m->flow, d, model_queries(m, per), features, n, tokens, tokens + outs, err)))
+        return st;
+    d->ops->linear(d, rows, m->decoder.hidden, tokens, dim, n * per, &m->flow.projector,
+                   m->flow.projector_b, FINISH_SET);
+    for (int i = 0; trace && st == DS_OK && i < n; i++)
+        st = fill_trace(&trace[i], m, g, features + (size_t)i * per * dim,
+                        tokens + (size_t)i * per * dim, err);
+    return st ? st : device_status(d, err);
+}
+
+DsStatus
+vision_encode(const Model *m, Device *d, const View *views, int n, float *rows, VisionTrace *trace,
+              DsError *err)
+{
+    DsStatus st = DS_OK;
+
+    device_begin(d);
+    for (int i = 0; i < n && st == DS_OK;)
+    {
+        int grid = model_grid(m, views[i].width, views[i].height), together;
+
+        if (grid < 0)
+            return ds_fail(err, DS_BAD_REQUEST, "the model has no query table for views of %d x %d",
+                           views[i].width, views[i].height);
+        together = group(m, views + i, n - i, grid);
+        st = encode_group(m, d, views + i, together, grid, rows, trace ? trace + i : NULL, err);
+        rows += (size_t)together * (size_t)vision_rows(m, &views[i]) * (size_t)m->decoder.hidden;
+        i += together;
+    }
+    return st;
+}

@@ -1,0 +1,381 @@
+/* mini_test.c - dsocr-mini reads its golden views (test/golden/mini.json): stage values, texts and ids, on the
+ * plain loops exactly, on the variants up to near-ties; and a sequence is the same bits in any company (P8). */
+#include "../../src/engine/decoder.h"
+#include "../../src/engine/vision.h"
+
+#include <jansson.h>
+
+#include "../../src/engine/choose.h"
+#include "check.h"
+#include "golden.h"
+#include "image_files.h"
+
+#define VIEWS 24
+#define ROWS  17 /* of a view, with the separator */
+#define LONG  64
+
+typedef struct Mini
+{
+    json_t *golden;
+    Image images[VIEWS];
+    View views[VIEWS];
+} Mini;
+
+static Mini mini;
+
+static bool
+read_image(const char *path, Image *image)
+{
+    File f = read_file(path);
+    size_t room = 32 * 256 * 3;
+    uint8_t *pixels = malloc(room);
+    DsError err;
+    bool ok = f.data && image_decode(f.data, f.n, 0, &image_default_limits, pixels, room, image,
+                                     &err) == DS_OK;
+
+    free(f.data);
+    return ok;
+}
+
+static void
+load_views(void)
+{
+    json_t *segments = json_object_get(mini.golden, "segments");
+    char path[256];
+
+    for (int i = 0; i < VIEWS; i++)
+    {
+        const char *file =
+            json_string_value(json_object_get(json_array_get(segments, (size_t)i), "file"));
+
+        snprintf(path, sizeof path, "test/golden/%s", file);
+        if (!read_image(path, &mini.images[i]))
+            exit(promise(path, false) ? 0 : 1);
+        mini.views[i] = (View){mini.images[i].width, mini.images[i].height, mini.images[i].channels,
+                               mini.images[i].pixels};
+    }
+}
+
+/* ---- one backend ---- */
+
+typedef struct Run
+{
+    Device *d;
+    Model *m;
+    Decoder *dec;
+    float *rows; /* [VIEWS, ROWS, hidden] */
+    VisionTrace traces[VIEWS];
+} Run;
+
+static void
+encode(Run *r)
+{
+    const ModelFacts *f = model_facts(r->m);
+    size_t hidden = (size_t)f->hidden;
+    float *rows = calloc(VIEWS * ROWS, hidden * sizeof *rows);
+    DsError err = {0};
+    DsStatus st = vision_encode(r->m, r->d, mini.views, VIEWS, rows, r->traces, &err);
+
+    promise("the views are encoded", st == DS_OK);
+    if (st)
+        printf("     %s\n", err.message);
+    r->rows = calloc(VIEWS * ROWS, hidden * sizeof *rows);
+    for (int i = 0; i < VIEWS; i++)
+    {
+        memcpy(r->rows + (size_t)i * ROWS * hidden, rows + (size_t)i * (ROWS - 1) * hidden,
+               (ROWS - 1) * hidden * sizeof *rows);
+        memcpy(r->rows + ((size_t)i * ROWS + ROWS - 1) * hidden, model_separator(r->m),
+               hidden * sizeof *rows);
+    }
+    free(rows);
+}
+
+static Run
+open_run(const char *backend, int threads)
+{
+    Run r = {0};
+    DsError err = {0};
+
+    if (device_open(backend, threads, NULL, NULL, &r.d, &err) ||
+        model_open("model/mini", r.d, &r.m, &err) ||
+        decoder_open(r.m, r.d, VIEWS, 128, VIEWS * (ROWS + 1), &r.dec, &err))
+    {
+        promise("the mini opens", false);
+        printf("     %s: %s\n", err.message, err.detail);
+        exit(1);
+    }
+    encode(&r);
+    return r;
+}
+
+static void
+close_run(Run *r)
+{
+    for (int i = 0; i < VIEWS; i++)
+    {
+        free(r->traces[i].sam);
+        free(r->traces[i].encoder);
+    }
+    free(r->rows);
+    decoder_close(r->dec);
+    model_close(r->m);
+    device_close(r->d);
+}
+
+/* Prefills the views [first, first + n) in slots 0.., all in one pass; logits: [n, vocab]. */
+static bool
+prefill(Run *r, int first, int n, float *logits)
+{
+    const ModelFacts *f = model_facts(r->m);
+    DecoderInput in[VIEWS];
+    int32_t ids[ROWS + 1];
+    DsError err = {0};
+
+    for (int i = 0; i <= ROWS; i++)
+        ids[i] = i == 0 ? f->bos : -1;
+    for (int i = 0; i < n; i++)
+        in[i] = (DecoderInput){i, 0, ROWS + 1, ids,
+                               r->rows + (size_t)(first + i) * ROWS * (size_t)f->hidden};
+    return decoder_run(r->dec, in, n, logits, &err) == DS_OK;
+}
+
+typedef struct Reading
+{
+    int32_t ids[LONG];
+    int n;
+    float gaps[LONG];
+    uint64_t hash; /* of all logits */
+} Reading;
+
+static uint64_t
+hash_logits(uint64_t h, const float *logits, int n)
+{
+    const uint8_t *bytes = (const uint8_t *)logits;
+
+    for (size_t i = 0; i < sizeof *logits * (size_t)n; i++)
+        h = (h ^ bytes[i]) * 0x100000001b3u;
+    return h;
+}
+
+/* Takes every live sequence one token on; returns how many still live. */
+static int
+step(Run *r, Reading *readings, int n, float *logits, int *owner, int live)
+{
+    const ModelFacts *f = model_facts(r->m);
+    DecoderInput in[VIEWS];
+    DsError err = {0};
+    int next = 0;
+
+    (void)n;
+    for (int i = 0; i < live; i++)
+    {
+        Reading *read = &readings[owner[i]];
+        Choice c = choose_next(logits + (size_t)i * (size_t)f->vocab, f->vocab, NULL, 0, 0, NULL);
+
+        read->hash = hash_logits(read->hash, logits + (size_t)i * (size_t)f->vocab, f->vocab);
+        read->gaps[read->n] = c.gap;
+        if (c.id == f->eos || read->n == f->max_new_tokens)
+            continue;
+        read->ids[read->n++] = c.id;
+        owner[next] = owner[i];
+        in[next++] = (DecoderInput){owner[i], ROWS + read->n, 1, &read->ids[read->n - 1], NULL};
+    }
+    if (next && decoder_run(r->dec, in, next, logits, &err))
+        return 0;
+    return next;
+}
+
+static void
+read_views(Run *r, int first, int n, Reading *readings)
+{
+    float *logits = calloc((size_t)n * (size_t)model_facts(r->m)->vocab, sizeof *logits);
+    int owner[VIEWS], live = n;
+
+    memset(readings, 0, (size_t)n * sizeof *readings);
+    for (int i = 0; i < n; i++)
+        owner[i] = i;
+    if (!prefill(r, first, n, logits))
+        live = 0;
+    while (live)
+        live = step(r, readings, n, logits, owner, live);
+    free(logits);
+}
+
+/* ---- the promises ---- */
+
+static void
+test_stages(Run *r, const char *backend)
+{
+    json_t *segments = json_object_get(mini.golden, "segments");
+    const ModelFacts *f = model_facts(r->m);
+    float *logits = calloc((size_t)f->vocab, sizeof *logits);
+    char what[128];
+
+    for (int i = 0; i < VIEWS; i++)
+    {
+        json_t *want = json_array_get(segments, (size_t)i);
+        bool ok;
+
+        if (json_object_get(want, "global_sam") == NULL)
+            continue;
+        ok = golden_stage(want, "global_sam", r->traces[i].sam, 192 * 16, 1e-4) &
+             golden_stage(want, "global_encoder", r->traces[i].encoder, 16 * 192, 1e-4) &
+             golden_stage(want, "image_rows", r->rows + (size_t)i * ROWS * (size_t)f->hidden,
+                          ROWS * f->hidden, 1e-4);
+        prefill(r, i, 1, logits);
+        ok &= golden_stage(want, "logits", logits, f->vocab, 1e-4);
+        snprintf(what, sizeof what, "%s: stages of view %d within 1e-4 of their deviation", backend,
+                 i);
+        promise(what, ok);
+    }
+    free(logits);
+}
+
+/* exact: every id; otherwise a difference is forgiven where the best two logits are closer than 1e-3. */
+static void
+test_texts(Run *r, const char *backend, bool exact)
+{
+    json_t *segments = json_object_get(mini.golden, "segments");
+    Reading readings[VIEWS];
+    int wrong = 0, ties = 0;
+    char what[128];
+
+    read_views(r, 0, VIEWS, readings);
+    for (int i = 0; i < VIEWS; i++)
+    {
+        json_t *want = json_object_get(json_array_get(segments, (size_t)i), "tokens");
+        int n = (int)json_array_size(want), at = 0;
+
+        while (at < n && at < readings[i].n &&
+               readings[i].ids[at] == json_integer_value(json_array_get(want, (size_t)at)))
+            at++;
+        if (at == n && at == readings[i].n)
+            continue;
+        if (!exact && readings[i].gaps[at] < 1e-3f)
+            ties++;
+        else
+            wrong++;
+    }
+    snprintf(what, sizeof what, "%s: ids of %d views are the golden ones%s", backend, VIEWS,
+             exact ? "" : " up to near-ties");
+    promise(what, wrong == 0);
+    printf("     near-ties: %d\n", ties);
+}
+
+static void
+test_company(Run *r, const Reading *alone, const char *backend, int threads)
+{
+    static const int sizes[] = {2, 7, 16};
+    Reading together[VIEWS];
+    char what[128];
+
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+    {
+        bool same = true;
+
+        read_views(r, 0, sizes[s], together);
+        for (int i = 0; i < sizes[s]; i++)
+            same &= together[i].hash == alone[i].hash && together[i].n == alone[i].n;
+        snprintf(what, sizeof what,
+                 "P8, %s: all logits are the same bits alone and among %d, %d threads", backend,
+                 sizes[s], threads);
+        promise(what, same);
+    }
+}
+
+/* Encoding one view alone gives the bits it had among 24. */
+static bool
+same_rows_alone(Run *r, int view)
+{
+    const ModelFacts *f = model_facts(r->m);
+    float *rows = calloc((ROWS - 1) * (size_t)f->hidden, sizeof *rows);
+    DsError err = {0};
+    bool same = vision_encode(r->m, r->d, &mini.views[view], 1, rows, NULL, &err) == DS_OK &&
+                memcmp(rows, r->rows + (size_t)view * ROWS * (size_t)f->hidden,
+                       (ROWS - 1) * (size_t)f->hidden * sizeof *rows) == 0;
+
+    free(rows);
+    return same;
+}
+
+static void
+test_backend(const char *backend, bool exact)
+{
+    Reading alone[16];
+    char what[128];
+
+    for (int threads = 1; threads <= 3; threads++)
+    {
+        Run r = open_run(backend, threads);
+
+        if (threads == 1)
+        {
+            test_stages(&r, backend);
+            test_texts(&r, backend, exact);
+            for (int i = 0; i < 16; i++)
+                read_views(&r, i, 1, &alone[i]);
+        }
+        snprintf(what, sizeof what, "P8, %s: a view's rows are the same bits alone, %d threads",
+                 backend, threads);
+        promise(what, same_rows_alone(&r, 0) && same_rows_alone(&r, 23));
+        test_company(&r, alone, backend, threads);
+        close_run(&r);
+    }
+}
+
+static int
+stop_at_once(void *calls)
+{
+    return ++*(int *)calls > 0;
+}
+
+static void
+test_cancel(void)
+{
+    int calls = 0;
+    Run r = {0};
+    DsError err = {0};
+    float *rows;
+    DsStatus st;
+
+    promise("the mini opens with a tick",
+            device_open("generic", 2, NULL, NULL, &r.d, &err) == DS_OK &&
+                model_open("model/mini", r.d, &r.m, &err) == DS_OK);
+    r.d->tick = stop_at_once;
+    r.d->tick_arg = &calls;
+    rows = calloc(VIEWS * ROWS, (size_t)model_facts(r.m)->hidden * sizeof *rows);
+    st = vision_encode(r.m, r.d, mini.views, VIEWS, rows, NULL, &err);
+    promise("a tick that says stop cancels the encoding at its first call",
+            st == DS_CANCELLED && calls == 1);
+    r.d->tick = NULL;
+    promise("and the next one works",
+            vision_encode(r.m, r.d, mini.views, 1, rows, NULL, &err) == DS_OK);
+    free(rows);
+    model_close(r.m);
+    device_close(r.d);
+}
+
+int
+main(void)
+{
+    Device *d;
+    DsError err;
+
+    mini.golden = json_load_file("test/golden/mini.json", 0, NULL);
+    if (mini.golden == NULL)
+        return promise("test/golden/mini.json is there", false) ? 0 : 1;
+    load_views();
+    test_backend("generic", true);
+    if (device_open("avx2", 1, NULL, NULL, &d, &err) == DS_OK)
+    {
+        device_close(d);
+        test_backend("avx2", false);
+    }
+    else
+        skipped("the avx2 variant", "this processor has no AVX2");
+    test_cancel();
+    for (int i = 0; i < VIEWS; i++)
+        free(mini.images[i].pixels);
+    json_decref(mini.golden);
+    return report();
+}
