@@ -64,15 +64,10 @@ if [ -n "$scan" ]; then
 else
     for f in test/pages/*.jpg test/pages/*.tif; do load "$f"; done
 fi
-for _ in $(seq 300); do
-    state=$(sql -c "SELECT dsocr_status()->>'state'")
-    case $state in starting | stopped) sleep 0.2 ;; *) break ;; esac
-done
-if [ "$state" != ready ]; then
-    sql -c "SELECT jsonb_pretty(dsocr_status())" >&2
+engine_wait "$bin" || {
     tail -n 20 "$work/cluster/log" >&2
     exit 1
-fi
+}
 
 say "1. What is in the archive"
 show "SELECT name, i->>'format' AS format, i->'pages'->0->>'width' AS width, i->'pages'->0->>'height' AS height,

@@ -90,9 +90,11 @@ if [ -f pgxs.mk ]; then
     pg_config=$top/pg15/usr/lib/postgresql/15/bin/pg_config
     bin=${pg_config%/*}
     export PATH=$bin:$PATH PG_CONFIG=$pg_config
-    cluster_start "$bin" "$top/cluster" "shared_preload_libraries = 'dsocr'" || failed=$((failed + 1))
     # The first readings would otherwise meet an engine that starts.
-    step regress15 mk PG_CONFIG="$pg_config" installcheck
+    if cluster_start "$bin" "$top/cluster" "shared_preload_libraries = 'dsocr'" && engine_wait "$bin"; then :; else
+        failed=$((failed + 1))
+    fi
+    step regress15 bash -c 'mk installcheck || { tail -n 80 regression.diffs; exit 1; }'
     step pgtap bash -c 'ls test/pgtap/*.sql >/dev/null 2>&1 || { echo "skip pgtap: no test/pgtap"; exit 0; }
         createdb pgtap && psql -qd pgtap -c "CREATE EXTENSION pgtap" -c "CREATE EXTENSION dsocr" &&
         for t in test/pgtap/*.sql; do echo "## $t"; psql -XqAtd pgtap -v ON_ERROR_STOP=1 -f "$t" || echo "FAIL $t"; done'
@@ -117,8 +119,9 @@ other_server() {
     [ "$version" = 18 ] && set -- "$@" CFLAGS="-O2 -g -fPIC -fvisibility=hidden"
     PATH=$bin:$PATH mk "$@" pg && PATH=$bin:$PATH mk "$@" install || return 1
     cluster_start "$bin" "$top/cluster$version" "shared_preload_libraries = 'dsocr'" || return 1
-    PATH=$bin:$PATH mk "$@" installcheck
+    engine_wait "$bin" && PATH=$bin:$PATH mk "$@" installcheck
     status=$?
+    [ $status = 0 ] || cat regression.diffs "$top/cluster$version/log" 2>/dev/null | tail -n 60
     cluster_stop "$bin" "$top/cluster$version"
     return $status
 }

