@@ -240,12 +240,6 @@ between(uint32_t i, uint32_t n, uint32_t stored, uint32_t at[2])
     return (int)(place % unit * 256 / unit);
 }
 
-static inline uint8_t
-mixed(uint8_t a, uint8_t b, int share)
-{
-    return (uint8_t)((a * (256 - share) + b * share + 128) >> 8);
-}
-
 /* a, b: [n]; share: of b. */
 static void
 mix(const uint8_t *a, const uint8_t *b, size_t n, int share, uint8_t *out)
