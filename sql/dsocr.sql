@@ -62,6 +62,12 @@ LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 100;
 COMMENT ON FUNCTION dsocr_lines(jsonb) IS
 'The text lines of a result, or of one page of it; seq is the element they belong to. geometry: measured on the image, or estimated.';
 
+CREATE FUNCTION dsocr_search_text(result jsonb, page int DEFAULT NULL)
+RETURNS text AS 'MODULE_PATHNAME', 'dsocr_search_text'
+LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION dsocr_search_text(jsonb, int) IS
+'The text of a result, or of one page of it, for full-text search: words divided at a line''s end are whole, markup is gone.';
+
 -- 3. Seeing and steering.
 
 CREATE FUNCTION dsocr_status()
