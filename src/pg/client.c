@@ -64,6 +64,7 @@ typedef struct Call
 typedef struct Client
 {
     MemoryContext context, answers; /* what ends with the call; where replies go */
+    MemoryContext scratch;          /* of done(), for one answer */
     Call calls[SOCKETS_MAX];
     int ncalls;
     TimestampTz deadline; /* of dsocr.timeout; 0: none */
@@ -233,7 +234,9 @@ begin(Client *client, Call *c, Question *q, int index)
     c->fd = -1;
     c->size = document_size(q->doc);
     initStringInfo(&c->out);
+    MemoryContextSwitchTo(client->answers);
     initStringInfo(&c->body);
+    MemoryContextSwitchTo(client->context);
     wait_for_engine(c);
     if (c->size > (Size)dsocr_max_image_bytes)
         fail(client, c, ERRCODE_PROGRAM_LIMIT_EXCEEDED, "limit",
@@ -388,15 +391,13 @@ take_error(Client *client, Call *c)
     finish(c);
 }
 
+/* The text that came is handed over, not copied: it may be large. */
 static void
-take_result(Client *client, Call *c)
+take_result(Call *c)
 {
-    MemoryContext old = MemoryContextSwitchTo(client->answers);
-
-    c->q->reply = MemoryContextAllocHuge(client->answers, c->body.len + 1);
-    memcpy(c->q->reply, c->body.data, c->body.len + 1);
+    c->q->reply = c->body.data;
     c->q->nreply = c->body.len;
-    MemoryContextSwitchTo(old);
+    c->body.data = NULL;
     finish(c);
 }
 
@@ -420,7 +421,7 @@ take_message(Client *client, Call *c)
             if (c->state != CALL_SENT)
                 mad(client, c, "A result came before the document was sent.");
             else
-                take_result(client, c);
+                take_result(c);
             break;
         case WIRE_ERROR:
             take_error(client, c);
@@ -588,18 +589,23 @@ wait_for_engine_or_latch(Client *client)
     CHECK_FOR_INTERRUPTS();
 }
 
+/* What done() leaves behind is freed at once: there may be many more answers to come. */
 static void
 deliver(Client *client, int i, ClientDone done, void *arg)
 {
     Call *c = &client->calls[i];
-    MemoryContext old = MemoryContextSwitchTo(client->answers);
 
     if (done)
+    {
+        MemoryContextSwitchTo(client->scratch);
         done(c->index, c->q, arg);
-    MemoryContextSwitchTo(old);
+        MemoryContextSwitchTo(client->context);
+        MemoryContextReset(client->scratch);
+    }
     pfree(c->out.data);
-    pfree(c->body.data);
-    client->calls[i] = client->calls[--client->ncalls];
+    if (c->body.data)
+        pfree(c->body.data);
+    *c = client->calls[--client->ncalls];
     client->calls[client->ncalls].fd = -1;
 }
 
@@ -640,6 +646,7 @@ client_make(void)
     MemoryContextCallback *callback = MemoryContextAllocZero(context, sizeof *callback);
 
     client->context = context;
+    client->scratch = AllocSetContextCreate(context, "dsocr answer", ALLOCSET_DEFAULT_SIZES);
     client->answers = CurrentMemoryContext;
     if (dsocr_timeout > 0)
         client->deadline = GetCurrentTimestamp() + (TimestampTz)dsocr_timeout * 1000;

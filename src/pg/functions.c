@@ -468,7 +468,7 @@ append_state(StringInfo s)
     append_number(s, "waiting", pg_atomic_read_u32(&e->waiting));
     append_number(s, "slots", pg_atomic_read_u32(&e->slots));
     append_number(s, "slots_used", pg_atomic_read_u32(&e->slots_used));
-    append_number(s, "refused_documents", pg_atomic_read_u32(&e->refused_count));
+    append_number(s, "refused_documents", blobs_refused());
     appendStringInfoChar(s, '}');
 }
 

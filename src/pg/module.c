@@ -170,7 +170,7 @@ static void
 init_engine_state(EngineState *s)
 {
     pg_atomic_uint32 *u32[] = {&s->state,   &s->pid,   &s->supervisor, &s->active,
-                               &s->waiting, &s->slots, &s->slots_used, &s->refused_count};
+                               &s->waiting, &s->slots, &s->slots_used, &s->any_refused};
     pg_atomic_uint64 *u64[] = {&s->generation, &s->replaced,  &s->restarts,     &s->ready_since,
                                &s->pages,      &s->rss_bytes, &s->weight_bytes, &s->inflight_bytes};
 
@@ -207,8 +207,7 @@ blob_refuse(const uint8 sha256[32], uint64 bytes)
     for (int i = 0; i < REFUSED_BLOBS; i++)
         if (engine_state->refused[i].until < oldest->until)
             oldest = &engine_state->refused[i];
-    if (oldest->until == 0)
-        pg_atomic_fetch_add_u32(&engine_state->refused_count, 1);
+    pg_atomic_write_u32(&engine_state->any_refused, 1);
     memcpy(oldest->sha256, sha256, sizeof oldest->sha256);
     oldest->bytes = bytes;
     oldest->until = GetCurrentTimestamp() + (TimestampTz)REFUSED_SECONDS * USECS_PER_SEC;
@@ -222,7 +221,7 @@ find_refused(const uint8 *sha256, uint64 bytes)
     TimestampTz now;
     bool found = false;
 
-    if (pg_atomic_read_u32(&engine_state->refused_count) == 0)
+    if (pg_atomic_read_u32(&engine_state->any_refused) == 0)
         return false;
     now = GetCurrentTimestamp();
     LWLockAcquire(engine_lock, LW_SHARED);
@@ -247,6 +246,19 @@ bool
 blob_may_be_refused(uint64 bytes)
 {
     return find_refused(NULL, bytes);
+}
+
+int
+blobs_refused(void)
+{
+    TimestampTz now = GetCurrentTimestamp();
+    int n = 0;
+
+    LWLockAcquire(engine_lock, LW_SHARED);
+    for (int i = 0; i < REFUSED_BLOBS; i++)
+        n += engine_state->refused[i].until > now;
+    LWLockRelease(engine_lock);
+    return n;
 }
 
 /* ---- load ---- */

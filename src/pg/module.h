@@ -65,8 +65,8 @@ typedef struct EngineState
     char weights_sha256[65];
     char error[1024]; /* the newest, with its time */
 
-    /* written by anyone, under the lock; how many are in it may be read without */
-    pg_atomic_uint32 refused_count;
+    /* written by anyone, under the lock; whether there ever was one may be read without */
+    pg_atomic_uint32 any_refused;
     RefusedBlob refused[REFUSED_BLOBS];
 } EngineState;
 
@@ -80,6 +80,7 @@ extern LWLock *engine_lock;
 
 extern void blob_refuse(const uint8 sha256[32], uint64 bytes);
 extern bool blob_is_refused(const uint8 sha256[32], uint64 bytes);
+extern int blobs_refused(void);                /* how many are, now */
 extern bool blob_may_be_refused(uint64 bytes); /* some refused document has this length */
 
 #endif

@@ -41,7 +41,7 @@
 #define LASTING_MS    10000 /* an engine that was ready and lived this long had a good start */
 #define UNSENT_MAX    (256 << 10)
 
-extern PGDLLEXPORT void dsocr_supervisor_main(Datum arg) pg_attribute_noreturn();
+extern PGDLLEXPORT void dsocr_supervisor_main(Datum arg) __attribute__((noreturn));
 
 /* The child, as its owner sees it. */
 typedef struct Engine
@@ -339,45 +339,53 @@ reap(void)
     forget_engine();
 }
 
-/* Asks it to go, by closing the line, and makes it go after two seconds. */
-static void
-stop_engine(void)
+/* Waits for its end, which is our wish. False: it does not even follow SIGKILL, as a process can that waits for a
+ * device; then reap() goes on looking, and the server's shutdown is not kept waiting. */
+static bool
+await_end(int patience_ms)
 {
-    TimestampTz asked = GetCurrentTimestamp();
+    TimestampTz since = GetCurrentTimestamp();
 
-    if (engine.pid == 0)
-        return;
     engine.stopping = true;
-    pg_atomic_write_u64(&engine_state->replaced, pg_atomic_read_u64(&engine_state->generation));
-    shutdown(engine.control, SHUT_RDWR);
-    while (reap(), engine.pid != 0)
+    while (reap(), engine.pid != 0 && !past(since, patience_ms))
     {
-        if (past(asked, STOP_MS))
-            kill_engine();
         (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10,
                         PG_WAIT_EXTENSION);
         ResetLatch(MyLatch);
     }
-    engine.next_start = 0;
+    return engine.pid == 0;
 }
 
-/* Ends an engine that hangs or talks nonsense. hopeless: the next one will be no better, so callers shall not wait
- * for it. */
+/* Asks it to go, by closing the line, and makes it go after two seconds. */
+static void
+stop_engine(void)
+{
+    if (engine.pid == 0)
+        return;
+    pg_atomic_write_u64(&engine_state->replaced, pg_atomic_read_u64(&engine_state->generation));
+    shutdown(engine.control, SHUT_RDWR);
+    if (!await_end(STOP_MS))
+    {
+        kill_engine();
+        (void)await_end(STOP_MS);
+    }
+    engine.next_start = 0;
+    SetLatch(MyLatch); /* what else woke us meanwhile is looked at in the next turn */
+}
+
+/* Ends an engine that hangs or talks nonsense. hopeless: the next one will be no better, so callers
+ * shall not wait for it. */
 static void
 condemn(const char *why, bool hopeless)
 {
     note_and_log(why);
     kill_engine();
-    while (engine.pid != 0)
-    {
-        engine.stopping = true; /* the reason is known; its exit status would hide it */
-        reap();
-        pg_usleep(1000);
-    }
+    (void)await_end(STOP_MS);
     engine.failures = Max(engine.failures + 1, hopeless ? 2 : 0);
     pg_atomic_fetch_add_u64(&engine_state->restarts, 1);
     set_state(hopeless ? ENGINE_FAILING : ENGINE_STOPPED);
     back_off();
+    SetLatch(MyLatch);
 }
 
 /* ---- its beginning ---- */
@@ -562,7 +570,7 @@ read_control(void)
 static void
 check_hang(void)
 {
-    if (engine.pid == 0 || !past(engine.progressed, dsocr_hang_timeout))
+    if (engine.pid == 0 || engine.stopping || !past(engine.progressed, dsocr_hang_timeout))
         return;
     condemn(psprintf("no progress for %d ms (dsocr.hang_timeout): the engine (PID %d) is replaced",
                      dsocr_hang_timeout, (int)engine.pid),
