@@ -1,0 +1,64 @@
+"""A run's averaged weights -> a model directory: model.safetensors (bf16), config.json, tokenizer.json.
+
+    python export.py RUN OUT [--like ../model/mini] [--raw]
+
+Config and tokenizer are copied from --like, whose tensors must have the same names and shapes.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+
+def averaged(path, raw=False):
+    """last.pt -> the family's tensors in bf16; the heads that only help in training are dropped."""
+    k = torch.load(path, weights_only=False, map_location="cpu")
+    state = k["joint" if raw else "average"]
+    tensors = {n[len("family."):]: v.to(torch.bfloat16).contiguous() for n, v in state.items() if n.startswith("family.")}
+    return tensors, k
+
+
+def write(tensors, out, like, note=""):
+    """All or nothing: the directory's files are replaced by renames, weights last."""
+    with safe_open(os.path.join(like, "model.safetensors"), "pt") as f:
+        shapes = {n: tuple(f.get_slice(n).get_shape()) for n in f.keys()}
+    mine = {n: tuple(t.shape) for n, t in tensors.items()}
+    if shapes != mine:
+        odd = sorted(n for n in shapes.keys() | mine.keys() if shapes.get(n) != mine.get(n))
+        raise SystemExit(f"not a model like {like}: {odd[0]} is {mine.get(odd[0])}, there {shapes.get(odd[0])} ({len(odd)} differ)")
+    os.makedirs(out, exist_ok=True)
+    for name in ("config.json", "tokenizer.json"):
+        if os.path.abspath(out) != os.path.abspath(like):
+            shutil.copyfile(os.path.join(like, name), os.path.join(out, name))
+    path = os.path.join(out, "model.safetensors")
+    try:
+        save_file(tensors, path + ".tmp", metadata={"format": "pt", "model": "dsocr-mini", "training": note})
+        os.chmod(path + ".tmp", 0o644)
+        os.replace(path + ".tmp", path)
+    except Exception as e:
+        if os.path.exists(path + ".tmp"):
+            os.remove(path + ".tmp")
+        raise SystemExit(f"{path} not written: {e}")
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("run")
+    p.add_argument("out")
+    p.add_argument("--like", default="../model/mini")
+    p.add_argument("--raw", action="store_true", help="the last weights instead of the averaged ones")
+    a = p.parse_args()
+    path = a.run if os.path.isfile(a.run) else os.path.join(a.run, "last.pt")
+    tensors, k = averaged(path, a.raw)
+    write(tensors, a.out, a.like, f"{k['step']} steps, {k['lines']} lines")
+    print(f"{a.out}: {sum(t.numel() for t in tensors.values())} parameters after {k['step']} steps, {k['lines']} lines",
+          f"{os.path.getsize(os.path.join(a.out, 'model.safetensors'))} bytes", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,268 @@
+"""Fine-tunes a line-reading model on your own lines.
+
+    python finetune.py LINES OUT [--model ../model/mini] [--epochs 8]
+
+LINES: a folder of NAME.png (or .jpg, .tif) with NAME.txt, one text line each, or a TSV file of
+image <TAB> text. OUT: a model directory, with the error on held-out lines before and after. A line that
+cannot be used (no image, no text, nothing on it, characters the model has no token for, a text that is
+plainly another line's) is named, left out and counted. After every epoch OUT/finetune.pt is replaced
+by a rename; the same command goes on from it. The epoch that reads the held-out lines best is kept.
+"""
+
+import argparse
+import copy
+import csv
+import os
+import random
+import sys
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from rapidfuzz.distance import Levenshtein
+
+import export
+import lines
+import real
+from model import BOS, EOS, PAD, load
+from train import read_all, to_input
+from vocab import Vocab
+
+IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+FEWEST = 12         # usable lines
+
+
+# ---- the user's lines ------------------------------------------------------------------------------
+
+
+def pairs(source):
+    """[(image path, text or None), ...]"""
+    if os.path.isdir(source):
+        out = []
+        for name in sorted(os.listdir(source)):
+            stem, ext = os.path.splitext(os.path.join(source, name))
+            if ext.lower() in IMAGES:
+                has = os.path.exists(stem + ".txt")
+                out.append((os.path.join(source, name), open(stem + ".txt", encoding="utf-8").read() if has else None))
+        return out
+    with open(source, encoding="utf-8", newline="") as f:
+        rows = [r for r in csv.reader(f, delimiter="\t", quoting=csv.QUOTE_NONE) if r]
+    base = os.path.dirname(os.path.abspath(source))
+    return [(os.path.join(base, r[0]), r[1] if len(r) > 1 else None) for r in rows]
+
+
+def line_views(path):
+    """One line's image, of any size and grey, cut as the engine would cut it."""
+    grey = lines.whiten(np.asarray(Image.open(path).convert("L")))
+    dark = lines.otsu(grey)
+    ink = grey <= min(dark, 200)
+    if not ink.any() or grey.min() > 200:
+        return []
+    first, last, capitals = real.band(ink)
+    height = max(4, (last - first) * (0.72 if capitals else 1))
+    xs = np.flatnonzero(ink.any(0))
+    return [v[0] for v in lines.cut(grey, int(xs[0]), int(xs[-1]) + 1, last, height, dark)]
+
+
+def share_out(text, read):
+    """The line's text dealt to its views, at word gaps, as their first readings say: [str, ...]"""
+    joined, ends = " ".join(read), np.cumsum([len(t) + 1 for t in read])[:-1]
+    at, cuts = 0, []
+    where = np.zeros(len(joined) + 1, int)  # reading position -> text position
+    for op in Levenshtein.opcodes(joined, text):
+        for i in range(op.src_start, op.src_end):
+            where[i] = op.dest_start + min(i - op.src_start, op.dest_end - op.dest_start)
+    where[len(joined)] = len(text)
+    gaps = [i for i, c in enumerate(text) if c == " "]
+    for e in ends:
+        guess = where[min(e, len(joined))]
+        near = [g for g in gaps if g > at and abs(g - guess) <= 4]
+        cut = min(near, key=lambda g: abs(g - guess)) if near else int(guess)
+        cuts.append(max(at, cut))
+        at = cuts[-1]
+    edges = [0] + cuts + [len(text)]
+    return [text[a:b].strip() for a, b in zip(edges, edges[1:])]
+
+
+def usable(found, family, vocab, limit, mislabelled=.7):
+    """-> [(views, texts, text)], {reason: count}; every line left out is named on stderr."""
+    kept, out = [], {}
+
+    def drop(path, why):
+        kind = why.split(":")[0]
+        out[kind] = out.get(kind, 0) + 1
+        print(f"left out: {path}: {why}", file=sys.stderr)
+
+    for path, text in found:
+        text = real.fold_space(text or "")
+        if not text:
+            drop(path, "no text")
+            continue
+        strange = sorted({c for c in text if c not in vocab.chars})
+        if strange:
+            drop(path, "characters without a token: " + "".join(strange)[:20])
+            continue
+        try:
+            views = line_views(path)
+        except (OSError, ValueError):
+            drop(path, "not an image")
+            continue
+        if not views:
+            drop(path, "nothing on it")
+            continue
+        read = read_all(family, vocab, views)
+        got = " ".join(read)
+        if Levenshtein.distance(got, text) > mislabelled * max(len(text), len(got)):
+            drop(path, "mislabelled, it seems")
+            continue
+        texts = share_out(text, read)
+        if max(map(len, texts)) >= limit:
+            drop(path, "too much text for its width")
+            continue
+        kept.append((views, texts, text))
+    return kept, out
+
+
+# ---- training --------------------------------------------------------------------------------------
+
+
+def shaken(view, r):
+    """The same view a little elsewhere, lighter or darker: few lines must not be learnt by heart."""
+    v = np.roll(view.astype(np.float32), (r.choice([-1, 0, 0, 1]), r.randrange(0, 3)), (0, 1))
+    return np.clip(255 - (255 - v) * r.uniform(.7, 1.15), 0, 255).astype(np.uint8)
+
+
+def step(family, vocab, part, r):
+    ids = np.full((len(part), max(len(t) for _, t in part) + 2), PAD, np.int64)
+    for row, (_, text) in zip(ids, part):
+        row[:len(text) + 2] = [BOS] + vocab.encode(text) + [EOS]
+    ids = torch.from_numpy(ids)
+    given = ids[:, :-1].clone()
+    given[(torch.rand(given.shape) < .1) & (given != BOS)] = PAD
+    logits = family.decode(family.see(to_input(np.stack([shaken(v, r) for v, _ in part])))[2], given)
+    return F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), ignore_index=PAD, label_smoothing=.02) + .01 * family.balance()
+
+
+def score(family, vocab, held):
+    """Part of the characters wrong on whole lines."""
+    got = iter(read_all(family, vocab, [v for views, _, _ in held for v in views]))
+    wrong = sum(Levenshtein.distance(real.fold_space(" ".join(next(got) for _ in views)), text) for views, _, text in held)
+    return wrong / sum(len(text) for _, _, text in held)
+
+
+def save(path, state):
+    """By a rename; a full disk leaves the last one whole and training going on."""
+    try:
+        torch.save(state, path + ".tmp")
+        os.replace(path + ".tmp", path)
+    except (OSError, RuntimeError) as e:
+        print(f"checkpoint not written, the last one stays: {e}", file=sys.stderr)
+        if os.path.exists(path + ".tmp"):
+            os.remove(path + ".tmp")
+
+
+class Tuning:
+    def __init__(self, a, family, vocab, train, drawn):
+        self.a, self.family, self.vocab, self.rows, self.drawn = a, family, vocab, train, drawn
+        self.opt = torch.optim.AdamW(family.parameters(), lr=a.lr, betas=(.9, .98), weight_decay=.01)
+        self.average, self.epoch, self.best, self.kept = copy.deepcopy(family), 0, None, None
+
+    def run_epoch(self):
+        r, a = random.Random(100 + self.epoch), self.a
+        torch.manual_seed(100 + self.epoch)
+        mine = list(self.rows)
+        if self.drawn:
+            mine += [(v, t) for v, t, _ in self.drawn.chunk(self.epoch, int(len(mine) * a.mix))]
+        r.shuffle(mine)
+        self.family.train()
+        parts = [mine[i:i + a.batch] for i in range(0, len(mine), a.batch)]
+        for i, part in enumerate(parts):
+            done = (self.epoch + i / len(parts)) / a.epochs
+            for g in self.opt.param_groups:
+                g["lr"] = a.lr * min(1, (self.epoch * len(parts) + i + 1) / 10) * (1 - .95 * done)
+            loss = step(self.family, self.vocab, part, r)
+            self.opt.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.family.parameters(), 1.0)
+            self.opt.step()
+            with torch.no_grad():
+                torch._foreach_lerp_(list(self.average.parameters()), list(self.family.parameters()), .05)
+        self.epoch += 1
+        return float(loss.detach())
+
+    def state(self):
+        return dict(family=self.family.state_dict(), average=self.average.state_dict(), opt=self.opt.state_dict(),
+                    epoch=self.epoch, best=self.best, kept=self.kept)
+
+    def restore(self, k):
+        self.family.load_state_dict(k["family"])
+        self.average.load_state_dict(k["average"])
+        self.opt.load_state_dict(k["opt"])
+        self.epoch, self.best, self.kept = k["epoch"], k["best"], k["kept"]
+
+
+def tune(t, a, held, before):
+    path = os.path.join(a.out, "finetune.pt")
+    if os.path.exists(path):
+        t.restore(torch.load(path, weights_only=False, map_location="cpu"))
+        print(f"going on after epoch {t.epoch}")
+    if t.best is None:
+        t.best, t.kept = before, copy.deepcopy(t.family.state_dict())
+    while t.epoch < a.epochs:
+        start, loss = time.time(), t.run_epoch()
+        now = score(t.average, t.vocab, held)
+        print(f"epoch {t.epoch}: loss {loss:.3f}, held-out {100 * now:.2f} %, {time.time() - start:.0f} s", flush=True)
+        if now < t.best:
+            t.best, t.kept = now, copy.deepcopy(t.average.state_dict())
+        save(path, t.state())
+
+
+def arguments():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("lines")
+    p.add_argument("out")
+    p.add_argument("--model", default="../model/mini")
+    p.add_argument("--epochs", type=int, default=8)
+    p.add_argument("--lr", type=float, default=3e-4)
+    p.add_argument("--batch", type=int, default=16)
+    p.add_argument("--text", help="folder of texts: drawn lines are mixed in, so that nothing else is forgotten")
+    p.add_argument("--fonts", nargs="+", default=["/usr/share/fonts", "/usr/share/texmf"])
+    p.add_argument("--mix", type=float, default=1.0, help="drawn lines for one of yours")
+    p.add_argument("--held", type=float, default=.1, help="part of the lines that is only scored")
+    p.add_argument("--mislabelled", type=float, default=.7, help="part of a line read wrong before any training that "
+                   "makes its text another line's; 1 for a face the model cannot read at all")
+    p.add_argument("--threads", type=int, default=1)
+    return p.parse_args()
+
+
+def main():
+    a = arguments()
+    torch.set_num_threads(a.threads)
+    os.makedirs(a.out, exist_ok=True)
+    family, config = load(a.model)
+    vocab = Vocab(a.model)
+    kept, dropped = usable(pairs(a.lines), family, vocab, config["dsocr"]["max_new_tokens"] - 1, a.mislabelled)
+    left = ", ".join(f"{n} {why}" for why, n in sorted(dropped.items())) or "none"
+    print(f"{len(kept)} lines usable; left out: {left}")
+    if len(kept) < FEWEST:
+        sys.exit(f"{len(kept)} usable lines are too few: at least {FEWEST} are needed")
+    random.Random(7).shuffle(kept)
+    n = max(4, int(len(kept) * a.held))
+    held, rows = kept[:n], [(v, t) for views, texts, _ in kept[n:] for v, t in zip(views, texts) if t]
+    before = score(family, vocab, held)
+    drawn = lines.Source(a.text, a.fonts, vocab.chars, seed=5) if a.text else None
+    t = Tuning(a, family, vocab, rows, drawn)
+    tune(t, a, held, before)
+    tensors = {n: v.to(torch.bfloat16).contiguous() for n, v in t.kept.items()}
+    export.write(tensors, a.out, a.model, f"fine-tuned on {len(rows)} views")
+    os.remove(os.path.join(a.out, "finetune.pt"))
+    after = score(load(a.out)[0], vocab, held)
+    print(f"held-out lines ({len(held)}): {100 * before:.2f} % of the characters wrong before, {100 * after:.2f} % after")
+    if after >= before:
+        print("no better: OUT holds the weights as they were")
+
+
+if __name__ == "__main__":
+    main()

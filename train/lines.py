@@ -1,0 +1,720 @@
+"""Draws pages of text, ages them, and cuts them into views as the engine cuts real ones.
+
+A page is a few lines of one face: prose, lists with leader dots, receipts, tables, labels. It is drawn
+large, inked, brought to a scan's resolution, aged, its paper brought to white (whiten), and cut (cut)
+at baselines and x-heights that are as wrong as a line finder's. The glyph positions are known all the
+way: a view comes with its text and the column of every character's middle.
+"""
+
+import functools
+import glob
+import io
+import math
+import os
+import random
+import re
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+VIEW_H, VIEW_W = 32, 256
+X_HEIGHT, BASELINE = 11, 23
+LONGEST = 38  # characters: more are not read from one view
+
+# ---- what the engine does too (src/engine/lines.h; test/test_views.py compares) --------------------
+
+
+def whiten(grey, k=8):
+    """Paper to white: grey [h, w] uint8 divided by the bright level around each pixel."""
+    im = Image.fromarray(grey)
+    small = im.resize((max(1, im.width // k), max(1, im.height // k)), Image.BOX)
+    small = small.filter(ImageFilter.MaxFilter(5)).filter(ImageFilter.GaussianBlur(4))
+    level = np.asarray(small.resize(im.size, Image.BILINEAR), np.float32)
+    return np.clip(grey * (255 / np.maximum(level, 40)), 0, 255).astype(np.uint8)
+
+
+def strip(grey, x0, x1, base, height):
+    """The line at view scale: [VIEW_H, n], and its left edge on the page. Outside of the page is white."""
+    k = X_HEIGHT / height
+    top, margin = base - BASELINE / k, int(6 / k) + 1
+    left, right = max(0, x0 - margin), min(grey.shape[1], x1 + margin)
+    n, shrink = max(8, int((right - left) * k)), max(1, int(1 / k))
+    box = (left, top, right, top + VIEW_H / k)
+    y0, y1 = max(0, int(top) - 2), int(top + VIEW_H / k) + 3
+    part = Image.fromarray(np.ascontiguousarray(grey[y0:y1])) if y1 > 0 and y0 < len(grey) else Image.new("L", (grey.shape[1], 1), 255)
+    box = (left, top - y0, right, top + VIEW_H / k - y0)
+    im = part.transform((n * shrink, VIEW_H * shrink), Image.EXTENT, box, Image.BILINEAR, fillcolor=255)
+    return np.asarray(im.resize((n, VIEW_H), Image.BOX) if shrink > 1 else im), left
+
+
+def cut(grey, x0, x1, base, height, dark):
+    """A line's views: [(view, page x of its first column, page x of its end), ...]
+
+    At the widest gap that fits, late ones preferred; each starts 4 px before its first ink."""
+    a, left = strip(grey, x0, x1, base, height)
+    k, n = X_HEIGHT / height, a.shape[1]
+    ink = (a <= max(dark, 140))[4:29].any(0)
+    out, s = [], 0
+    while True:
+        first = np.flatnonzero(ink[s:])
+        if not len(first):
+            return out
+        s = max(0, s + int(first[0]) - 4)
+        e = n if n - s <= VIEW_W else end_of_view(ink, s, n)
+        view = np.full((VIEW_H, VIEW_W), 255, np.uint8)
+        view[:, :e - s] = a[:, s:e]
+        out.append((view, left + s / k, left + e / k))
+        s = e
+
+
+def end_of_view(ink, s, n):
+    best, i = None, s + VIEW_W // 3
+    while i < s + VIEW_W:
+        if ink[i]:
+            i += 1
+            continue
+        j = i
+        while j < n and not ink[j]:
+            j += 1
+        worth = (min(j - i, 8) + (i - s) / VIEW_W * 6, (i + min(j, s + VIEW_W)) // 2)
+        best = max(best, worth) if best else worth
+        i = j
+    return best[1] if best else s + VIEW_W
+
+
+def otsu(grey):
+    """The threshold that parts the histogram best."""
+    p = np.bincount(grey.ravel(), minlength=256) / grey.size
+    w, m = p.cumsum(), (p * np.arange(256)).cumsum()
+    return int(((m[-1] * w - m) ** 2 / (w * (1 - w) + 1e-9)).argmax())
+
+
+# ---- faces -------------------------------------------------------------------------------------------
+
+# Novelty, symbols, scripts nobody prints lines with, and faces whose glyphs are not what they say.
+LEAVE_OUT = re.compile(
+    r"Symbol|D050000|dingbat|math|Isabella|DancingScript|fifthhorseman|lmmi|lmsy|lmex|Dotted|Outline|Emoji|Futhark|"
+    r"Klingon|HaSta|Keyboard|Vibes|Caliban|Mekanus.*Titling|Z003|Chorus|Romande.*(Script|Style)|Yanone.*Thin|"
+    r"uralic|levien|Blankenburg|fetteclassic|UNZ|cmex|cmsy|cmmi|msam|msbm|Bullets|Braille|Pro(saic|ciono).*Ornament", re.I)
+# Families that no training sees: one or more of every kind.
+HELD = re.compile(r"Prociono|Goudy|Berenis|Century Catalogue|Charis|Libris|Cantarell|Hermit|League Mono|Compagnon|"
+                  r"Elstob|Joscelyn|Agave|Carlito|Tlwg Typist|Fanwood|Open Sans", re.I)
+MONO = re.compile(r"Mono|Courier|Typewriter|Typist|Tlwg ?Typo|OCR|3270|Cursor|Inconsolata|lmtt|Anonymous|Compagnon|Spleen|Px ", re.I)
+OLD = re.compile(r"1743|Oldania|FELL|Fanwood|Lindenhill|Junicode|Cardo|Romande|Baskervald|Didot|Old ?Standard|"
+                 r"EB ?Garamond|Mekanus|Tribun|IM_|Accanthis|Elstob|Goudy|Berenis|Catalogue|Caslon", re.I)
+HAND = re.compile(r"Comic|Purisa|Dkg|hand|script|Breip", re.I)
+SANS = re.compile(r"Sans|Lato|Roboto(?!.*Slab)|Gillius|Universalis|Switzera|Heros|Adventor|Karla|Manrope|Tuffy|Cabin|"
+                  r"Carlito|Arimo|Gothic|Yanone|Biolinum|Libris|Cantarell|Solothurn", re.I)
+SHARE = dict(serif=.31, sans=.18, mono=.26, old=.22, hand=.03)
+HEAVY = re.compile(r"Bold|Black|Heavy|-[Bb]d|Demi", re.I)
+TYPED = re.compile(r"Courier|Cursor|Typewriter|Typo|Nimbus ?Mono|FreeMono", re.I)  # thin beside a real ribbon's
+LETTERS = "ABCXYZabcxyz0123456789.,;:-()"
+
+
+class Face:
+    """One font file, its characters and, by size, its loaded form."""
+
+    def __init__(self, path, cover):
+        self.path, self.cover, self.sizes, self.drawn = path, cover, {}, {}
+
+    def at(self, height):
+        """-> font whose small letters are about `height` px high, and their exact height"""
+        if height not in self.sizes:
+            probe = ImageFont.truetype(self.path, 100)
+            x = max(10, -probe.getbbox("x", anchor="ls")[1])
+            font = ImageFont.truetype(self.path, max(8, round(height * 100 / x)))
+            self.sizes[height] = font, max(1, -font.getbbox("x", anchor="ls")[1]), max(1, -font.getbbox("H", anchor="ls")[1])
+        return self.sizes[height]
+
+    def has(self, c):
+        """Covered, and not an empty glyph: some fonts say they have what they do not draw."""
+        if c not in self.drawn:
+            font = self.at(24)[0]
+            self.drawn[c] = c == " " or (ord(c) in self.cover and font.getmask(c).getbbox() is not None)
+        return self.drawn[c]
+
+
+def kind_of(name, fixed):
+    for kind, pattern in (("mono", MONO), ("hand", HAND), ("old", OLD), ("sans", SANS)):
+        if pattern.search(name) or (kind == "mono" and fixed):
+            return kind
+    return "serif"
+
+
+@functools.lru_cache
+def families(folders):
+    """{(kind, family): [Face, ...]} of every usable font file under some folders"""
+    from fontTools.ttLib import TTFont
+    out = {}
+    for path in sorted(p for d in folders for p in glob.glob(os.path.join(d, "**", "*.[ot]tf"), recursive=True)):
+        if LEAVE_OUT.search(os.path.basename(path)):
+            continue
+        try:
+            font = TTFont(path, lazy=True, fontNumber=0)
+            cover, names = font.getBestCmap() or {}, font["name"]
+            family = names.getDebugName(16) or names.getDebugName(1) or os.path.basename(path)
+            fixed = bool(font["post"].isFixedPitch)
+        except Exception:  # whatever a broken font raises: it is left out
+            continue
+        if LEAVE_OUT.search(family) or not all(ord(c) in cover for c in LETTERS):
+            continue
+        key = kind_of(os.path.basename(path) + " " + family, fixed), family
+        out.setdefault(key, []).append(Face(path, frozenset(cover)))
+    return out
+
+
+def faces(folders, held=False):
+    """{kind: [[Face, ...] of a family, ...]}: those that training sees, or the others"""
+    out = {}
+    for (kind, family), members in sorted(families(tuple(folders)).items()):
+        if bool(HELD.search(family)) == held:
+            out.setdefault(kind, []).append(members)
+    return out
+
+
+# ---- text --------------------------------------------------------------------------------------------
+
+MONTHS = ("January February March April May June July August September October November December janvier février "
+          "mars avril Mai Juni Juli enero marzo luglio Dez. Okt.").split()
+KEYS = ("No. Nr Nr. Invoice ID: Ref Tel: Fax # Total TOTAL Subtotal GST Qty Page p. Art. Date: DATE VAT MwSt. Summe "
+        "Cash CASH Change Table Item Amount Tax Seite Fr. Mk. Pf. § Vol. Chap. fol.").split()
+ALPHA = "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789-/"
+
+
+def digits(r, n):
+    return "".join(r.choice("0123456789") for _ in range(n))
+
+
+def amount(r):
+    k = r.randrange(6)
+    if k < 2:
+        return f"{r.choice(['$', '€', '£', 'RM', 'EUR ', '', '', ''])}{r.randrange(0, 9999):,}.{digits(r, 2)}"
+    if k == 2:
+        return f"{r.randrange(0, 3000)},{digits(r, 2)}{r.choice(['', ' €', ' EUR', '-'])}"
+    if k == 3:
+        return f"{r.randrange(1, 400) * r.choice([1, 5, 10])}"
+    if k == 4:
+        return f"{r.uniform(-1000, 1000):,.{r.randrange(0, 4)}f}"
+    return f"{r.randrange(1, 90)}.{digits(r, 2)}"
+
+
+def number(r):
+    d = digits
+    k = r.randrange(13)
+    if k == 0:
+        return amount(r)
+    if k == 1:
+        s = r.choice("/.-")
+        return f"{r.randrange(1, 32):02d}{s}{r.randrange(1, 13):02d}{s}{r.choice([str(r.randrange(1900, 2030)), d(r, 2)])}"
+    if k == 2:
+        return f"{r.randrange(1, 32)}{r.choice([' ', '. '])}{r.choice(MONTHS)} {r.randrange(1700, 2030)}"
+    if k == 3:
+        return f"+{d(r, 2)} {d(r, 3)} {d(r, 3)} {d(r, 4)}"
+    if k == 4:
+        return f"{r.choice(KEYS)} {d(r, r.randrange(1, 9))}"
+    if k == 5:
+        return f"{r.uniform(0, 100):.{r.randrange(0, 3)}f}%"
+    if k == 6:
+        return "".join(r.choice(ALPHA) for _ in range(r.randrange(4, 14)))
+    if k == 7:
+        return f"{r.randrange(0, 24):02d}:{d(r, 2)}" + r.choice(["", ":" + d(r, 2), " AM", " PM"])
+    if k == 8:
+        return f"{d(r, r.randrange(1, 4))} x {r.randrange(1, 500)}.{d(r, 2)}"
+    if k == 9:
+        word = "".join(r.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(r.randrange(3, 10)))
+        return f"{r.choice(['www.', 'http://', 'info@', 'mail@'])}{word}.{r.choice(['com', 'org', 'de', 'fr', 'net'])}"
+    if k == 10:
+        return f"({d(r, r.randrange(1, 4))})" if r.random() < .5 else f"[{d(r, r.randrange(1, 3))}]"
+    return d(r, r.randrange(1, 8))
+
+
+class Text:
+    """Words out of a folder of .txt files; a large file is not drawn from in proportion to its size."""
+
+    def __init__(self, folder, chars):
+        paths = sorted(glob.glob(os.path.join(folder, "*.txt")))
+        parts = [open(p, encoding="utf-8", errors="replace").read() for p in paths]
+        parts = [p.replace("--", "—" if i % 2 else "–") for i, p in enumerate(parts)]  # nothing prints two hyphens
+        self.parts = [p for p in parts if len(p) > 1000]
+        if not self.parts:
+            raise SystemExit(f"no text of 1000 characters or more in {folder}: text.py makes some")
+        self.sizes = [min(len(p), 4_000_000) ** .6 for p in self.parts]
+        self.common = sorted(c for c in chars if c.isascii() and c != " ")
+        self.rare = sorted(c for c in chars if not c.isascii())
+
+    def words(self, r, n):
+        """About n characters of running text as words."""
+        part = r.choices(self.parts, self.sizes)[0]
+        i = r.randrange(max(1, len(part) - n - 60))
+        return part[part.find(" ", i) + 1:][:n].split() if i + n + 60 < len(part) else part[-n:].split()
+
+    def soup(self, r, n):
+        """Words of any characters, so that rare ones are met."""
+        out = []
+        while sum(map(len, out)) < n:
+            out.append("".join(r.choice(self.rare if r.random() < .5 else self.common) for _ in range(r.randrange(1, 9))))
+        return out
+
+    def phrase(self, r, n):
+        return " ".join(self.words(r, n + 12)[:-1]).strip(" ,;") or "and"
+
+
+def dashed(r, words):
+    """Some words joined or begun with a dash."""
+    out = []
+    for w in words:
+        k = r.random()
+        if k < .05 and out:
+            out[-1] += r.choice("–—") + w
+        else:
+            out.append(r.choice(["–", "—", "-"]) + w if k < .09 else w)
+    return out
+
+
+def hyphenated(r, word):
+    """A word that goes on in the next line -> what stands in this one, and the rest."""
+    if len(word) < 6 or not word.isalpha():
+        return None
+    k = r.randrange(2, len(word) - 2)
+    return word[:k] + "-", word[k:]
+
+
+def long_s(text):
+    return re.sub(r"s(?=[A-Za-zÀ-ÿ])", "ſ", text)
+
+
+# ---- pages -------------------------------------------------------------------------------------------
+
+
+class Chars:
+    """The characters of a page, growing: label, x of the middle, line number; in ink pixels."""
+
+    def __init__(self):
+        self.label, self.x, self.line = [], [], []
+
+    def add(self, label, x, line):
+        self.label.append(label)
+        self.x.append(x)
+        self.line.append(line)
+
+
+class Pen:
+    """Draws words on an ink page [h, w], white on black, and notes where the characters are."""
+
+    def __init__(self, r, size, face, height):
+        self.r, self.face = r, face
+        self.font, self.x_height, self.cap = face.at(height)
+        self.image = Image.new("L", size, 0)
+        self.draw = ImageDraw.Draw(self.image)
+        self.chars = Chars()
+        self.track = self.shake = 0.0
+        self.long_s = False
+
+    def length(self, word):
+        return self.font.getlength(word) + self.track * len(word)
+
+    def word(self, word, x, y, line):
+        """Writes at pen x, baseline y; -> pen x after it."""
+        shown = long_s(word) if self.long_s else word
+        if self.track or self.shake:
+            return self._letters(word, shown, x, y, line)
+        self.draw.text((x, y), shown, font=self.font, fill=255, anchor="ls")
+        ends = [self.font.getlength(shown[:i]) for i in range(len(shown) + 1)]
+        for c, a, b in zip(word, ends, ends[1:]):
+            self.chars.add(c, x + (a + b) / 2, line)
+        return x + ends[-1]
+
+    def _letters(self, word, shown, x, y, line):
+        r, s = self.r, self.shake * self.x_height
+        for c, d in zip(word, shown):
+            w = self.font.getlength(d)
+            at = (x + r.gauss(0, s), y + r.gauss(0, s * 1.3)) if s else (x, y)
+            fill = 255 if not s else min(255, int(r.gauss(235, 35)))
+            self.draw.text(at, d, font=self.font, fill=max(110, fill), anchor="ls")
+            self.chars.add(c, x + w / 2, line)
+            x += w + self.track
+        return x
+
+    def space(self, x, width, line):
+        self.chars.add(" ", x + width / 2, line)
+        return x + width
+
+
+class Source:
+    """Views for training: chunk(j, n) is the same for the same seed, j and n, wherever it runs."""
+
+    def __init__(self, text, fonts, chars, seed=1, held=False, steps=None):
+        self.faces, self.text = faces(fonts, held), Text(text, chars)
+        self.chars, self.seed, self.held = chars, seed, held
+        self.kinds = [k for k in SHARE if k in self.faces]
+        if not self.kinds:
+            raise SystemExit(f"no usable font in {', '.join(fonts)}: fonts.txt lists Debian packages")
+        self.share = [SHARE[k] for k in self.kinds]
+
+    def chunk(self, j, n):
+        key = f"{self.seed}/{'held' if self.held else 'seen'}/{j}"
+        r, rng, rows = random.Random(key), np.random.default_rng(list(key.encode())), []
+        while len(rows) < n:
+            try:
+                rows += self.page(r, rng)
+            except (OSError, ValueError):  # FreeType refuses a glyph: another page
+                continue
+        r.shuffle(rows)
+        return rows[:n]
+
+    # -- what stands on the page
+
+    def page(self, r, rng):
+        what = r.choices(["prose", "list", "receipt", "table", "soup", "label"], [.56, .12, .10, .06, .07, .09])[0]
+        kinds, share = self.kinds, list(self.share)
+        if what in ("receipt", "table") and "mono" in kinds:
+            share = [w * {"mono": 5, "sans": 2}.get(k, .3) for k, w in zip(kinds, share)]
+        kind = r.choices(kinds, share)[0]
+        face = r.choice(r.choice(self.faces[kind]))
+        ink_height = r.choice([18, 20, 22, 25])
+        views = r.choice([1, 2, 2.5, 3, 3.6])
+        width = int(views * VIEW_W / X_HEIGHT * ink_height)
+        rows = r.randrange(3, 8) if what != "label" else r.randrange(1, 4)
+        pitch = ink_height * r.choice([r.uniform(1.9, 2.4), r.uniform(2.2, 3.2), r.uniform(2.5, 4.2)])
+        margin = 2 * ink_height
+        size = int(width * 1.06 + 2 * margin), int(rows * pitch + 2 * margin + ink_height)
+        pen = Pen(r, size, face, ink_height)
+        if kind == "mono" and r.random() < .55:
+            pen.shake = abs(r.gauss(0, .035))
+        elif r.random() < .12:
+            pen.shake = abs(r.gauss(0, .02))
+        if r.random() < .08:
+            pen.track = r.choice([abs(r.gauss(0, .35)), r.gauss(0, .05)]) * pen.x_height
+        pen.long_s = kind in ("old", "serif") and face.has("ſ") and r.random() < (.22 if kind == "old" else .04)
+        case = r.choices([None, str.upper, str.title], [.88, .09, .03])[0]
+        if what == "receipt" and r.random() < .6:
+            case = str.upper
+        bases = [margin + 1.6 * ink_height + i * pitch for i in range(rows)]
+        getattr(self, what)(pen, r, margin, width, bases, case)
+        if not pen.chars.label:
+            return []
+        return Scan(r, rng, pen, kind, bases, what).views()
+
+    def fit(self, word, face, case):
+        """What of a word this face and this vocabulary can show."""
+        word = case(word) if case else word
+        return "".join(c for c in word if c in self.chars and c != " " and face.has(c))
+
+    def write(self, pen, words, x, y, line, space):
+        for i, w in enumerate(words):
+            if i:
+                x = pen.space(x, space, line)
+            x = pen.word(w, x, y, line)
+        return x
+
+    def prose(self, pen, r, left, width, bases, case, soup=False):
+        space = max(2, pen.font.getlength(" ") + pen.track)
+        want = int(len(bases) * width / max(1, pen.length("n"))) + 20
+        words = self.text.soup(r, want) if soup else self.text.words(r, want)
+        if not soup and r.random() < .3:
+            words = [number(r) if r.random() < .12 else w for w in words]
+        if not soup and r.random() < .25:
+            words = dashed(r, words)
+        words = [w for w in (self.fit(w, pen.face, case) for w in words) if w][::-1]
+        justified, hyphens, lone = r.random() < .6, r.random() < .6, r.random() < .04
+        for line, y in enumerate(bases):
+            x, row, used = left + (r.randrange(0, 3) * pen.x_height if r.random() < .2 else 0), [], 0.0
+            up = str.upper if lone and line == 0 else None
+            while words:
+                w = self.fit(words[-1], pen.face, up) if up else words[-1]
+                n = pen.length(w) + (space if row else 0)
+                if x + used + n > left + width:
+                    cut_word = hyphenated(r, words[-1]) if hyphens and row and r.random() < .7 else None
+                    if cut_word and x + used + space + pen.length(cut_word[0]) <= left + width:
+                        words[-1] = cut_word[1]
+                        row.append(cut_word[0])
+                        used += space + pen.length(cut_word[0])
+                    elif not row:
+                        words.pop()
+                    break
+                row.append(w)
+                used += n
+                words.pop()
+            gap = space
+            if justified and len(row) > 2:
+                gap += min(space * 1.5, max(0, left + width - x - used) / (len(row) - 1))
+            self.write(pen, row, x, y, line, gap)
+
+    def soup(self, pen, r, left, width, bases, case):
+        self.prose(pen, r, left, width, bases, case if r.random() < .3 else None, soup=True)
+
+    def list(self, pen, r, left, width, bases, case):
+        """Names or phrases, leader dots or nothing, a number at the right."""
+        space, dots = max(2, pen.font.getlength(" ")), r.choice([None, None, ".", ". "])
+        numbered = r.random() < .4
+        for line, y in enumerate(bases):
+            right = self.fit(amount(r) if r.random() < .7 else digits(r, r.randrange(1, 4)), pen.face, None)
+            end = left + width - pen.length(right)
+            row = ([f"{r.randrange(1, 400)}."] if numbered else []) + self.text.phrase(r, r.randrange(5, 40)).split()
+            row = [w for w in (self.fit(w, pen.face, case) for w in row) if w]
+            while row and left + sum(map(pen.length, row)) + space * len(row) > end - 2 * space:
+                row.pop()
+            x = self.write(pen, row, left, y, line, space)
+            if dots and row and pen.face.has("."):
+                step = pen.length(".") + (space if dots == ". " else 0)
+                n = int((end - x - 2 * space) / step)
+                if 0 < n < 60:
+                    x = pen.space(x, space, line)
+                    x = self.write(pen, ["."] * n, x, y, line, space) if dots == ". " else pen.word("." * n, x, y, line)
+            if right:
+                pen.space(x, max(1, end - x), line)
+                pen.word(right, end, y, line)
+
+    def receipt(self, pen, r, left, width, bases, case):
+        space = max(2, pen.font.getlength(" "))
+        for line, y in enumerate(bases):
+            k = r.random()
+            if k < .5:
+                row = ([str(r.randrange(1, 30))] if r.random() < .5 else []) + self.text.phrase(r, r.randrange(4, 18)).split()
+                tail = amount(r)
+            elif k < .75:
+                row, tail = f"{r.choice(KEYS)} {r.choice([':', ''])} {number(r)}".split(), ""
+            else:
+                row, tail = self.text.phrase(r, r.randrange(10, 30)).split(), r.choice(["", "", number(r)])
+            row = [w for w in (self.fit(w, pen.face, case) for w in row) if w]
+            tail = "".join(c for c in tail if c == " " or pen.face.has(c) and c in self.chars).split()
+            while row and sum(map(pen.length, row + tail)) + space * (len(row + tail) + 1) > width:
+                row.pop()
+            x = left + (r.random() * .3 * width if not tail and r.random() < .5 and len(row) < 3 else 0)
+            x = self.write(pen, row, x, y, line, space)
+            if tail:
+                end = left + width - sum(map(pen.length, tail)) - space * (len(tail) - 1)
+                if row:
+                    pen.space(x, max(1, end - x), line)
+                self.write(pen, tail, max(end, x + space), y, line, space)
+
+    def table(self, pen, r, left, width, bases, case):
+        columns, same = r.randrange(2, 5), r.random() < .5
+        shape = [r.choice([amount, number, lambda r: digits(r, r.randrange(1, 7))]) for _ in range(columns)]
+        for line, y in enumerate(bases):
+            x = left
+            for i in range(columns):
+                cell = [w for w in (self.fit(w, pen.face, case) for w in (shape[i] if same else r.choice(shape))(r).split()) if w]
+                need = sum(map(pen.length, cell)) + pen.font.getlength(" ") * len(cell)
+                at = left + (i + 1) * width / columns - need
+                if not cell or at < x + .5 * pen.x_height and i:
+                    continue
+                at = max(at, left)
+                if i and x > left:
+                    pen.space(x, at - x, line)
+                x = self.write(pen, cell, at, y, line, pen.font.getlength(" "))
+
+    def label(self, pen, r, left, width, bases, case):
+        """Short lines: headings, names, figures, single words."""
+        space = max(2, pen.font.getlength(" ") + pen.track)
+        if r.random() < .4:
+            case = str.upper
+        for line, y in enumerate(bases):
+            row = number(r).split() if r.random() < .35 else self.text.phrase(r, r.randrange(2, 30)).split()
+            row = [w for w in (self.fit(w, pen.face, case) for w in row) if w]
+            while row and sum(map(pen.length, row)) + space * len(row) > width:
+                row.pop()
+            self.write(pen, row, left + r.random() * .2 * width * (len(row) < 3), y, line, space)
+
+
+def legible(view, text, centres):
+    """At most one letter in eight has lost its ink."""
+    darkest = np.minimum.reduceat(view[3:30].min(0), np.arange(0, VIEW_W, 4))
+    at = np.clip((centres / 4).astype(int), 1, len(darkest) - 2)
+    level = np.minimum(np.minimum(darkest[at - 1], darkest[at]), darkest[at + 1])
+    return np.count_nonzero(level > 190) <= len(text) / 8 + text.count(" ")
+
+
+class Scan:
+    """An inked page -> grey paper as a scanner gives it -> views."""
+
+    def __init__(self, r, rng, pen, kind, bases, what):
+        self.r, self.rng, self.pen, self.kind, self.what = r, rng, pen, kind, what
+        self.bases = bases
+        self.clean = r.random() < .06
+        self.x_height = max(5.5, min(24, math.exp(r.gauss(math.log(12.5), .33))))
+
+    def noise(self, shape, cell):
+        """Smooth noise, -1..1 or so, that changes over about `cell` pixels."""
+        h, w = max(2, int(shape[0] / cell) + 1), max(2, int(shape[1] / cell) + 1)
+        small = Image.fromarray(self.rng.normal(0, .5, (h, w)).astype(np.float32))
+        return np.asarray(small.resize((shape[1], shape[0]), Image.BICUBIC))
+
+    def ink(self):
+        """Ribbons, worn type, dots: what the ink does before any scanner."""
+        r, im = self.r, self.pen.image
+        if self.clean:
+            return im
+        k = r.random()
+        if r.random() < (.25 if self.what == "receipt" else .04 if self.kind == "mono" else 0):
+            return self.dots(im)
+        if self.kind == "mono" and not HEAVY.search(self.pen.face.path) and k < (.6 if TYPED.search(self.pen.face.path) else .2):
+            im = im.filter(ImageFilter.MaxFilter(5)).filter(ImageFilter.GaussianBlur(r.uniform(.5, 2)))
+        elif k < .18:
+            im = im.filter(ImageFilter.MaxFilter(3))
+        elif k < .24 and self.pen.x_height >= 18:
+            im = im.filter(ImageFilter.MinFilter(3))
+        if r.random() < (.55 if self.kind in ("mono", "old") else .3):
+            im = self.rough(im)
+        return im
+
+    def rough(self, im):
+        """Spread, worn and broken letters: the ink swells and shrinks over small distances."""
+        r = self.r
+        a = np.asarray(im.filter(ImageFilter.GaussianBlur(r.uniform(.8, 2.2))), np.float32) / 255
+        a = a / max(.1, float(np.quantile(a[a > .15], .8) if (a > .15).any() else 1))  # thin faces must not vanish
+        edge = r.uniform(.25, .52) + r.uniform(.02, .2) * self.noise(a.shape, r.uniform(2, 6))
+        edge = edge + r.uniform(0, .15) * self.noise(a.shape, 30)
+        return Image.fromarray((np.clip((a - edge) * r.uniform(2, 8) + .5, 0, 1) * 255).astype(np.uint8))
+
+    def dots(self, im):
+        """A dot-matrix printer's needles: the page on a coarse grid, every point a disc."""
+        r = self.r
+        cell = max(3, round(self.pen.x_height / r.choice([5, 5, 6, 7])))
+        if r.random() < .7:
+            im = im.filter(ImageFilter.MaxFilter(3))
+        small = im.resize((max(1, im.width // cell), max(1, im.height // cell)), Image.BOX)
+        on = (np.asarray(small) > r.uniform(60, 110)) * np.clip(self.rng.normal(.95, .15, (small.height, small.width)), .3, 1)
+        y, x = np.mgrid[:cell, :cell] - (cell - 1) / 2
+        disc = np.clip(cell * r.uniform(.5, .75) - np.hypot(x, y) + .3, 0, 1)
+        out = np.zeros((im.height, im.width), np.float32)
+        big = np.kron(on, disc)
+        out[:big.shape[0], :big.shape[1]] = big
+        return Image.fromarray((out * 255).astype(np.uint8))
+
+    def scanned(self):
+        """Ink at the scan's resolution: coverage [h, w] 0..1; sets self.to_page, ink points to page points."""
+        r, im = self.r, self.ink()
+        k = self.x_height / self.pen.x_height
+        stretch = 1 if self.clean else max(.8, min(1.22, r.gauss(1, .07)))
+        if self.what in ("receipt", "table") and r.random() < .6:
+            stretch *= r.uniform(.62, 1)
+        w, h = max(16, int(im.width * k * stretch)), max(16, int(im.height * k))
+        im = im.resize((w, h), Image.BILINEAR if k < 1 else Image.BICUBIC)
+        m = np.diag([w / self.pen.image.width, h / self.pen.image.height, 1.0])
+        if not self.clean and r.random() < .6:
+            turn, lean = math.radians(r.gauss(0, .22)), r.gauss(0, .05) if r.random() < .2 else 0
+            back = np.array([[1, lean - turn, 0], [turn, 1, 0], [0, 0, 1]])
+            if r.random() < .3:
+                back[2, :2] = r.gauss(0, .015) / w, r.gauss(0, .02) / h
+            back[:2, 2] = np.array([w / 2, h / 2]) - back[:2, :2] @ [w / 2, h / 2]
+            im = im.transform((w, h), Image.PERSPECTIVE, (back / back[2, 2]).ravel()[:8].tolist(), Image.BILINEAR)
+            m = np.linalg.inv(back) @ m
+        self.to_page = m
+        return np.asarray(im, np.float32) / 255
+
+    def paper(self, a):
+        """Coverage -> grey [h, w] uint8: paper, the other side, stains, optics, sensor, threshold, JPEG."""
+        r, rng = self.r, self.rng
+        if self.clean:
+            return (255 - a * 255).astype(np.uint8)
+        a = self.marks(a)
+        if r.random() < .18:
+            a = a * (1 - r.uniform(.15, .6) * np.clip(self.noise(a.shape, r.uniform(8, 60)) + .4, 0, 1))
+        light = r.uniform(.55, 1) if r.random() < .65 else 1.0
+        dark = r.uniform(0, .55) * light if r.random() < .6 else 0.0
+        img = light + (dark - light) * np.clip(a * r.uniform(.75, 1.3), 0, 1)
+        if r.random() < .3:
+            img = img * (1 + r.uniform(.02, .15) * self.noise(a.shape, r.uniform(60, 200)))
+        if r.random() < .25:
+            img = img + r.uniform(.01, .06) * self.noise(a.shape, r.uniform(2, 6))
+        if r.random() < .45:
+            blurred = Image.fromarray((np.clip(img, 0, 1) * 255).astype(np.uint8))
+            blurred = blurred.filter(ImageFilter.GaussianBlur(r.uniform(.3, 1.1) * max(.6, self.x_height / 12)))
+            img = np.asarray(blurred, np.float32) / 255
+        if r.random() < .45:
+            img = img + rng.standard_normal(img.shape, np.float32) * (r.uniform(.005, .1) * (light - dark))
+        if r.random() < .2:
+            img = (img > (light + dark) / 2 + r.gauss(.03, .06) * (light - dark)).astype(np.float32)
+        out = (np.clip(img, 0, 1) * 255).astype(np.uint8)
+        if r.random() < .3:
+            f = io.BytesIO()
+            Image.fromarray(out).save(f, "JPEG", quality=r.randrange(20, 90))
+            out = np.asarray(Image.open(f).convert("L"))
+        return out
+
+    def marks(self, a):
+        """Show-through, rules, specks."""
+        r, rng = self.r, self.rng
+        if r.random() < .12:
+            other = np.roll(a[:, ::-1], (r.randrange(a.shape[0]), r.randrange(a.shape[1])), (0, 1))
+            a = np.maximum(a, other * r.uniform(.08, .35))
+        if r.random() < .05:
+            x = r.randrange(a.shape[1])
+            a = a.copy()
+            a[:, x:x + r.randrange(1, 3)] = r.uniform(.4, 1)
+        if r.random() < .07:
+            a = a.copy()
+            for base in self.bases:
+                y = int((self.to_page @ [0, base, 1])[1] + self.x_height * r.uniform(.2, .6))
+                a[max(0, y):y + r.randrange(1, 3)] = r.uniform(.5, 1)
+        if r.random() < .12:
+            a = a.copy()
+            n = int(a.size * r.uniform(.0002, .004))
+            ys, xs = rng.integers(0, a.shape[0] - 1, n), rng.integers(0, a.shape[1] - 1, n)
+            level = rng.choice([0.0, .6, 1.0], n)
+            for dy, dx in ((0, 0), (0, 1), (1, 0))[:r.randrange(1, 4)]:
+                a[ys + dy, xs + dx] = level
+        return a
+
+    def views(self):
+        grey = whiten(self.paper(self.scanned()))
+        dark, chars = otsu(grey), self.pen.chars
+        line = np.array(chars.line)
+        base = np.array(self.bases)[line]
+        p = self.to_page @ np.stack([chars.x, base, np.ones(len(line))])
+        xs, ys = p[0] / p[2], p[1] / p[2]
+        out = []
+        for i in np.unique(line):
+            mine = np.flatnonzero(line == i)
+            out += self.line_views(grey, dark, [chars.label[j] for j in mine], xs[mine], float(np.median(ys[mine])))
+        if self.r.random() < .12:
+            out.append((self.nothing(), "", np.zeros(0)))
+        return out
+
+    def height(self, labels):
+        """The x-height as a line finder takes it: a few per cent wrong; of capitals alone sometimes guessed."""
+        r, k = self.r, 1.0
+        if not any(c.islower() for c in labels) and r.random() < .5:
+            k = self.pen.cap / self.pen.x_height * X_HEIGHT / r.uniform(8.5, 16.5)
+        if self.clean:
+            return self.x_height * k
+        k *= r.uniform(.8, 1.3) if r.random() < .03 else 1 + max(-.2, min(.2, r.gauss(0, .06)))
+        return self.x_height * k
+
+    def line_views(self, grey, dark, labels, xs, base):
+        r, half = self.r, self.x_height * .6
+        height = self.height(labels)
+        off = 0 if self.clean else max(-2.5, min(2.5, r.gauss(0, .9))) * height / X_HEIGHT
+        x0, x1 = int(xs[0] - half + r.gauss(0, 1)), int(xs[-1] + half + 1 + r.gauss(0, 1))
+        rows = []
+        for view, a, b in cut(grey, x0, x1, base + off, height, dark):
+            inside = np.flatnonzero((xs >= a) & (xs < b))
+            while len(inside) and labels[inside[0]] == " ":
+                inside = inside[1:]
+            while len(inside) and labels[inside[-1]] == " ":
+                inside = inside[:-1]
+            text = "".join(labels[i] for i in inside)
+            centres = (xs[inside] - a) * X_HEIGHT / height
+            if 0 < len(text) <= LONGEST and legible(view, text, centres):
+                rows.append((view, text, centres))
+        return rows
+
+    def nothing(self):
+        """A view without text: specks, rules, grain. It has to be read as nothing."""
+        r, rng = self.r, self.rng
+        view = np.full((VIEW_H, VIEW_W), 255, np.float32)
+        w = r.randrange(8, VIEW_W)
+        k = r.randrange(4)
+        if k == 0:
+            view[:, :w] -= np.abs(rng.normal(0, r.uniform(2, 60), (VIEW_H, w)))
+        elif k == 1:
+            y = r.randrange(6, 27)
+            view[y:y + r.randrange(1, 4), 4:w] = r.randrange(0, 150)
+        elif k == 2:
+            n = r.randrange(1, 12)
+            for y, x in zip(rng.integers(2, 30, n), rng.integers(3, max(4, w), n)):
+                view[y:y + r.randrange(1, 4), x:x + r.randrange(1, 4)] = r.randrange(0, 160)
+        else:
+            view[:, :w] = 128 + 127 * self.noise((VIEW_H, w), r.uniform(2, 12))
+        return np.clip(view, 0, 255).astype(np.uint8)

@@ -1,0 +1,394 @@
+"""The DeepSeek-OCR-2 family in plain PyTorch, with the published tensor names.
+
+SAM-style ViT -> two stride-2 convolutions -> Qwen2-style encoder whose queries look causally -> linear
+projector -> decoder with a mixture of experts. Every size comes from config.json, so the mini and the
+large model share this code. Sharp edge: sizes given as a pair are [height, width]; a view need not be
+square, and odd grids round up where a convolution halves them.
+"""
+
+import json
+import os
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from safetensors.torch import load_file
+
+PAD, BOS, EOS = 0, 1, 2  # of the mini's vocabulary; the config says its own
+
+
+def pair(v):
+    return (v, v) if isinstance(v, int) else tuple(v)
+
+
+class Sizes:
+    """What config.json says, under short names; what it leaves out is as in the published model."""
+
+    def __init__(self, config):
+        vision = config["vision_config"]
+        sam = vision["width"]["sam_vit_b"]
+        enc = vision["width"].get("qwen2-0-5b", {})
+        lang = config["language_config"]
+        self.config = config
+        self.image = pair(vision["image_size"])
+        self.patch = pair(sam.get("patch_size", 16))
+        self.window = pair(sam.get("window_size", 14))
+        self.grid = tuple(i // p for i, p in zip(self.image, self.patch))
+        self.tokens = -(-self.grid[0] // 4) * -(-self.grid[1] // 4)
+        self.sam_dim, self.sam_layers, self.sam_heads = sam["width"], sam["layers"], sam["heads"]
+        self.sam_global = set(sam["global_attn_indexes"])
+        self.sam_mlp = int(sam["width"] * sam.get("mlp_ratio", 4))
+        self.neck = sam.get("neck_channels", 256)
+        self.down = list(sam.get("downsample_channels", [512, 896]))
+        self.enc_dim, self.enc_layers = enc.get("dim", 896), enc.get("layers", 24)
+        self.enc_heads, self.enc_kv = enc.get("heads", 14), enc.get("kv_heads", 2)
+        self.enc_ffn = enc.get("intermediate_size", 4864)
+        self.enc_eps, self.enc_theta = enc.get("rms_norm_eps", 1e-6), enc.get("rope_theta", 1e6)
+        self.hidden, self.layers = lang["hidden_size"], lang["num_hidden_layers"]
+        self.heads, self.ffn = lang["num_attention_heads"], lang["intermediate_size"]
+        self.experts, self.shared = lang["n_routed_experts"], lang["n_shared_experts"]
+        self.topk, self.expert_ffn = lang["num_experts_per_tok"], lang["moe_intermediate_size"]
+        self.first_moe = lang["first_k_dense_replace"]
+        self.norm_topk = lang.get("norm_topk_prob", False)
+        self.routed_scale = lang.get("routed_scaling_factor", 1.0)
+        self.eps, self.theta = lang.get("rms_norm_eps", 1e-6), lang.get("rope_theta", 1e4)
+        self.vocab = lang["vocab_size"]
+
+
+class LayerNorm2d(nn.Module):
+    """Over the channels of [B, C, H, W]."""
+
+    def __init__(self, channels, eps=1e-6):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.eps = eps
+
+    def forward(self, x):
+        y = F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, self.eps)
+        return y.permute(0, 3, 1, 2)
+
+
+def relative(size, table):
+    """table [2 * size - 1, d] -> [query, key, d]"""
+    i = torch.arange(size)
+    return table[i[:, None] - i[None, :] + size - 1]
+
+
+class SamAttention(nn.Module):
+    def __init__(self, dim, heads, grid):
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, dim * 3)
+        self.proj = nn.Linear(dim, dim)
+        self.rel_pos_h = nn.Parameter(torch.zeros(2 * grid[0] - 1, dim // heads))
+        self.rel_pos_w = nn.Parameter(torch.zeros(2 * grid[1] - 1, dim // heads))
+
+    def forward(self, x):
+        """[B, H, W, C]; the bias adds what the query says about row and column distances."""
+        B, H, W, C = x.shape
+        n, d = self.heads, C // self.heads
+        q, k, v = self.qkv(x).view(B, H * W, 3, n, d).permute(2, 0, 3, 1, 4).unbind(0)
+        r = q.reshape(B, n, H, W, d)
+        rows = torch.einsum("bnhwc,hkc->bnhwk", r, relative(H, self.rel_pos_h))
+        columns = torch.einsum("bnhwc,wkc->bnhwk", r, relative(W, self.rel_pos_w))
+        bias = (rows[..., :, None] + columns[..., None, :]).reshape(B, n, H * W, H * W)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        return self.proj(y.transpose(1, 2).reshape(B, H, W, C))
+
+
+class SamMlp(nn.Module):
+    def __init__(self, dim, hidden):
+        super().__init__()
+        self.lin1, self.lin2 = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
+
+    def forward(self, x):
+        return self.lin2(F.gelu(self.lin1(x)))
+
+
+class SamBlock(nn.Module):
+    def __init__(self, s, window):
+        super().__init__()
+        self.window = window
+        self.norm1, self.norm2 = nn.LayerNorm(s.sam_dim, eps=1e-6), nn.LayerNorm(s.sam_dim, eps=1e-6)
+        self.attn = SamAttention(s.sam_dim, s.sam_heads, window or s.grid)
+        self.mlp = SamMlp(s.sam_dim, s.sam_mlp)
+
+    def windowed(self, y):
+        """Attention inside windows; the grid is padded with zeros up to whole windows."""
+        B, H, W, C = y.shape
+        a, b = self.window
+        h, w = -(-H // a), -(-W // b)
+        y = F.pad(y, (0, 0, 0, w * b - W, 0, h * a - H))
+        y = y.view(B, h, a, w, b, C).permute(0, 1, 3, 2, 4, 5).reshape(-1, a, b, C)
+        y = self.attn(y).view(B, h, w, a, b, C).permute(0, 1, 3, 2, 4, 5)
+        return y.reshape(B, h * a, w * b, C)[:, :H, :W]
+
+    def forward(self, x):
+        y = self.norm1(x)
+        x = x + (self.windowed(y) if self.window else self.attn(y))
+        return x + self.mlp(self.norm2(x))
+
+
+class PatchEmbed(nn.Module):
+    def __init__(self, s):
+        super().__init__()
+        self.proj = nn.Conv2d(3, s.sam_dim, s.patch, s.patch)
+
+    def forward(self, x):
+        return self.proj(x).permute(0, 2, 3, 1)
+
+
+class Sam(nn.Module):
+    def __init__(self, s):
+        super().__init__()
+        self.patch_embed = PatchEmbed(s)
+        self.pos_embed = nn.Parameter(torch.zeros(1, *s.grid, s.sam_dim))
+        self.blocks = nn.ModuleList(SamBlock(s, None if i in s.sam_global else s.window) for i in range(s.sam_layers))
+        self.neck = nn.Sequential(
+            nn.Conv2d(s.sam_dim, s.neck, 1, bias=False), LayerNorm2d(s.neck),
+            nn.Conv2d(s.neck, s.neck, 3, padding=1, bias=False), LayerNorm2d(s.neck))
+        self.net_2 = nn.Conv2d(s.neck, s.down[0], 3, 2, 1, bias=False)
+        self.net_3 = nn.Conv2d(s.down[0], s.down[1], 3, 2, 1, bias=False)
+
+    def features(self, image):
+        """[B, 3, H, W] -> [B, rows, columns, C], before the neck."""
+        x = self.patch_embed(image) + self.pos_embed
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+    def compress(self, features):
+        return self.net_3(self.net_2(self.neck(features.permute(0, 3, 1, 2))))
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, dim, eps):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.eps = eps
+
+    def forward(self, x):
+        return self.weight * x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps)
+
+
+def rope(x, theta, pos):
+    """x [B, heads, T, d], halves turned against each other."""
+    d = x.shape[-1]
+    angle = pos[:, None].float() * theta ** (-torch.arange(0, d, 2, dtype=torch.float32) / d)
+    angle = torch.cat([angle, angle], -1)
+    a, b = x.chunk(2, -1)
+    return x * angle.cos() + torch.cat([-b, a], -1) * angle.sin()
+
+
+class SelfAttention(nn.Module):
+    def __init__(self, dim, heads, kv, theta, bias):
+        super().__init__()
+        self.heads, self.kv, self.d, self.theta = heads, kv, dim // heads, theta
+        self.q_proj = nn.Linear(dim, heads * self.d, bias=bias)
+        self.k_proj = nn.Linear(dim, kv * self.d, bias=bias)
+        self.v_proj = nn.Linear(dim, kv * self.d, bias=bias)
+        self.o_proj = nn.Linear(heads * self.d, dim, bias=False)
+
+    def forward(self, x, mask, pos, cache=None):
+        B, T, _ = x.shape
+        split = lambda y, n: y.view(B, T, n, self.d).transpose(1, 2)
+        q = rope(split(self.q_proj(x), self.heads), self.theta, pos)
+        k = rope(split(self.k_proj(x), self.kv), self.theta, pos)
+        v = split(self.v_proj(x), self.kv)
+        if cache is not None:
+            if "k" in cache:
+                k, v = torch.cat([cache["k"], k], 2), torch.cat([cache["v"], v], 2)
+            cache["k"], cache["v"] = k, v
+        if self.kv != self.heads:
+            k, v = (y.repeat_interleave(self.heads // self.kv, 1) for y in (k, v))
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.o_proj(y.transpose(1, 2).reshape(B, T, -1))
+
+
+class Mlp(nn.Module):
+    def __init__(self, dim, hidden):
+        super().__init__()
+        self.gate_proj = nn.Linear(dim, hidden, bias=False)
+        self.up_proj = nn.Linear(dim, hidden, bias=False)
+        self.down_proj = nn.Linear(hidden, dim, bias=False)
+
+    def forward(self, x):
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class Layer(nn.Module):
+    def __init__(self, dim, eps, attention, mlp):
+        super().__init__()
+        self.self_attn, self.mlp = attention, mlp
+        self.input_layernorm, self.post_attention_layernorm = RMSNorm(dim, eps), RMSNorm(dim, eps)
+
+    def forward(self, x, mask, pos, cache=None):
+        x = x + self.self_attn(self.input_layernorm(x), mask, pos, cache)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class Stack(nn.Module):
+    """Layers and the norm after them, at the depth of names that the published file has."""
+
+    def __init__(self, layers, norm):
+        super().__init__()
+        self.layers, self.norm = nn.ModuleList(layers), norm
+
+
+class CausalFlowEncoder(nn.Module):
+    def __init__(self, s):
+        super().__init__()
+        attention = lambda: SelfAttention(s.enc_dim, s.enc_heads, s.enc_kv, s.enc_theta, True)
+        layers = [Layer(s.enc_dim, s.enc_eps, attention(), Mlp(s.enc_dim, s.enc_ffn)) for _ in range(s.enc_layers)]
+        self.model = nn.Module()
+        self.model.model = Stack(layers, RMSNorm(s.enc_dim, s.enc_eps))
+        self.query_name = f"query_{s.image[1]}"
+        self.add_module(self.query_name, nn.Embedding(s.tokens, s.enc_dim))
+        n = s.tokens
+        mask = torch.zeros(2 * n, 2 * n, dtype=torch.bool)
+        mask[:, :n] = True
+        mask[n:, n:] = torch.ones(n, n).tril().bool()
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self, x):
+        """SAM's tokens [B, C, h, w] -> [B, n, C]: tokens see each other, queries see tokens and earlier queries."""
+        x = x.flatten(2).transpose(1, 2)
+        n = x.shape[1]
+        query = getattr(self, self.query_name).weight
+        x = torch.cat([x, query[None].expand(x.shape[0], -1, -1)], 1)
+        pos = torch.arange(2 * n)
+        for layer in self.model.model.layers:
+            x = layer(x, self.mask, pos)
+        return self.model.model.norm(x)[:, n:]
+
+
+class Experts(nn.Module):
+    def __init__(self, s):
+        super().__init__()
+        self.n, self.topk, self.norm_topk, self.scale = s.experts, s.topk, s.norm_topk, s.routed_scale
+        self.gate = nn.Linear(s.hidden, s.experts, bias=False)
+        self.experts = nn.ModuleList(Mlp(s.hidden, s.expert_ffn) for _ in range(s.experts))
+        self.shared_experts = Mlp(s.hidden, s.expert_ffn * s.shared)
+        self.balance = 0.0
+
+    def forward(self, x):
+        shape = x.shape
+        x = x.reshape(-1, shape[-1])
+        p = self.gate(x).softmax(-1)
+        w, chosen = p.topk(self.topk, -1)
+        if self.norm_topk:
+            w = w / (w.sum(-1, keepdim=True) + 1e-20)
+        if self.training:
+            share = F.one_hot(chosen, self.n).sum(1).float().mean(0) / self.topk
+            self.balance = self.n * (share * p.mean(0)).sum()
+        y = self.shared_experts(x)
+        for e, expert in enumerate(self.experts):
+            t, k = (chosen == e).nonzero(as_tuple=True)
+            if t.numel():
+                y = y.index_add(0, t, expert(x[t]) * (w[t, k, None] * self.scale))
+        return y.view(shape)
+
+
+class Projector(nn.Module):
+    def __init__(self, a, b):
+        super().__init__()
+        self.layers = nn.Linear(a, b)
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+class Body(nn.Module):
+    def __init__(self, s):
+        super().__init__()
+        self.sam_model, self.qwen2_model = Sam(s), CausalFlowEncoder(s)
+        self.projector = Projector(s.enc_dim, s.hidden)
+        self.view_seperator = nn.Parameter(torch.randn(s.hidden) * 0.02)
+        self.embed_tokens = nn.Embedding(s.vocab, s.hidden)
+        attention = lambda: SelfAttention(s.hidden, s.heads, s.heads, s.theta, False)
+        mlp = lambda i: Experts(s) if i >= s.first_moe else Mlp(s.hidden, s.ffn)
+        self.layers = nn.ModuleList(Layer(s.hidden, s.eps, attention(), mlp(i)) for i in range(s.layers))
+        self.norm = RMSNorm(s.hidden, s.eps)
+
+
+class Family(nn.Module):
+    """A member of the family: image [B, 3, H, W] in -1..1 and token ids -> logits."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.sizes = s = Sizes(config)
+        self.model = Body(s)
+        self.lm_head = nn.Linear(s.hidden, s.vocab, bias=False)
+        self.apply(self._init)
+
+    @staticmethod
+    def _init(m):
+        if isinstance(m, nn.Conv2d):
+            nn.init.kaiming_normal_(m.weight, nonlinearity="linear")
+        elif isinstance(m, nn.Linear):
+            nn.init.normal_(m.weight, std=(2 / (5 * m.in_features)) ** 0.5)
+        elif isinstance(m, nn.Embedding):
+            nn.init.normal_(m.weight, std=0.02)
+        elif isinstance(m, Sam):
+            nn.init.normal_(m.pos_embed, std=0.02)
+        if isinstance(m, (nn.Conv2d, nn.Linear)) and m.bias is not None:
+            nn.init.zeros_(m.bias)
+
+    def see(self, image):
+        """image -> SAM's columns [B, rows, columns, C], vision tokens [B, n, C], decoder rows [B, n + 1, hidden]"""
+        body = self.model
+        columns = body.sam_model.features(image)
+        tokens = body.qwen2_model(body.sam_model.compress(columns))
+        rows = body.projector(tokens)
+        end = body.view_seperator[None, None].expand(len(rows), 1, -1)
+        return columns, tokens, torch.cat([rows, end], 1)
+
+    def decode(self, rows, ids):
+        """rows [B, n, hidden], ids [B, T] beginning with BOS -> logits [B, T, V] of what follows each id."""
+        body = self.model
+        e = body.embed_tokens(ids)
+        x = torch.cat([e[:, :1], rows, e[:, 1:]], 1)
+        T = x.shape[1]
+        mask, pos = torch.ones(T, T).tril().bool(), torch.arange(T)
+        for layer in body.layers:
+            x = layer(x, mask, pos)
+        return self.lm_head(body.norm(x[:, rows.shape[1]:]))
+
+    def balance(self):
+        return sum(l.mlp.balance for l in self.model.layers if isinstance(l.mlp, Experts))
+
+    @torch.no_grad()
+    def read(self, image, limit=40):
+        """Greedy: a list of ids for each image, without BOS and EOS."""
+        self.eval()
+        body = self.model
+        rows = self.see(image)[2]
+        B, T = len(rows), rows.shape[1] + 1
+        x = torch.cat([body.embed_tokens(torch.full((B, 1), BOS)), rows], 1)
+        mask, pos = torch.ones(T, T).tril().bool(), torch.arange(T)
+        caches, out, live = [{} for _ in body.layers], [[] for _ in range(B)], list(range(B))
+        for step in range(limit):
+            for layer, cache in zip(body.layers, caches):
+                x = layer(x, mask, pos, cache)
+            best = self.lm_head(body.norm(x[:, -1])).argmax(-1)
+            for j, i in zip(live, best.tolist()):
+                if i != EOS:
+                    out[j].append(i)
+            keep = best != EOS
+            live = [j for j, k in zip(live, keep.tolist()) if k]
+            if not live:
+                break
+            caches = [{n: c[keep] for n, c in cache.items()} for cache in caches]
+            x, mask, pos = body.embed_tokens(best[keep])[:, None], None, torch.tensor([T + step])
+        return out
+
+
+def load(folder):
+    """A model directory -> (Family, config), float32."""
+    with open(os.path.join(folder, "config.json"), encoding="utf-8") as f:
+        config = json.load(f)
+    m = Family(config)
+    weights = {k: v.float() for k, v in load_file(os.path.join(folder, "model.safetensors")).items()}
+    m.load_state_dict(weights)
+    return m.eval(), config

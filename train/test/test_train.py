@@ -1,0 +1,313 @@
+#!/usr/bin/env python3
+"""What train/ promises, in seconds. Plain: one line a promise, "ok" or "FAIL"; exit status 1 on a failure.
+
+Needs train/requirements.txt; where PyTorch is missing it says so and passes, since nothing else needs it.
+"""
+
+import json
+import os
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.dirname(HERE))
+MINI = os.path.join(ROOT, "model", "mini")
+SHARED = os.environ.get("DSOCR_SHARED", os.path.join(ROOT, "..", "shared"))
+
+try:
+    import numpy as np
+    import torch
+    from PIL import Image
+    import evaluate, export, finetune, golden, lines, model, muon, real, text, train
+    from vocab import Vocab
+except ImportError as e:
+    print(f"skipped: train/test needs Python's {e.name} (pip install -r train/requirements.txt); 0 promises looked at")
+    sys.exit(0)
+
+failed = 0
+PROSE = ("The quick brown fox jumps over the lazy dog, and Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter "
+         "Deich; mañana será otro día. ") * 20
+
+
+def promise(what, kept, detail=""):
+    global failed
+    failed += not kept
+    print(f"{'ok  ' if kept else 'FAIL'}  {what}{'' if kept else ': ' + str(detail)}", flush=True)
+
+
+def skip(what, why):
+    print(f"skipped  {what}: {why}", flush=True)
+
+
+def tiny_config(view, patch, window):
+    with open(os.path.join(MINI, "config.json"), encoding="utf-8") as f:
+        c = json.load(f)
+    c["vision_config"]["image_size"] = view
+    sam = c["vision_config"]["width"]["sam_vit_b"]
+    sam.update(width=32, layers=2, heads=2, global_attn_indexes=[1], patch_size=patch, window_size=window,
+               neck_channels=16, downsample_channels=[24, 32])
+    c["vision_config"]["width"]["qwen2-0-5b"].update(dim=32, layers=1, heads=2, kv_heads=1, intermediate_size=48)
+    c["language_config"].update(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48,
+                                moe_intermediate_size=16, n_routed_experts=4)
+    return c
+
+
+# ---- model -------------------------------------------------------------------------------------------
+
+
+def test_golden():
+    family, config = model.load(MINI)
+    vocab = Vocab(MINI)
+    with open(os.path.join(ROOT, "test", "golden", "mini.json"), encoding="utf-8") as f:
+        wanted = json.load(f)["segments"]
+    got = [golden.answer(family, vocab, os.path.join(ROOT, "test", "golden", s["file"]), 40, i < 2) for i, s in enumerate(wanted[:8])]
+    promise("the mini answers as test/golden/mini.json says", all(g["tokens"] == w["tokens"] and g["text"] == w["text"] for g, w in zip(got, wanted)))
+    sums = [(g[k]["sum"], w[k]["sum"]) for g, w in zip(got[:2], wanted) for k in ("global_sam", "image_rows", "logits")]
+    promise("so do its stages", all(abs(a - b) < 1e-2 for a, b in sums), sums)
+
+
+def test_sizes():
+    square = model.Family(tiny_config(256, 16, 6))
+    promise("a square view gives (256 / 64)^2 queries", square.model.qwen2_model.query_256.weight.shape[0] == 16)
+    wide = model.Family(tiny_config([32, 200], [16, 4], [2, 12]))
+    rows = wide.see(torch.zeros(2, 3, 32, 200))[2]
+    promise("an odd grid rounds up where it is halved", rows.shape == (2, 13 + 1, 32), rows.shape)
+    logits = wide.decode(rows, torch.tensor([[1, 5, 6], [1, 7, 8]]))
+    promise("logits for every id given", logits.shape == (2, 3, 306), logits.shape)
+    wide.eval()
+    one = wide.read(torch.zeros(2, 3, 32, 200), 6)
+    slow = [1]
+    for _ in range(6):
+        slow.append(int(wide.decode(rows[:1], torch.tensor([slow]))[0, -1].argmax()))
+        if slow[-1] == model.EOS:
+            break
+    promise("reading with a cache is reading without", one[0] == [i for i in slow[1:] if i != model.EOS], (one[0], slow))
+
+
+def test_muon():
+    g = torch.Generator().manual_seed(1)
+    for shape in ((2, 40, 16), (1, 16, 40)):
+        s = torch.linalg.svdvals(muon.orthogonal(torch.randn(shape, generator=g)))
+        promise(f"Muon's update of {shape[1]} x {shape[2]} has singular values near 1", .5 < s.min() and s.max() < 1.4, s)
+
+
+# ---- views and lines ---------------------------------------------------------------------------------
+
+
+def test_views():
+    path = os.path.join(SHARED, "mini", "views.json")
+    if not os.path.exists(path):
+        return skip("views cut as the golden ones", f"no {path} (DSOCR_SHARED)")
+    with open(path, encoding="utf-8") as f:
+        wanted = json.load(f)["lines"]
+    pages, worst, count = {}, 0, True
+    for l in wanted:
+        if l["page"] not in pages:
+            grey = lines.whiten(np.asarray(Image.open(os.path.join(SHARED, "samples", l["page"])).convert("L")))
+            pages[l["page"]] = grey, lines.otsu(grey)
+        grey, dark = pages[l["page"]]
+        mine = lines.cut(grey, l["x0"], l["x1"], l["baseline"], l["x_height"], dark)
+        theirs = [np.asarray(Image.open(os.path.join(SHARED, "mini", v)), float) for v in l["views"]]
+        count &= len(mine) == len(theirs)
+        worst = max([worst] + [np.abs(m[0] - t).mean() for m, t in zip(mine, theirs)])
+    promise("as many views of each golden line as there should be", count)
+    promise("every golden view within a mean of 4 grey levels", worst <= 4, worst)
+
+
+def test_against_engine():
+    """The engine's own lines on a straight page, cut here at its baselines: the same views."""
+    page, engine = os.path.join(SHARED, "samples", "phototest.tif"), os.path.join(ROOT, os.environ.get("DSOCR_BUILD", "build"), "dsocr")
+    if not (os.path.exists(page) and os.access(engine, os.X_OK)):
+        return skip("views cut as the engine cuts them", f"needs {engine} and {page}")
+    found = engine_lines(engine, page)
+    if found is None:
+        return skip("views cut as the engine cuts them", "this engine has no read --stage lines")
+    grey, close = lines.whiten(np.asarray(Image.open(page).convert("L"))), []
+    for l, views in found:
+        x0, _, x1, _ = l["bbox"]
+        mine = lines.cut(grey, x0, x1, l["baseline"], l["x_height"], lines.otsu(grey))
+        close += [np.abs(m[0] - v.astype(float)).mean() for m, v in zip(mine, views)]
+    close = np.array(close)
+    promise("nine in ten of the engine's views within a mean of 6 grey levels of ours",
+            len(close) > 8 and (close < 6).mean() >= .9, close.round(1).tolist())
+
+
+def engine_lines(engine, page):
+    """[(line of read --stage lines, its views), ...] or None"""
+    import subprocess
+    with tempfile.TemporaryDirectory() as d:
+        ask = lambda stage: subprocess.run([engine, "read", page, "--model", MINI, "--stage", stage], cwd=d, capture_output=True, text=True)
+        got = ask("lines")
+        if got.returncode or ask("views").returncode:
+            return None
+        out = json.loads(got.stdout)
+        out = (out[0] if isinstance(out, list) else out)["lines"]
+        names = sorted(f for f in os.listdir(d) if f.endswith(".png"))
+        views, result = [np.asarray(Image.open(os.path.join(d, f))) for f in names], []
+        for l in out:
+            result.append((l, views[:l["views"]]))
+            views = views[l["views"]:]
+        return result
+
+
+def test_lines(folder, fonts):
+    chars = Vocab(MINI).chars
+    source = lines.Source(folder, fonts, chars, seed=3)
+    rows, again = source.chunk(2, 48), lines.Source(folder, fonts, chars, seed=3).chunk(2, 48)
+    promise("the same chunk twice is the same", all(np.array_equal(a[0], b[0]) and a[1] == b[1] for a, b in zip(rows, again)))
+    promise("views are 32 x 256 bytes", all(v.shape == (32, 256) and v.dtype == np.uint8 for v, _, _ in rows))
+    promise("texts are of the vocabulary and fit", all(set(t) <= chars and len(t) <= lines.LONGEST for _, t, _ in rows))
+    promise("every character has its place in the view", all(len(c) == len(t) and (not len(c) or -2 < c.min() and c.max() < 258) for _, t, c in rows))
+    promise("some views hold nothing and say so", any(t == "" for j in range(3) for _, t, _ in source.chunk(j, 64)))
+    held = lines.faces(fonts, held=True)
+    seen = {f.path for fs in source.faces.values() for family in fs for f in family}
+    promise("no held-out face is drawn for training", not seen & {f.path for fs in held.values() for family in fs for f in family})
+
+
+# ---- training ----------------------------------------------------------------------------------------
+
+
+def tiny_run(folder, text_folder, fonts, steps=4):
+    like = os.path.join(folder, "like")
+    if not os.path.isdir(like):
+        os.makedirs(like)
+        config = tiny_config([32, 256], [16, 4], [2, 12])
+        with open(os.path.join(like, "config.json"), "w", encoding="utf-8") as f:
+            json.dump(config, f)
+        with open(os.path.join(MINI, "tokenizer.json"), "rb") as a, open(os.path.join(like, "tokenizer.json"), "wb") as b:
+            b.write(a.read())
+        torch.manual_seed(0)
+        tensors = {k: v.to(torch.bfloat16).contiguous() for k, v in model.Family(config).state_dict().items()}
+        export.save_file(tensors, os.path.join(like, "model.safetensors"))
+    sys.argv = ["train.py", "--model", like, "--out", folder, "--text", text_folder, "--steps", str(steps), "--batch", "4",
+                "--heads", "0.25", "--fonts", *fonts]
+    a = train.arguments()
+    torch.manual_seed(a.seed)
+    return train.Run(a)
+
+
+def test_resume(text_folder, fonts):
+    with tempfile.TemporaryDirectory() as d:
+        run = tiny_run(d, text_folder, fonts)
+        source = lines.Source(text_folder, fonts, run.family_vocab.chars, seed=run.a.seed)
+        batches = list(train.batches(source, 0, run.a.batch, train.Targets(run.joint.family.sizes, run.family_vocab)))
+        run.joint.train()
+        for i, b in enumerate(batches[:4]):
+            run.update(b)
+            if i == 1:
+                run.save()
+        other = tiny_run(d, text_folder, fonts)
+        other.restore(os.path.join(d, "last.pt"))
+        other.joint.train()
+        promise("a checkpoint knows its step", other.step == 2, other.step)
+        for b in batches[other.step:4]:
+            other.update(b)
+        same = all(torch.equal(a, b) for a, b in zip(run.joint.state_dict().values(), other.joint.state_dict().values()))
+        promise("a run that was stopped goes on exactly as if it had not been", same)
+        test_full_disk(d, run)
+        test_export(d, run)
+
+
+def test_full_disk(d, run):
+    path = os.path.join(d, "last.pt")
+    before, whole = open(path, "rb").read(), torch.save
+
+    def fails(state, path):
+        with open(path, "wb") as f:
+            f.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    torch.save = fails
+    run.save()
+    finetune.save(path, {})
+    torch.save = whole
+    promise("a disk that is full leaves the last checkpoint whole", open(path, "rb").read() == before and not os.path.exists(path + ".tmp"))
+
+
+def test_export(d, run):
+    run.save()
+    tensors, k = export.averaged(os.path.join(d, "last.pt"))
+    export.write(tensors, os.path.join(d, "out"), os.path.join(d, "like"))
+    family, _ = model.load(os.path.join(d, "out"))
+    promise("an exported model opens, without the heads", not any("slots" in n for n in tensors) and family.sizes.hidden == 32)
+    try:
+        export.write(tensors, os.path.join(d, "out2"), MINI)
+        promise("weights of another shape are refused", False, "written")
+    except SystemExit as e:
+        promise("weights of another shape are refused", "not a model like" in str(e), e)
+
+
+# ---- the user's own lines ----------------------------------------------------------------------------
+
+
+def test_usable():
+    with tempfile.TemporaryDirectory() as d, open(os.devnull, "w") as quiet:
+        first = os.path.join(ROOT, "test", "golden", "mini", "01.png")
+        for name, words in (("a", "menso perístilo de"), ("b", ""), ("c", "quite another line of text"), ("d", "мир мир"), ("e", None)):
+            Image.open(first).save(os.path.join(d, name + ".png"))
+            if words is not None:
+                open(os.path.join(d, name + ".txt"), "w", encoding="utf-8").write(words + "\n")
+        Image.new("L", (300, 40), 255).save(os.path.join(d, "f.png"))
+        open(os.path.join(d, "f.txt"), "w").write("nothing")
+        open(os.path.join(d, "g.png"), "w").write("not an image")
+        open(os.path.join(d, "g.txt"), "w").write("text")
+        stderr, sys.stderr = sys.stderr, quiet
+        kept, out = finetune.usable(finetune.pairs(d), model.load(MINI)[0], Vocab(MINI), 39)
+        sys.stderr = stderr
+        promise("a good line is kept", [k[2] for k in kept] == ["menso perístilo de"], [k[2] for k in kept])
+        wanted = {"no text": 2, "mislabelled, it seems": 1, "characters without a token": 1, "nothing on it": 1, "not an image": 1}
+        promise("bad ones are left out and counted by reason", out == wanted, out)
+        with open(os.path.join(d, "lines.tsv"), "w", encoding="utf-8") as f:
+            f.write("a.png\tmenso perístilo de\nb.png\t\n")
+        promise("a TSV names them as well as a folder", [p[1] for p in finetune.pairs(os.path.join(d, "lines.tsv"))] == ["menso perístilo de", ""])
+
+
+def test_share_out():
+    got = finetune.share_out("soberbio ático, adornado con esta inscrip-", ["soberbio atico,", "adornado con", "csta inscrip-"])
+    promise("a line's text is dealt to its views at the gaps", got == ["soberbio ático,", "adornado con", "esta inscrip-"], got)
+
+
+def test_errors():
+    got = real.errors([("receipt_x.jpg", "TOTAL 5.00", "Total  5 . 00"), ("page.png", "abc", "abd")])
+    promise("receipts are compared without case and spaces", got["receipt_x"] == 0 and abs(got["page"] - 1 / 3) < 1e-6, got)
+    promise("reading order does not count in CERof", evaluate.in_order(["second line", "first line"], ["first line", "second line"]) == ["first line", "second line"])
+
+
+def test_text():
+    with tempfile.TemporaryDirectory() as d:
+        os.makedirs(os.path.join(d, "in"))
+        with open(os.path.join(d, "in", "a.txt"), "w", encoding="utf-8") as f:
+            f.write(PROSE[:140] + "\n\n" + PROSE[:140] + "\n\n" + "Кириллица " * 20 + "\n\nshort\n")
+        stdout, sys.stdout = sys.stdout, open(os.devnull, "w")
+        text.from_folder(text.Writer(os.path.join(d, "out"), Vocab(MINI).chars), os.path.join(d, "in"))
+        sys.stdout = stdout
+        got = open(os.path.join(d, "out", "my_a.txt"), encoding="utf-8").read()
+        promise("texts: doubles, other scripts and scraps are dropped", got == PROSE[:140].strip() + "\n", repr(got))
+
+
+def main():
+    torch.set_num_threads(1)
+    fonts = [d for d in ("/usr/share/fonts", "/usr/share/texmf") if os.path.isdir(d)]
+    test_golden()
+    test_sizes()
+    test_muon()
+    test_views()
+    test_against_engine()
+    test_usable()
+    test_share_out()
+    test_errors()
+    test_text()
+    with tempfile.TemporaryDirectory() as d:
+        with open(os.path.join(d, "a.txt"), "w", encoding="utf-8") as f:
+            f.write(PROSE)
+        if fonts and lines.faces(fonts) and lines.faces(fonts, held=True):
+            test_lines(d, fonts)
+            test_resume(d, fonts)
+        else:
+            skip("drawn lines and training on them", "no fonts (apt-get install $(grep -v '^#' train/fonts.txt))")
+    sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()
