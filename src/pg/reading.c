@@ -17,7 +17,7 @@
 
 /* ---- what is wrong ---- */
 
-static void wrong_form(const char *detail) pg_attribute_noreturn();
+static void wrong_form(const char *detail) __attribute__((noreturn));
 
 static void
 wrong_form(const char *detail)
