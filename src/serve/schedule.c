@@ -161,7 +161,7 @@ bulk_full(const Schedule *s, const Ask *a)
 static bool
 has_room(const Schedule *s, const Ask *a)
 {
-    uint64_t held = s->held[0] + s->held[1];
+    uint64_t held = s->held[0] + s->held[1] + s->replies;
 
     return held == 0 || held + a->bytes <= s->limits.max_inflight_bytes / 2;
 }

@@ -64,9 +64,10 @@ typedef struct Schedule
     int waiting, admitted, reading[2];
     bool alone;
     uint64_t held[2], pixels; /* bytes by class; bytes of decoded pages */
-    int living[2];            /* pages handed out and not given back */
-    int preparing[2];         /* of them, not yet with the engine */
-    int units_left[2];        /* views that the engine's pages still wait for (line readers) */
+    uint64_t replies;  /* bytes of answers that are still being taken: the caller's to count */
+    int living[2];     /* pages handed out and not given back */
+    int preparing[2];  /* of them, not yet with the engine */
+    int units_left[2]; /* views that the engine's pages still wait for (line readers) */
     uint64_t turn;
     Turns admission, pages, steps;
 } Schedule;

@@ -13,7 +13,8 @@
  *   (the next REQUEST may follow)
  *
  * Closing the socket is the cancel. BUSY is an ERROR with status "busy". A request waits for GO as long as
- * max_inflight_bytes is taken; more than max_waiting such requests are refused.
+ * max_inflight_bytes is taken; more than max_waiting such requests are refused. After an ERROR that comes before the
+ * body is whole, the engine closes the connection.
  *
  * The supervisor holds one more connection, a socketpair that the engine inherits (--control FD):
  *   CONFIG  options: JSON of the settings below  ->      (at start and at each reload)
