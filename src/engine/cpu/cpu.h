@@ -64,6 +64,13 @@ void layer_norm_plain(float *y, const float *x, int cols, const float *w, const 
 void rms_norm_plain(float *y, const float *x, int cols, const float *w, float eps);
 void attend_plain(const AttendJob *job, int head, int row0, int rows, float *scratch);
 
+/* Their fast twins, in *_avx2.c. */
+void gelu_avx2(float *x, int n);
+void silu_times_avx2(float *x, const float *u, int n);
+void layer_norm_avx2(float *y, const float *x, int cols, const float *w, const float *b, float eps);
+void rms_norm_avx2(float *y, const float *x, int cols, const float *w, float eps);
+void attend_avx2(const AttendJob *job, int head, int row0, int rows, float *scratch);
+
 /* Floats that attend needs for one strip: the scores, and the grid's terms. */
 size_t attend_scratch(const AttendJob *job);
 /* The keys that query row i sees, and the head of keys that a head of queries meets. */

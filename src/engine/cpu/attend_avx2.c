@@ -1,0 +1,285 @@
+/* attend_avx2.c - attention for AVX2: attend.c's fast twin.
+ *
+ * A strip of up to twelve queries of one head: scores against panels of 16 keys, softmax row by row, then the
+ * values, keys in blocks that stay in the caches. Sharp edge: rows of a strip may see different numbers of keys;
+ * what a row does not see weighs exactly zero, so the strip's company does not change its bits. */
+#include "lanes_avx2.h"
+
+#include <math.h>
+
+#define KEY_BLOCK 512
+
+typedef struct Strip
+{
+    const AttendJob *job;
+    int n, dim, most, ld; /* rows, dimensions, keys seen by any row, from row to row of scores */
+    const float *q[STRIP];
+    float *out[STRIP];
+    int sees[STRIP], place[STRIP];
+    float *scores; /* [STRIP, ld] */
+    float *rel;    /* [STRIP, room of 2h-1], then the same for w */
+} Strip;
+
+/* ---- products with f32 panels and with values ---- */
+
+/* What a tile of this file works on. */
+typedef struct Spot
+{
+    const float *const *x; /* [mr] rows */
+    const float *panel;
+    size_t apart, step; /* floats between panels, and between one k and the next */
+    int k;
+    float *const *y; /* [mr] */
+    bool go_on;      /* add to y */
+    float scale;     /* of the sums */
+} Spot;
+
+INLINE void
+product(int mr, int np, const Spot *s)
+{
+    __m256 acc[ROWS_MOST][2 * PANELS_MOST], scale = _mm256_set1_ps(s->scale);
+    const float *x[ROWS_MOST];
+
+    UNROLL for (int m = 0; m < mr; m++)
+    {
+        x[m] = s->x[m];
+        UNROLL for (int p = 0; p < 2 * np; p++) acc[m][p] =
+            s->go_on ? _mm256_loadu_ps(s->y[m] + 8 * p) : _mm256_setzero_ps();
+    }
+    tile(mr, np, FORM_F32, acc, x, s->panel, s->apart, s->step, s->k);
+    UNROLL for (int m = 0; m < mr; m++) UNROLL for (int p = 0; p < 2 * np; p++)
+        _mm256_storeu_ps(s->y[m] + 8 * p, _mm256_mul_ps(acc[m][p], scale));
+}
+
+static void
+p_1_4(const Spot *s)
+{
+    product(1, 4, s);
+}
+static void
+p_1_1(const Spot *s)
+{
+    product(1, 1, s);
+}
+static void
+p_2_1(const Spot *s)
+{
+    product(2, 1, s);
+}
+static void
+p_3_1(const Spot *s)
+{
+    product(3, 1, s);
+}
+static void
+p_4_1(const Spot *s)
+{
+    product(4, 1, s);
+}
+static void
+p_5_1(const Spot *s)
+{
+    product(5, 1, s);
+}
+static void
+p_6_1(const Spot *s)
+{
+    product(6, 1, s);
+}
+
+static void (*const products[ROWS_MOST + 1])(const Spot *) = {0,     p_1_1, p_2_1, p_3_1,
+                                                              p_4_1, p_5_1, p_6_1};
+
+/* y[row][0 .. 16 panels) for all rows; panels follow each other `apart` floats apart. */
+static void
+rows_by_panels(const float *const *x, float *const *y, int rows, const float *panel, size_t apart,
+               size_t step, int k, int panels, float scale, bool go_on)
+{
+    float *to[STRIP];
+
+    for (int p = 0, np; p < panels; p += np)
+    {
+        np = rows == 1 && panels - p >= 4 ? 4 : 1;
+        for (int r = 0, mr; r < rows; r += mr)
+        {
+            Spot s = {x + r, panel + (size_t)p * apart, apart, step, k, to + r, go_on, scale};
+
+            mr = rows_for(rows - r);
+            for (int m = r; m < r + mr; m++)
+                to[m] = y[m] + 16 * p;
+            if (np == 4)
+                p_1_4(&s);
+            else
+                products[mr](&s);
+        }
+    }
+}
+
+/* ---- scores ---- */
+
+/* s[i] += a + t[i] */
+static void
+add_terms(float *s, float a, const float *t, int n)
+{
+    __m256 all = _mm256_set1_ps(a);
+    int i = 0;
+
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(s + i, _mm256_add_ps(_mm256_loadu_ps(s + i),
+                                              _mm256_add_ps(all, _mm256_loadu_ps(t + i))));
+    for (; i < n; i++)
+        s[i] += a + t[i];
+}
+
+static void
+add_grid(Strip *s)
+{
+    const Grid *g = s->job->grid;
+    int room_h = keys_room(2 * g->h - 1), room_w = keys_room(2 * g->w - 1);
+    float *terms_h[STRIP], *terms_w[STRIP];
+
+    for (int r = 0; r < s->n; r++)
+    {
+        terms_h[r] = s->rel + (size_t)r * (room_h + room_w);
+        terms_w[r] = terms_h[r] + room_h;
+    }
+    rows_by_panels(s->q, terms_h, s->n, g->rel_h, (size_t)s->dim * 16, 16, s->dim, room_h / 16, 1,
+                   false);
+    rows_by_panels(s->q, terms_w, s->n, g->rel_w, (size_t)s->dim * 16, 16, s->dim, room_w / 16, 1,
+                   false);
+    for (int r = 0; r < s->n; r++)
+    {
+        const float *up = terms_h[r] + g->h - 1 - s->place[r] / g->w;
+        const float *left = terms_w[r] + g->w - 1 - s->place[r] % g->w;
+
+        for (int y = 0; y < g->h; y++)
+            add_terms(s->scores + (size_t)r * s->ld + y * g->w, up[y], left, g->w);
+    }
+}
+
+static void
+scores(Strip *s, const float *k)
+{
+    float *y[STRIP];
+
+    for (int r = 0; r < s->n; r++)
+        y[r] = s->scores + (size_t)r * s->ld;
+    rows_by_panels(s->q, y, s->n, k, (size_t)s->dim * 16, 16, s->dim, (s->most + 15) / 16,
+                   s->job->scale, false);
+    if (s->job->grid)
+        add_grid(s);
+}
+
+/* ---- softmax ---- */
+
+/* s[0 .. sees) becomes e^(s - most), s[sees .. end) zero; returns 1 / sum. */
+static float
+exponentials(float *s, int sees, int end)
+{
+    __m256 most = _mm256_set1_ps(-INFINITY), sum = _mm256_setzero_ps();
+    int whole = sees / 8 * 8;
+    __m256i lanes = first_lanes(sees - whole);
+
+    for (int i = 0; i < whole; i += 8)
+        most = _mm256_max_ps(most, _mm256_loadu_ps(s + i));
+    if (whole < sees)
+        most = _mm256_max_ps(most, _mm256_blendv_ps(_mm256_set1_ps(-INFINITY),
+                                                    _mm256_maskload_ps(s + whole, lanes),
+                                                    _mm256_castsi256_ps(lanes)));
+    most = _mm256_set1_ps(max_8(most));
+    for (int i = 0; i < whole; i += 8)
+    {
+        __m256 e = exp_8(_mm256_sub_ps(_mm256_loadu_ps(s + i), most));
+
+        sum = _mm256_add_ps(sum, e);
+        _mm256_storeu_ps(s + i, e);
+    }
+    if (whole < sees)
+    {
+        __m256 e = exp_8(_mm256_sub_ps(_mm256_maskload_ps(s + whole, lanes), most));
+
+        e = _mm256_and_ps(e, _mm256_castsi256_ps(lanes));
+        sum = _mm256_add_ps(sum, e);
+        _mm256_maskstore_ps(s + whole, lanes, e);
+    }
+    for (int i = sees; i < end; i++)
+        s[i] = 0;
+    return 1 / sum_8(sum);
+}
+
+/* ---- values ---- */
+
+/* Dimensions that do not fill 16, one by one in the same order. */
+static void
+narrow_values(const Strip *s, const float *v, int first, const float *inverse)
+{
+    for (int r = 0; r < s->n; r++)
+        for (int d = first; d < s->dim; d++)
+        {
+            float sum = 0;
+
+            for (int j = 0; j < s->most; j++)
+                sum = fmaf(s->scores[(size_t)r * s->ld + j], v[(size_t)j * s->dim + d], sum);
+            s->out[r][d] = sum * inverse[r];
+        }
+}
+
+static void
+values(const Strip *s, const float *v, const float *inverse)
+{
+    int wide = s->dim / 16;
+
+    for (int j = 0; j < s->most && wide; j += KEY_BLOCK)
+    {
+        const float *x[STRIP];
+
+        for (int r = 0; r < s->n; r++)
+            x[r] = s->scores + (size_t)r * s->ld + j;
+        rows_by_panels(x, s->out, s->n, v + (size_t)j * s->dim, 16, (size_t)s->dim,
+                       s->most - j < KEY_BLOCK ? s->most - j : KEY_BLOCK, wide, 1, j > 0);
+    }
+    for (int r = 0; r < s->n; r++)
+        for (int d = 0; d < wide * 16; d += 8)
+            _mm256_storeu_ps(s->out[r] + d, _mm256_mul_ps(_mm256_loadu_ps(s->out[r] + d),
+                                                          _mm256_set1_ps(inverse[r])));
+    narrow_values(s, v, wide * 16, inverse);
+}
+
+/* ---- a strip ---- */
+
+static void
+collect(Strip *s, int head, int row0, int rows)
+{
+    const AttendJob *job = s->job;
+
+    for (int i = row0; i < row0 + rows; i++)
+    {
+        int at = job->places ? job->places[i] : i;
+
+        if (at < 0)
+            continue;
+        s->q[s->n] = job->q + (size_t)at * job->ldq + (size_t)head * s->dim;
+        s->out[s->n] = job->out + (size_t)at * job->ldo + (size_t)head * s->dim;
+        s->sees[s->n] = attend_sees(job, i);
+        s->place[s->n] = i;
+        s->most = s->sees[s->n] > s->most ? s->sees[s->n] : s->most;
+        s->n++;
+    }
+}
+
+void
+attend_avx2(const AttendJob *job, int head, int row0, int rows, float *scratch)
+{
+    Strip s = {.job = job, .dim = job->from.dim, .ld = keys_room(job->keys), .scores = scratch};
+    size_t from = (size_t)attend_key_head(job, head) * (size_t)job->from.room * (size_t)s.dim;
+    float inverse[STRIP];
+
+    s.rel = scratch + STRIP * (size_t)s.ld;
+    collect(&s, head, row0, rows);
+    if (s.n == 0)
+        return;
+    scores(&s, job->from.k + from);
+    for (int r = 0; r < s.n; r++)
+        inverse[r] = exponentials(s.scores + (size_t)r * s.ld, s.sees[r], s.most);
+    values(&s, job->from.v + from, inverse);
+}
