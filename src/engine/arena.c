@@ -12,9 +12,9 @@
 struct ArenaBlock
 {
     ArenaBlock *next;
-    size_t      size; /* bytes of data */
-    size_t      used;
-    char       *data;
+    size_t size; /* bytes of data */
+    size_t used;
+    char *data;
 };
 
 void
@@ -26,8 +26,8 @@ arena_init(Arena *a, size_t limit)
 static ArenaBlock *
 new_block(Arena *a, size_t bytes)
 {
-    size_t      size = bytes > MIN_BLOCK ? bytes : MIN_BLOCK;
-    size_t      whole = size + sizeof(ArenaBlock) + ALIGN;
+    size_t size = bytes > MIN_BLOCK ? bytes : MIN_BLOCK;
+    size_t whole = size + sizeof(ArenaBlock) + ALIGN;
     ArenaBlock *b;
 
     if (a->limit && (whole > a->limit || a->held > a->limit - whole))
@@ -47,7 +47,7 @@ void *
 arena_alloc(Arena *a, size_t bytes)
 {
     ArenaBlock *b = a->blocks;
-    void       *p;
+    void *p;
 
     if (bytes > SIZE_MAX / 2)
         return NULL;
@@ -100,8 +100,8 @@ char *
 arena_printf(Arena *a, const char *fmt, ...)
 {
     va_list args, again;
-    int     n;
-    char   *p;
+    int n;
+    char *p;
 
     va_start(args, fmt);
     va_copy(again, args);

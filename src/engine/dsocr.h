@@ -21,6 +21,7 @@ typedef struct DsSettings
     int         threads;   /* 0: all processors */
     int         max_batch; /* sequences at once; 0: auto */
     uint64_t    page_memory; /* bytes a page's working memory may take; 0: 1 GiB */
+    bool        tokenizer_optional; /* dsocr dump of a directory without tokenizer.json */
     /* Called at least every 100 ms of work, from the thread that works; non-zero gives up the piece of work at
      * hand with DS_CANCELLED. May be NULL. */
     int (*tick)(void *arg);
@@ -39,6 +40,9 @@ typedef struct DsEngineFacts
 DsStatus      ds_open(const DsSettings *s, DsEngine **e, DsError *err);
 void          ds_close(DsEngine *e);
 DsEngineFacts ds_facts(const DsEngine *e);
+
+/* Fills weights_sha256; reads every weight byte once, so it is asked for apart from ds_open. */
+DsStatus ds_hash_weights(DsEngine *e, DsError *err);
 
 /* Stages 1b and 2: finds lines or cuts views of a decoded page image. The image may be released afterwards.
  * page_no counts from 1. tick as in DsSettings, for this call alone. */

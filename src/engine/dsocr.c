@@ -1,0 +1,335 @@
+/* dsocr.c - the pipeline on one screen.
+ *
+ * image bytes -> pixels -> views -> vision tokens -> prompt -> decoder tokens -> text + layout -> JSON
+ * image.c        lines.c  views.c   vision.c         prompt.c  decoder.c         layout.c        json.c
+ *
+ * A page begins here (ds_page_begin: lines or views), is carried on piece by piece together with the other
+ * pages (ds_step; reading.c knows the pieces), and ends as a PageReading. */
+#include "reading.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DEFAULT_PAGE_MEMORY ((uint64_t)1 << 30)
+#define MOST_SLOTS          64
+
+double
+ds_now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
+}
+
+/* Positions one sequence may need: a line reader's are known, a page reader's are the model's longest. */
+static int
+positions_needed(const Model *m)
+{
+    const ModelFacts *f = model_facts(m);
+    int positions = f->max_positions;
+
+    if (f->reads_lines)
+    {
+        View view = {.width = f->line.view_w, .height = f->line.view_h, .channels = 1};
+        int need = vision_rows(m, &view) + 64 + f->max_new_tokens; /* 64: a config's own prompt */
+
+        positions = need < positions ? need : positions;
+    }
+    return positions;
+}
+
+/* As many sequences as fit into an eighth of the memory or 2 GiB of keys and values, at most MOST_SLOTS. */
+static int
+auto_slots(const Model *m, int positions)
+{
+    uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 8;
+    uint64_t each = kvcache_bytes(m, positions), slots;
+
+    if (memory > (uint64_t)2 << 30)
+        memory = (uint64_t)2 << 30;
+    slots = each ? memory / each : MOST_SLOTS;
+    return slots < 1 ? 1 : slots > MOST_SLOTS ? MOST_SLOTS : (int)slots;
+}
+
+static DsStatus
+open_tokenizer(DsEngine *e, DsError *err)
+{
+    char path[4096];
+    char *json;
+    size_t n;
+    DsStatus st;
+
+    snprintf(path, sizeof path, "%s/tokenizer.json", e->settings.model_dir);
+    if ((st = model_read_file(path, &json, &n, err)))
+        return e->settings.tokenizer_optional && access(path, F_OK) != 0 ? DS_OK : st;
+    st = tokenizer_open(json, n, &e->tokenizer, err);
+    free(json);
+    if (st)
+        return st;
+    for (int i = 0; i < 2; i++)
+    {
+        int32_t id = tokenizer_added(e->tokenizer, i ? "</td>" : "<td>");
+
+        if (id >= 0)
+            e->whitelist[e->nwhitelist++] = id;
+    }
+    return DS_OK;
+}
+
+static DsStatus
+open_parts(DsEngine *e, DsError *err)
+{
+    const DsSettings *s = &e->settings;
+    DsStatus st;
+
+    if ((st = device_open(s->backend, s->threads, s->tick, s->tick_arg, &e->device, err)) ||
+        (st = model_open(s->model_dir, e->device, &e->model, err)) || (st = open_tokenizer(e, err)))
+        return st;
+    e->positions = positions_needed(e->model);
+    e->slots = s->max_batch > 0 ? s->max_batch : auto_slots(e->model, e->positions);
+    e->in_slot = calloc((size_t)e->slots, sizeof *e->in_slot);
+    e->logits = calloc((size_t)e->slots * (size_t)model_facts(e->model)->vocab, sizeof *e->logits);
+    if (e->in_slot == NULL || e->logits == NULL)
+        return ds_fail(err, DS_BROKEN, "out of memory for %d sequences", e->slots);
+    return decoder_open(e->model, e->device, e->slots, e->positions, PASS_ROWS, &e->decoder, err);
+}
+
+DsStatus
+ds_open(const DsSettings *s, DsEngine **out, DsError *err)
+{
+    DsEngine *e = calloc(1, sizeof *e);
+    DsStatus st;
+
+    if (e == NULL)
+        return ds_fail(err, DS_BROKEN, "out of memory");
+    e->settings = *s;
+    if (e->settings.page_memory == 0)
+        e->settings.page_memory = DEFAULT_PAGE_MEMORY;
+    if ((st = open_parts(e, err)))
+    {
+        ds_close(e);
+        return st;
+    }
+    snprintf(e->device_name, sizeof e->device_name, "%s", device_name(e->device));
+    *out = e;
+    return DS_OK;
+}
+
+void
+ds_close(DsEngine *e)
+{
+    if (e == NULL)
+        return;
+    decoder_close(e->decoder);
+    tokenizer_close(e->tokenizer);
+    model_close(e->model);
+    device_close(e->device);
+    free(e->in_slot);
+    free(e->logits);
+    free(e);
+}
+
+DsStatus
+ds_hash_weights(DsEngine *e, DsError *err)
+{
+    return model_hash(e->model, err);
+}
+
+DsEngineFacts
+ds_facts(const DsEngine *e)
+{
+    const ModelFacts *f = model_facts(e->model);
+
+    return (DsEngineFacts){
+        .model = f->name,
+        .dtype = f->dtype,
+        .device = e->device_name,
+        .weights_sha256 = f->sha256,
+        .reads_lines = f->reads_lines,
+        .slots = e->slots,
+        .threads = device_threads(e->device),
+        .weight_bytes = f->weight_bytes,
+        .parameters = f->parameters,
+    };
+}
+
+static DsPage *
+new_page(const DsEngine *e, int number)
+{
+    DsPage *p = calloc(1, sizeof *p);
+
+    if (p == NULL)
+        return NULL;
+    arena_init(&p->arena, e ? e->settings.page_memory : 0);
+    p->engine = e;
+    p->number = number;
+    p->reading = (PageReading){.page = number,
+                               .status = "ok",
+                               .finish_reason = "none",
+                               .text = "",
+                               .markdown = "",
+                               .confidence = -1,
+                               .confidence_low = -1,
+                               .attempts = 1};
+    return p;
+}
+
+static DsStatus
+find_lines(const DsEngine *e, DsPage *p, const Image *image, int (*tick)(void *), void *tick_arg,
+           DsError *err)
+{
+    const ModelFacts *f = model_facts(e->model);
+    View *views;
+    DsStatus st;
+
+    if ((st = lines_find(image, &f->line, p->options.rotate, tick, tick_arg, &p->arena, &p->lines,
+                         err)))
+        return st;
+    p->reading.width = p->lines.width;
+    p->reading.height = p->lines.height;
+    p->reading.rotation = p->lines.rotation;
+    p->reading.skew = p->lines.skew;
+    p->nviews = p->lines.nviews;
+    if ((views = arena_array(&p->arena, (size_t)p->nviews + 1, sizeof *views)) == NULL)
+        return ds_fail(err, DS_LIMIT, "page needs more than its working memory");
+    for (int i = 0; i < p->nviews; i++)
+        views[i] = p->lines.views[i].view;
+    p->views = views;
+    return DS_OK;
+}
+
+/* A page reader is given the page as it lies; only an asked-for rotation turns it. */
+static DsStatus
+cut_views(const DsEngine *e, DsPage *p, const Image *image, DsError *err)
+{
+    ViewSizes sizes = model_facts(e->model)->views;
+    Image upright = *image;
+    Views cut;
+    DsStatus st;
+
+    if (p->options.max_crops >= 0 && p->options.max_crops < sizes.max_crops)
+        sizes.max_crops = p->options.max_crops;
+    if ((p->options.rotate > 0 &&
+         (st = image_rotate(image, p->options.rotate, &p->arena, &upright, err))) ||
+        (st = views_cut(&upright, &sizes, &p->arena, &cut, err)))
+        return st;
+    p->reading.width = upright.width;
+    p->reading.height = upright.height;
+    p->reading.rotation = p->options.rotate > 0 ? p->options.rotate : 0;
+    p->views = cut.views;
+    p->nviews = cut.n;
+    p->columns = cut.columns;
+    p->rows = cut.rows;
+    return DS_OK;
+}
+
+DsStatus
+ds_page_begin(const DsEngine *e, const Image *image, int page_no, const DsOptions *options,
+              int (*tick)(void *), void *tick_arg, DsPage **out, DsError *err)
+{
+    double start = ds_now_ms();
+    DsPage *p = new_page(e, page_no);
+    DsStatus st;
+
+    if (p == NULL)
+        return ds_fail(err, DS_BROKEN, "out of memory");
+    p->options = *options;
+    p->reading.dpi = image->dpi;
+    p->reading.want_lines = options->want_lines || model_facts(e->model)->reads_lines;
+    st = model_facts(e->model)->reads_lines ? find_lines(e, p, image, tick, tick_arg, err)
+                                            : cut_views(e, p, image, err);
+    if (st || (st = reading_prepare(e, p, err)))
+    {
+        arena_free(&p->arena);
+        free(p);
+        return st;
+    }
+    p->reading.ms_decode = (int)lrint(ds_now_ms() - start);
+    *out = p;
+    return DS_OK;
+}
+
+DsStatus
+ds_page_failed(int page_no, const DsError *why, DsPage **out, DsError *err)
+{
+    DsPage *p = new_page(NULL, page_no);
+
+    if (p == NULL)
+        return ds_fail(err, DS_BROKEN, "out of memory");
+    p->reading.status = "error";
+    p->reading.error_code = ds_status_name(why->status);
+    p->reading.error_message = arena_strdup(&p->arena, why->message);
+    p->laid_out = true;
+    *out = p;
+    return DS_OK;
+}
+
+/* A newcomer's views go before the next token of the others: a full batch is the cheap one. */
+DsStatus
+ds_step(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsError *err)
+{
+    DsStatus st;
+
+    *worked = false;
+    reading_admit(e, pages, n);
+    if ((st = reading_see(e, pages, n, worked, err)) ||
+        (st = reading_prefill(e, pages, n, worked, err)) ||
+        (*worked == false && (st = reading_write(e, pages, n, worked, err))))
+        return st;
+    for (int i = 0; i < n; i++)
+        if (!pages[i]->laid_out && pages[i]->ndone == pages[i]->nsequences)
+        {
+            *worked = true;
+            if ((st = reading_finish(e, pages[i], err)))
+                return st;
+        }
+    return DS_OK;
+}
+
+bool
+ds_page_done(const DsPage *p)
+{
+    return p->laid_out;
+}
+
+const PageReading *
+ds_page_reading(DsPage *p)
+{
+    p->reading.ms_encode = (int)lrint(p->ms_encode);
+    p->reading.ms_generate = (int)lrint(p->ms_generate);
+    return &p->reading;
+}
+
+/* Line readers count views, page readers the views and then the tokens written so far. */
+void
+ds_page_progress(const DsPage *p, int *done, int *all)
+{
+    *done = p->ndone;
+    *all = p->nsequences;
+    if (p->nsequences == 1 && p->nviews > 0)
+    {
+        *done = p->sequences[0].seen + (p->sequences[0].n - p->sequences[0].prompt);
+        *all = p->laid_out ? *done : p->nviews + p->sequences[0].limit;
+    }
+}
+
+void
+ds_page_end(DsEngine *e, DsPage *p)
+{
+    if (p == NULL)
+        return;
+    if (e && p->engine)
+        reading_free_slots(e, p);
+    arena_free(&p->arena);
+    free(p);
+}
+
+void
+ds_page_add_decode_ms(DsPage *p, int ms)
+{
+    p->reading.ms_decode += ms;
+}

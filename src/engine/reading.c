@@ -1,0 +1,460 @@
+/* reading.c - a page on its way: which views are encoded next, which rows go through the decoder, and when a
+ * sequence has ended.
+ *
+ * Sharp edge: everything here may be repeated. A pass that was given up leaves its sequences at row 0 with the
+ * ids they have; running them again gives the same logits to the bit, since no operation's result depends on
+ * how many rows go through it at once (P8). */
+#include "reading.h"
+
+#include <math.h>
+#include <string.h>
+
+#define LOOP_REPEATS 3
+#define LOOP_LEAST   24
+
+/* The retry ladder of a page that looped: as asked, then a rule that bans earlier, then plain text. */
+#define LADDER_NGRAM  10
+#define LADDER_WINDOW 400
+
+static DsStatus
+out_of_page_memory(DsError *err)
+{
+    ds_fail(err, DS_LIMIT, "page needs more than its working memory");
+    return ds_hint(err, "Scale the image down.");
+}
+
+static const char *
+prompt_of(const DsEngine *e, const DsPage *p)
+{
+    const ModelFacts *f = model_facts(e->model);
+
+    return f->reads_lines ? f->prompt : prompt_for_mode(p->options.mode);
+}
+
+static DsStatus
+prepare_sequence(const DsEngine *e, DsPage *p, Sequence *s, DsError *err)
+{
+    const ModelFacts *f = model_facts(e->model);
+    int32_t *prompt;
+    DsStatus st;
+
+    s->nrows = 1;
+    for (int i = 0; i < s->nviews; i++)
+        s->nrows += vision_rows(e->model, &p->views[s->first_view + i]);
+    if ((st = prompt_build(e->tokenizer, prompt_of(e, p), f->bos, s->nrows, &p->arena, &prompt,
+                           &s->prompt, err)))
+        return st;
+    s->limit = p->options.max_tokens >= 0 && p->options.max_tokens < f->max_new_tokens
+                   ? p->options.max_tokens
+                   : f->max_new_tokens;
+    if (s->prompt >= e->positions)
+        return ds_fail(err, DS_LIMIT, "page needs %d positions, the model has %d", s->prompt,
+                       e->positions);
+    if (s->limit > e->positions - s->prompt)
+        s->limit = e->positions - s->prompt;
+    s->room = s->prompt + s->limit;
+    s->ids = arena_array(&p->arena, (size_t)s->room, sizeof *s->ids);
+    s->probs = arena_array(&p->arena, (size_t)s->room, sizeof *s->probs);
+    if (s->ids == NULL || s->probs == NULL)
+        return out_of_page_memory(err);
+    memcpy(s->ids, prompt, (size_t)s->prompt * sizeof *s->ids);
+    s->n = s->prompt;
+    s->slot = -1;
+    return DS_OK;
+}
+
+DsStatus
+reading_prepare(const DsEngine *e, DsPage *p, DsError *err)
+{
+    const ModelFacts *f = model_facts(e->model);
+    DsStatus st;
+
+    p->nsequences = f->reads_lines ? p->nviews : 1;
+    p->sequences = arena_array(&p->arena, (size_t)p->nsequences + 1, sizeof *p->sequences);
+    if (p->sequences == NULL)
+        return out_of_page_memory(err);
+    for (int i = 0; i < p->nsequences; i++)
+    {
+        p->sequences[i].first_view = i;
+        p->sequences[i].nviews = f->reads_lines ? 1 : p->nviews;
+        if ((st = prepare_sequence(e, p, &p->sequences[i], err)))
+            return st;
+        p->reading.vision_tokens += p->sequences[i].nrows;
+        p->reading.prompt_tokens += p->sequences[i].prompt;
+    }
+    p->rule = (NgramRule){
+        .size = p->options.ngram_size >= 0 ? p->options.ngram_size : f->ngram_size,
+        .window = p->options.ngram_window >= 0 ? p->options.ngram_window : f->ngram_window,
+        .whitelist = e->whitelist,
+        .nwhitelist = e->nwhitelist,
+    };
+    return DS_OK;
+}
+
+void
+reading_free_slots(DsEngine *e, DsPage *p)
+{
+    for (int i = 0; i < p->nsequences; i++)
+        if (p->sequences[i].slot >= 0)
+        {
+            e->in_slot[p->sequences[i].slot] = NULL;
+            p->sequences[i].slot = -1;
+        }
+}
+
+void
+reading_admit(DsEngine *e, DsPage *const *pages, int n)
+{
+    int slot = 0;
+
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < pages[i]->nsequences; k++)
+        {
+            Sequence *s = &pages[i]->sequences[k];
+
+            if (s->state != SEQUENCE_WAITS)
+                continue;
+            while (slot < e->slots && e->in_slot[slot])
+                slot++;
+            if (slot == e->slots)
+                return;
+            e->in_slot[slot] = s;
+            s->slot = slot;
+            s->state = s->seen == s->nviews ? SEQUENCE_PREFILLS : SEQUENCE_SEES;
+        }
+}
+
+/* --- views -> vision rows ------------------------------------------------------------------------------- */
+
+typedef struct Group
+{
+    DsPage *page[GROUP_VIEWS];
+    Sequence *sequence[GROUP_VIEWS];
+    View views[GROUP_VIEWS];
+    int nrows[GROUP_VIEWS];
+    int n, rows;
+} Group;
+
+/* The next views of admitted sequences; a page reader's view is work enough for one step. */
+static void
+gather_views(const DsEngine *e, DsPage *const *pages, int n, Group *g)
+{
+    int most = model_facts(e->model)->reads_lines ? GROUP_VIEWS : 1;
+
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < pages[i]->nsequences && g->n < most; k++)
+        {
+            Sequence *s = &pages[i]->sequences[k];
+
+            if (s->state != SEQUENCE_SEES)
+                continue;
+            g->page[g->n] = pages[i];
+            g->sequence[g->n] = s;
+            g->views[g->n] = pages[i]->views[s->first_view + s->seen];
+            g->nrows[g->n] = vision_rows(e->model, &g->views[g->n]);
+            g->rows += g->nrows[g->n++];
+        }
+}
+
+/* Copies a view's rows to its sequence; after the last view comes the separator. */
+static void
+keep_rows(const DsEngine *e, Sequence *s, const float *rows, int n)
+{
+    size_t hidden = (size_t)model_facts(e->model)->hidden;
+
+    memcpy(s->rows + s->rows_filled * hidden, rows, (size_t)n * hidden * sizeof *rows);
+    s->rows_filled += n;
+    if (++s->seen < s->nviews)
+        return;
+    memcpy(s->rows + s->rows_filled * hidden, model_separator(e->model), hidden * sizeof *rows);
+    s->rows_filled++;
+    s->state = SEQUENCE_PREFILLS;
+}
+
+DsStatus
+reading_see(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsError *err)
+{
+    size_t hidden = (size_t)model_facts(e->model)->hidden;
+    double start = ds_now_ms(), ms;
+    Group g = {.n = 0};
+    Arena arena;
+    float *rows;
+    DsStatus st = DS_OK;
+
+    gather_views(e, pages, n, &g);
+    if (g.n == 0)
+        return DS_OK;
+    *worked = true;
+    arena_init(&arena, 0);
+    if ((rows = arena_alloc(&arena, (size_t)g.rows * hidden * sizeof *rows)) == NULL)
+        st = ds_fail(err, DS_BROKEN, "out of memory for %d vision rows", g.rows);
+    for (int i = 0; i < g.n && !st; i++)
+        if (g.sequence[i]->rows == NULL &&
+            (g.sequence[i]->rows = arena_array(
+                 &g.page[i]->arena, (size_t)g.sequence[i]->nrows * hidden, sizeof *rows)) == NULL)
+            st = out_of_page_memory(err);
+    if (!st && !(st = vision_encode(e->model, e->device, g.views, g.n, rows, NULL, err)))
+    {
+        const float *at = rows;
+
+        ms = (ds_now_ms() - start) / g.n;
+        for (int i = 0; i < g.n; at += (size_t)g.nrows[i++] * hidden)
+        {
+            keep_rows(e, g.sequence[i], at, g.nrows[i]);
+            g.page[i]->ms_encode += ms;
+        }
+    }
+    arena_free(&arena);
+    return st;
+}
+
+/* --- rows -> logits -> ids ------------------------------------------------------------------------------ */
+
+typedef struct Pass
+{
+    DsPage *page[PASS_ROWS];
+    Sequence *sequence[PASS_ROWS];
+    DecoderInput inputs[PASS_ROWS];
+    int n, rows;
+} Pass;
+
+/* The vision rows that precede row `from` in a prompt: where its image pointer stands. */
+static int
+image_rows_before(const Sequence *s, int from)
+{
+    int n = 0;
+
+    for (int i = 0; i < from; i++)
+        n += s->ids[i] == -1;
+    return n;
+}
+
+static void
+add_input(const DsEngine *e, Pass *pass, DsPage *p, Sequence *s)
+{
+    size_t hidden = (size_t)model_facts(e->model)->hidden;
+    int n = s->n - s->cached;
+
+    if (n > PASS_ROWS - pass->rows)
+        n = PASS_ROWS - pass->rows;
+    if (n == 0)
+        return;
+    pass->page[pass->n] = p;
+    pass->sequence[pass->n] = s;
+    pass->inputs[pass->n++] = (DecoderInput){
+        .slot = s->slot,
+        .start = s->cached,
+        .n = n,
+        .ids = s->ids + s->cached,
+        .image = s->cached < s->prompt ? s->rows + image_rows_before(s, s->cached) * hidden : NULL,
+    };
+    pass->rows += n;
+}
+
+static void
+gather_inputs(const DsEngine *e, DsPage *const *pages, int n, SequenceState state, Pass *pass)
+{
+    pass->n = pass->rows = 0;
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < pages[i]->nsequences && pass->rows < PASS_ROWS && pass->n < e->slots;
+             k++)
+            if (pages[i]->sequences[k].state == state)
+                add_input(e, pass, pages[i], &pages[i]->sequences[k]);
+}
+
+static void
+end_sequence(DsEngine *e, DsPage *p, Sequence *s, const char *finish)
+{
+    s->finish = finish;
+    s->state = SEQUENCE_DONE;
+    e->in_slot[s->slot] = NULL;
+    s->slot = -1;
+    p->ndone++;
+}
+
+/* Takes the next id of a sequence whose ids are all cached. A line of leader dots is no loop: line readers are
+ * bounded by their few tokens instead. */
+static void
+take_next(DsEngine *e, DsPage *p, Sequence *s, const float *logits)
+{
+    const ModelFacts *f = model_facts(e->model);
+    Choice c = choose_next(logits, f->vocab, s->ids, s->n, s->prompt, &p->rule);
+    int keep;
+
+    if (c.id == f->eos)
+        end_sequence(e, p, s, "eos");
+    else if (s->n - s->prompt == s->limit)
+        end_sequence(e, p, s, "length");
+    else
+    {
+        s->probs[s->n] = c.probability;
+        s->ids[s->n++] = c.id;
+        s->state = SEQUENCE_WRITES;
+        if (f->reads_lines ||
+            !choose_looping(s->ids + s->prompt, s->n - s->prompt, LOOP_REPEATS, LOOP_LEAST, &keep))
+            return;
+        s->n = s->prompt + keep;
+        end_sequence(e, p, s, "repeat");
+    }
+}
+
+static DsStatus
+run_pass(DsEngine *e, Pass *pass, bool *worked, DsError *err)
+{
+    int vocab = model_facts(e->model)->vocab;
+    double start = ds_now_ms(), ms;
+    DsStatus st;
+
+    if (pass->n == 0)
+        return DS_OK;
+    *worked = true;
+    if ((st = decoder_run(e->decoder, pass->inputs, pass->n, e->logits, err)))
+    {
+        for (int i = 0; i < pass->n; i++)
+        {
+            pass->sequence[i]->cached = 0;
+            pass->sequence[i]->state = SEQUENCE_PREFILLS;
+        }
+        return st;
+    }
+    ms = (ds_now_ms() - start) / pass->n;
+    for (int i = 0; i < pass->n; i++)
+    {
+        Sequence *s = pass->sequence[i];
+
+        pass->page[i]->ms_generate += ms;
+        s->cached += pass->inputs[i].n;
+        if (s->cached == s->n)
+            take_next(e, pass->page[i], s, e->logits + (size_t)i * (size_t)vocab);
+    }
+    return DS_OK;
+}
+
+DsStatus
+reading_prefill(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsError *err)
+{
+    Pass pass;
+
+    gather_inputs(e, pages, n, SEQUENCE_PREFILLS, &pass);
+    return run_pass(e, &pass, worked, err);
+}
+
+DsStatus
+reading_write(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsError *err)
+{
+    Pass pass;
+
+    gather_inputs(e, pages, n, SEQUENCE_WRITES, &pass);
+    return run_pass(e, &pass, worked, err);
+}
+
+/* --- ids -> text and layout ----------------------------------------------------------------------------- */
+
+/* Begins the next rung of the ladder on the vision rows that are there. */
+static DsStatus
+try_again(DsEngine *e, DsPage *p, DsError *err)
+{
+    Sequence *s = &p->sequences[0], old = *s;
+    DsStatus st;
+
+    p->attempt++;
+    p->reading.attempts++;
+    p->ndone = 0;
+    p->rule.size = LADDER_NGRAM;
+    p->rule.window = LADDER_WINDOW;
+    if (p->attempt >= 2)
+        p->options.mode = DS_MODE_TEXT;
+    *s = (Sequence){
+        .first_view = old.first_view, .nviews = old.nviews, .seen = old.seen, .rows = old.rows};
+    if ((st = prepare_sequence(e, p, s, err)))
+        return st;
+    s->rows_filled = s->nrows;
+    p->reading.prompt_tokens += s->prompt;
+    return DS_OK;
+}
+
+static DsStatus
+keep_raw(const DsEngine *e, DsPage *p, const Generated *g, DsError *err)
+{
+    int total = 0, at = 0, *starts = NULL;
+    size_t n;
+    char *raw;
+    DsStatus st;
+
+    for (int i = 0; i < p->nsequences; i++)
+        total += g[i].n;
+    if ((p->reading.ids = arena_array(&p->arena, (size_t)total + 1, sizeof(int32_t))) == NULL)
+        return out_of_page_memory(err);
+    for (int i = 0; i < p->nsequences; at += g[i++].n)
+        memcpy(p->reading.ids + at, g[i].ids, (size_t)g[i].n * sizeof(int32_t));
+    if (p->options.want_raw)
+    {
+        if ((st = tokenizer_decode(e->tokenizer, p->reading.ids, total, &p->arena, &raw, &n, starts,
+                                   err)))
+            return st;
+        p->reading.raw = raw;
+    }
+    if (p->options.want_tokens)
+        p->reading.nids = total;
+    else
+        p->reading.ids = NULL;
+    return DS_OK;
+}
+
+static DsStatus
+lay_out(DsEngine *e, DsPage *p, DsError *err)
+{
+    Generated *g = arena_array(&p->arena, (size_t)p->nsequences + 1, sizeof *g);
+    DsStatus st;
+
+    if (g == NULL)
+        return out_of_page_memory(err);
+    for (int i = 0; i < p->nsequences; i++)
+    {
+        Sequence *s = &p->sequences[i];
+
+        g[i] = (Generated){.ids = s->ids + s->prompt,
+                           .probabilities = s->probs + s->prompt,
+                           .n = s->n - s->prompt,
+                           .finish_reason = s->finish};
+        p->reading.output_tokens += g[i].n;
+    }
+    if ((p->options.want_raw || p->options.want_tokens) && (st = keep_raw(e, p, g, err)))
+        return st;
+    return model_facts(e->model)->reads_lines
+               ? layout_from_lines(e->tokenizer, &p->lines, g, &p->arena, &p->reading, err)
+               : layout_from_markup(e->tokenizer, g, &p->arena, &p->reading, err);
+}
+
+static void
+page_error(DsPage *p, const DsError *why)
+{
+    char *message = arena_strdup(&p->arena, why->message);
+
+    p->reading.status = "error";
+    p->reading.error_code = ds_status_name(why->status);
+    p->reading.error_message = message ? message : "out of memory";
+}
+
+DsStatus
+reading_finish(DsEngine *e, DsPage *p, DsError *err)
+{
+    bool looped = p->nsequences == 1 && !model_facts(e->model)->reads_lines &&
+                  strcmp(p->sequences[0].finish, "repeat") == 0;
+    DsStatus st;
+
+    if (looped && p->attempt < p->options.retries)
+        st = try_again(e, p, err);
+    else
+    {
+        p->laid_out = true;
+        st = lay_out(e, p, err);
+    }
+    if (st && st != DS_BROKEN)
+    {
+        p->laid_out = true;
+        page_error(p, err);
+        return DS_OK;
+    }
+    return st;
+}

@@ -1,0 +1,97 @@
+/* reading.h - a page on its way through the engine: its views, its sequences, and what they have become.
+ *
+ * A page reader's page is one sequence of all its views; a line reader's page is one sequence per view, so
+ * that the lines of one page (and of other pages) fill a batch. Private to dsocr.c, reading.c and dump.c. */
+#ifndef DS_READING_H
+#define DS_READING_H
+
+#include "choose.h"
+#include "prompt.h"
+#include "decoder.h"
+#include "dsocr.h"
+#include "vision.h"
+
+/* WAITS -slot-> SEES -all views encoded-> PREFILLS -all rows in the cache-> WRITES -end-> DONE
+ * A pass that is given up (DS_CANCELLED) sends its sequences back to PREFILLS at row 0. */
+typedef enum SequenceState
+{
+    SEQUENCE_WAITS,
+    SEQUENCE_SEES,
+    SEQUENCE_PREFILLS,
+    SEQUENCE_WRITES,
+    SEQUENCE_DONE,
+} SequenceState;
+
+typedef struct Sequence
+{
+    SequenceState state;
+    int           first_view, nviews; /* of the page's views */
+    int           seen;               /* views encoded */
+    int           slot;               /* -1: none */
+    float        *rows;               /* [nrows, hidden] vision rows and the separator */
+    int           nrows, rows_filled;
+    int32_t      *ids;  /* [room] prompt (-1: a vision row) and output */
+    float        *probs; /* [room] of the output ids */
+    int           n, prompt, room;
+    int           cached; /* ids whose keys and values are in the slot */
+    int           limit;  /* most output ids */
+    const char   *finish; /* "eos", "length", "repeat" */
+} Sequence;
+
+struct DsPage
+{
+    Arena        arena;
+    const DsEngine *engine; /* NULL for a page that failed before it began */
+    int          number;
+    DsOptions    options;
+    PageLines    lines; /* line readers */
+    const View  *views; /* [nviews] */
+    int          nviews, columns, rows;
+    Sequence    *sequences; /* [nsequences] */
+    int          nsequences, ndone;
+    NgramRule    rule;
+    int          attempt;
+    bool         laid_out;
+    double       ms_encode, ms_generate; /* this page's share of the steps */
+    PageReading  reading;
+};
+
+struct DsEngine
+{
+    DsSettings  settings;
+    Device     *device;
+    Model      *model;
+    Tokenizer  *tokenizer; /* NULL only under dump */
+    Decoder    *decoder;
+    int         slots, positions;
+    Sequence  **in_slot; /* [slots], NULL: free */
+    float      *logits;  /* [slots, vocab] */
+    int32_t     whitelist[2];
+    int         nwhitelist;
+    char        device_name[64];
+};
+
+/* Rows that one pass of the decoder may take, and views encoded in one step of a line reader: a step stays near
+ * 100 ms on two slow cores, so that a newcomer is looked at soon. */
+#define PASS_ROWS   512
+#define GROUP_VIEWS 8
+
+/* Lays out the sequences of a page whose views are cut. */
+DsStatus reading_prepare(const DsEngine *e, DsPage *p, DsError *err);
+
+/* The three kinds of work of a step; *worked tells whether there was any. */
+DsStatus reading_see(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsError *err);
+DsStatus reading_prefill(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsError *err);
+DsStatus reading_write(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsError *err);
+
+/* Gives free slots to waiting sequences, in the order of the pages. */
+void reading_admit(DsEngine *e, DsPage *const *pages, int n);
+
+/* Lays out a page all of whose sequences are done, or begins its next attempt. */
+DsStatus reading_finish(DsEngine *e, DsPage *p, DsError *err);
+
+void reading_free_slots(DsEngine *e, DsPage *p);
+
+double ds_now_ms(void); /* a monotonic clock */
+
+#endif
