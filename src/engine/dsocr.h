@@ -79,6 +79,13 @@ typedef struct DsDumpOptions
     bool           no_eos;
 } DsDumpOptions;
 
-DsStatus ds_dump(DsEngine *e, const Image *image, const DsDumpOptions *o, JsonOut *out, DsError *err);
+/* *text: malloc'd. */
+DsStatus ds_dump(DsEngine *e, const Image *image, const DsDumpOptions *o, char **text, DsError *err);
+
+/* For a look at a page between its stages (dsocr read --stage): "views" calls `write` for each; "lines", "tokens" and
+ * "layout" give JSON in *text, malloc'd. */
+typedef DsStatus (*DsImageWriter)(const Image *image, const char *name, DsError *err);
+
+DsStatus ds_page_stage(DsEngine *e, DsPage *p, const char *stage, DsImageWriter write, char **text, DsError *err);
 
 #endif
