@@ -1,10 +1,14 @@
 # engine.mk - the archive, the command dsocr, the fake engine of the tests, and small tools.
 
+DSOCR_VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" dsocr.control)
+# Where `make install` puts the models: the command dsocr looks there when no source tree is around it.
+DSOCR_MODELS_DIR := $(shell $(PG_CONFIG) --sharedir 2>/dev/null || echo /usr/share)/dsocr/models
 WARN = -Wall -Wextra -Werror
 INCLUDES = -Isrc -Isrc/engine -Isrc/serve
 # Contraction stays off everywhere: a fused multiply-add is written where it is meant, as an intrinsic.
 DS_CFLAGS = -std=gnu11 $(CFLAGS) $(WARN) -D_GNU_SOURCE -fvisibility=hidden -fPIE -ffp-contract=off \
-            $(INCLUDES) $(VARIANT_CFLAGS)
+            $(INCLUDES) $(VARIANT_CFLAGS) \
+            -DDSOCR_VERSION='"$(DSOCR_VERSION)"' -DDSOCR_MODELS_DIR='"$(DSOCR_MODELS_DIR)"'
 DS_LDFLAGS = -pie -Wl,-z,relro,-z,now $(VARIANT_LDFLAGS) $(LDFLAGS)
 DS_LIBS = -ljansson -lpcre2-8 -llept -lpng -ljpeg -ltiff -lwebp -lexif -lseccomp -lz -lm -lpthread
 

@@ -114,9 +114,9 @@ print_figures(const Bench *b, double wall, double cpu)
         generate += p->ms_generate;
         vision += p->vision_tokens;
         tokens += p->output_tokens;
-        sha256_update(&mark, p->text, strlen(p->text));
+        sha256_add(&mark, p->text, strlen(p->text));
     }
-    sha256_final(&mark, digest);
+    sha256_end(&mark, digest);
     sha256_hex(digest, hex);
     printf("%d pages in %.3f s, %.2f pages/s, %.0f vision tokens/s, %.0f tokens/s, %.3f CPU s\n",
            b->n, wall, b->n / wall, (double)vision / wall, (double)tokens / wall, cpu);

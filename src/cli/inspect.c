@@ -9,7 +9,7 @@
 static DsStatus
 print_info(const char *path, DsError *err)
 {
-    uint8_t *blob = NULL, digest[32];
+    uint8_t *blob = NULL;
     size_t n, length;
     Arena arena;
     ImageInfo info;
@@ -21,8 +21,7 @@ print_info(const char *path, DsError *err)
     if ((st = slurp(path, &blob, &n, err)) == DS_OK &&
         (st = image_info(blob, n, &image_default_limits, &arena, &info, err)) == DS_OK)
     {
-        sha256(blob, n, digest);
-        sha256_hex(digest, sha);
+        sha256_name(blob, n, sha);
         json_info(&out, &info, n, sha);
         if ((st = json_text(&out, &text, &length, err)) == DS_OK)
         {

@@ -109,15 +109,6 @@ fill(Reader *r, DsError *err)
     return DS_OK;
 }
 
-static void
-hex_of(const void *data, size_t n, char hex[65])
-{
-    uint8_t digest[32];
-
-    sha256(data, n, digest);
-    sha256_hex(digest, hex);
-}
-
 /* The pages' own objects; each text is to be freed. */
 static DocumentPage *
 write_pages(Document *d, DsError *err)
@@ -158,8 +149,8 @@ print_json(Reader *r, Document *d)
 
     clock_gettime(CLOCK_REALTIME, &now);
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&d->started.tv_sec, &utc));
-    hex_of(d->blob, d->nblob, sha);
-    hex_of(canonical, strlen(canonical), hash);
+    sha256_name(d->blob, d->nblob, sha);
+    sha256_name(canonical, strlen(canonical), hash);
     json_document(
         &out,
         &(DocumentMeta){.sha256 = sha,

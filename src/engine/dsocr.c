@@ -7,7 +7,9 @@
  * pages (ds_step; reading.c knows the pieces), and ends as a PageReading. */
 #include "reading.h"
 
+#include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -15,6 +17,7 @@
 
 #define DEFAULT_PAGE_MEMORY ((uint64_t)1 << 30)
 #define MOST_SLOTS          64
+#define MOST_TOKENIZER_BYTES (256L << 20)
 
 double
 ds_now_ms(void)
@@ -47,12 +50,33 @@ static int
 auto_slots(const Model *m, int positions)
 {
     uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 8;
-    uint64_t each = kvcache_bytes(m, positions), slots;
+    uint64_t each = decoder_slot_bytes(m, positions), slots;
 
     if (memory > (uint64_t)2 << 30)
         memory = (uint64_t)2 << 30;
     slots = each ? memory / each : MOST_SLOTS;
     return slots < 1 ? 1 : slots > MOST_SLOTS ? MOST_SLOTS : (int)slots;
+}
+
+/* The whole of a small file, malloc'd. */
+static DsStatus
+read_file(const char *path, char **bytes, size_t *n, DsError *err)
+{
+    FILE *f = fopen(path, "rb");
+    long size = f && fseek(f, 0, SEEK_END) == 0 ? ftell(f) : -1;
+    bool whole = false;
+
+    *bytes = size >= 0 && size <= MOST_TOKENIZER_BYTES ? malloc((size_t)size + 1) : NULL;
+    if (*bytes && fseek(f, 0, SEEK_SET) == 0)
+        whole = fread(*bytes, 1, (size_t)size, f) == (size_t)size;
+    if (f)
+        fclose(f);
+    *n = whole ? (size_t)size : 0;
+    if (whole)
+        return DS_OK;
+    free(*bytes);
+    ds_fail(err, DS_NOT_READY, "the model's tokenizer cannot be read");
+    return ds_detail(err, "%s: %s", path, f ? "unreadable, or over 256 MB" : strerror(errno));
 }
 
 static DsStatus
@@ -64,8 +88,10 @@ open_tokenizer(DsEngine *e, DsError *err)
     DsStatus st;
 
     snprintf(path, sizeof path, "%s/tokenizer.json", e->settings.model_dir);
-    if ((st = model_read_file(path, &json, &n, err)))
-        return e->settings.tokenizer_optional && access(path, F_OK) != 0 ? DS_OK : st;
+    if (e->settings.tokenizer_optional && access(path, F_OK) != 0)
+        return DS_OK;
+    if ((st = read_file(path, &json, &n, err)))
+        return st;
     st = tokenizer_open(json, n, &e->tokenizer, err);
     free(json);
     if (st)
@@ -151,7 +177,7 @@ ds_facts(const DsEngine *e)
         .weights_sha256 = f->sha256,
         .reads_lines = f->reads_lines,
         .slots = e->slots,
-        .threads = device_threads(e->device),
+        .threads = e->device->threads,
         .weight_bytes = f->weight_bytes,
         .parameters = f->parameters,
     };

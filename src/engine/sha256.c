@@ -115,3 +115,15 @@ sha256_hex(const uint8_t digest[32], char hex[65])
     }
     hex[64] = '\0';
 }
+
+void
+sha256_name(const void *bytes, size_t n, char hex[65])
+{
+    Sha256 s;
+    uint8_t digest[32];
+
+    sha256_init(&s);
+    sha256_add(&s, bytes, n);
+    sha256_end(&s, digest);
+    sha256_hex(digest, hex);
+}
