@@ -19,10 +19,10 @@ typedef struct Cli
     const char *stage;      /* --stage */
     const char *prompt;     /* --prompt */
     const char *prompt_ids; /* --prompt-ids */
-    int         threads, max_tokens, repeat;
-    bool        no_eos, hash;
-    char      **files;
-    int         nfiles;
+    int threads, max_tokens, repeat;
+    bool no_eos, hash;
+    char **files;
+    int nfiles;
 } Cli;
 
 int command_read(const Cli *c);
@@ -39,7 +39,8 @@ int complain(const char *what, const DsError *err);
 DsStatus slurp(const char *path, uint8_t **bytes, size_t *n, DsError *err);
 
 /* A page (from 0) of a file in memory, decoded; pixels are malloc'd. */
-DsStatus decode_page(const uint8_t *blob, size_t n, const ImageInfo *info, int page, Image *image, DsError *err);
+DsStatus decode_page(const uint8_t *blob, size_t n, const ImageInfo *info, int page, Image *image,
+                     DsError *err);
 
 /* --model, else DSOCR_MODEL, else dsocr-mini: beside the source tree's build or where `make install` put it. */
 DsStatus open_engine(const Cli *c, bool tokenizer_optional, DsEngine **e, DsError *err);

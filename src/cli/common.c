@@ -78,7 +78,7 @@ static void
 find_model(const Cli *c, char *dir, size_t room)
 {
     const char *name = c->model ? c->model : getenv("DSOCR_MODEL");
-    char own[2048], folder[3][2100], config[4200];
+    char own[2048], folder[3][2100], config[8300];
 
     if (name && (strchr(name, '/') || access(name, F_OK) == 0))
     {
@@ -101,7 +101,7 @@ find_model(const Cli *c, char *dir, size_t room)
 DsStatus
 open_engine(const Cli *c, bool tokenizer_optional, DsEngine **e, DsError *err)
 {
-    char dir[4096];
+    char dir[8192];
     DsSettings s = {.model_dir = dir,
                     .backend = c->backend,
                     .threads = c->threads,

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "serve.h"
-
 static const char usage[] =
     "usage: dsocr COMMAND [OPTION]... [FILE]...\n"
     "\n"
@@ -20,7 +18,6 @@ static const char usage[] =
     "0,I,201,17\n"
     "                                                                --max-tokens N  --no-eos\n"
     "  bench FILE...     pages, views and tokens a second            --repeat N\n"
-    "  serve             be the engine of a database (started by its supervisor)\n"
     "\n"
     "  --model DIR|NAME  a model directory, or the name of one beside the shipped dsocr-mini\n"
     "  --backend NAME    auto, generic, avx2        --threads N   0: all processors\n";
@@ -116,8 +113,6 @@ main(int argc, char **argv)
     if (strcmp(argv[1], "--version") == 0)
         return puts("dsocr " DSOCR_VERSION) < 0;
     c.command = argv[1];
-    if (strcmp(c.command, "serve") == 0)
-        return serve_main(argc - 1, argv + 1);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (strcmp(commands[i].name, c.command) == 0)
         {

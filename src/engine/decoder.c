@@ -67,6 +67,14 @@ take_memory(Decoder *dec, int slots, int positions)
            dec->keep && dec->attend;
 }
 
+uint64_t
+decoder_slot_bytes(const Model *m, int positions)
+{
+    const DecoderModel *dm = &m->decoder;
+
+    return kvcache_bytes(1, dm->layers, dm->heads, dm->hidden / dm->heads, positions);
+}
+
 DsStatus
 decoder_open(const Model *m, Device *d, int slots, int positions, int max_rows, Decoder **out,
              DsError *err)

@@ -11,20 +11,22 @@
 typedef struct Decoder Decoder;
 
 /* slots: sequences at once; positions: longest prompt + output of one; max_rows: rows one pass may take. */
-DsStatus decoder_open(const Model *m, Device *d, int slots, int positions, int max_rows, Decoder **out,
-                      DsError *err);
-void     decoder_close(Decoder *dec);
-int      decoder_slots(const Decoder *dec);
-int      decoder_positions(const Decoder *dec);
+DsStatus decoder_open(const Model *m, Device *d, int slots, int positions, int max_rows,
+                      Decoder **out, DsError *err);
+/* What one slot of so many positions takes. */
+uint64_t decoder_slot_bytes(const Model *m, int positions);
+void decoder_close(Decoder *dec);
+int decoder_slots(const Decoder *dec);
+int decoder_positions(const Decoder *dec);
 
 /* One sequence's next rows of one pass. */
 typedef struct DecoderInput
 {
-    int            slot;
-    int            start; /* position of the first row; 0 begins the sequence anew */
-    int            n;     /* rows */
-    const int32_t *ids;   /* [n] token ids; an id of -1 takes the next of `image` instead */
-    const float   *image; /* [number of -1 ids, hidden] vision rows, or NULL */
+    int slot;
+    int start;          /* position of the first row; 0 begins the sequence anew */
+    int n;              /* rows */
+    const int32_t *ids; /* [n] token ids; an id of -1 takes the next of `image` instead */
+    const float *image; /* [number of -1 ids, hidden] vision rows, or NULL */
 } DecoderInput;
 
 /* Runs the layers over the rows of `n` inputs together and writes, for each input, the logits after its

@@ -15,8 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DEFAULT_PAGE_MEMORY ((uint64_t)1 << 30)
-#define MOST_SLOTS          64
+#define DEFAULT_PAGE_MEMORY  ((uint64_t)1 << 30)
+#define MOST_SLOTS           64
 #define MOST_TOKENIZER_BYTES (256L << 20)
 
 double

@@ -12,16 +12,16 @@
 #include "options.h"
 
 typedef struct DsEngine DsEngine;
-typedef struct DsPage   DsPage;
+typedef struct DsPage DsPage;
 
 typedef struct DsSettings
 {
     const char *model_dir;
-    const char *backend;   /* "auto" or NULL, "generic", "avx2": DSOCR_CPU overrides auto */
-    int         threads;   /* 0: all processors */
-    int         max_batch; /* sequences at once; 0: auto */
-    uint64_t    page_memory; /* bytes a page's working memory may take; 0: 1 GiB */
-    bool        tokenizer_optional; /* dsocr dump of a directory without tokenizer.json */
+    const char *backend;     /* "auto" or NULL, "generic", "avx2": DSOCR_CPU overrides auto */
+    int threads;             /* 0: all processors */
+    int max_batch;           /* sequences at once; 0: auto */
+    uint64_t page_memory;    /* bytes a page's working memory may take; 0: 1 GiB */
+    bool tokenizer_optional; /* dsocr dump of a directory without tokenizer.json */
     /* Called at least every 100 ms of work, from the thread that works; non-zero gives up the piece of work at
      * hand with DS_CANCELLED. May be NULL. */
     int (*tick)(void *arg);
@@ -31,14 +31,14 @@ typedef struct DsSettings
 typedef struct DsEngineFacts
 {
     const char *model, *dtype, *device, *weights_sha256;
-    bool        reads_lines;
-    int         slots, threads;
-    uint64_t    weight_bytes, parameters;
+    bool reads_lines;
+    int slots, threads;
+    uint64_t weight_bytes, parameters;
 } DsEngineFacts;
 
 /* DS_NOT_READY with the reason when the model cannot be loaded. */
-DsStatus      ds_open(const DsSettings *s, DsEngine **e, DsError *err);
-void          ds_close(DsEngine *e);
+DsStatus ds_open(const DsSettings *s, DsEngine **e, DsError *err);
+void ds_close(DsEngine *e);
 DsEngineFacts ds_facts(const DsEngine *e);
 
 /* Fills weights_sha256; reads every weight byte once, so it is asked for apart from ds_open. */
@@ -58,9 +58,9 @@ DsStatus ds_page_failed(int page_no, const DsError *why, DsPage **page, DsError 
  * DS_BROKEN: the process must be remade. A fault of one page alone becomes that page's status. */
 DsStatus ds_step(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsError *err);
 
-bool               ds_page_done(const DsPage *p);
-const PageReading *ds_page_reading(DsPage *p);       /* of a done page; lives as long as it */
-void               ds_page_progress(const DsPage *p, int *done, int *all); /* views or tokens */
+bool ds_page_done(const DsPage *p);
+const PageReading *ds_page_reading(DsPage *p); /* of a done page; lives as long as it */
+void ds_page_progress(const DsPage *p, int *done, int *all); /* views or tokens */
 
 /* Frees, at any time; gives the page's slots back. The caller is the thread of ds_step. */
 void ds_page_end(DsEngine *e, DsPage *p);
@@ -72,20 +72,22 @@ void ds_page_add_decode_ms(DsPage *p, int ms);
  * "the image rows here". */
 typedef struct DsDumpOptions
 {
-    const char    *prompt; /* NULL: the mode's or the model's */
+    const char *prompt; /* NULL: the mode's or the model's */
     const int32_t *prompt_ids;
-    int            nprompt_ids;
-    int            max_tokens; /* 0: the model's */
-    bool           no_eos;
+    int nprompt_ids;
+    int max_tokens; /* 0: the model's */
+    bool no_eos;
 } DsDumpOptions;
 
 /* *text: malloc'd. */
-DsStatus ds_dump(DsEngine *e, const Image *image, const DsDumpOptions *o, char **text, DsError *err);
+DsStatus ds_dump(DsEngine *e, const Image *image, const DsDumpOptions *o, char **text,
+                 DsError *err);
 
 /* For a look at a page between its stages (dsocr read --stage): "views" calls `write` for each; "lines", "tokens" and
  * "layout" give JSON in *text, malloc'd. */
 typedef DsStatus (*DsImageWriter)(const Image *image, const char *name, DsError *err);
 
-DsStatus ds_page_stage(DsEngine *e, DsPage *p, const char *stage, DsImageWriter write, char **text, DsError *err);
+DsStatus ds_page_stage(DsEngine *e, DsPage *p, const char *stage, DsImageWriter write, char **text,
+                       DsError *err);
 
 #endif

@@ -21,6 +21,15 @@ total_bytes(const KvCache *c, uint64_t *bytes)
            !ds_mul(bytes, *bytes, (uint64_t)c->slots);
 }
 
+uint64_t
+kvcache_bytes(int slots, int layers, int heads, int dim, int positions)
+{
+    KvCache c = {slots, layers, heads, dim, positions, NULL};
+    uint64_t bytes;
+
+    return total_bytes(&c, &bytes) ? bytes : 0;
+}
+
 DsStatus
 kvcache_open(KvCache *c, int slots, int layers, int heads, int dim, int positions, DsError *err)
 {

@@ -15,6 +15,8 @@ typedef struct KvCache
 /* DS_LIMIT when the memory cannot be had, or its size overflows. */
 DsStatus kvcache_open(KvCache *c, int slots, int layers, int heads, int dim, int positions,
                       DsError *err);
+/* 0 when the size overflows. */
+uint64_t kvcache_bytes(int slots, int layers, int heads, int dim, int positions);
 void kvcache_close(KvCache *c);
 Keys kvcache_at(const KvCache *c, int slot, int layer);
 

@@ -25,50 +25,50 @@ typedef enum SequenceState
 typedef struct Sequence
 {
     SequenceState state;
-    int           first_view, nviews; /* of the page's views */
-    int           seen;               /* views encoded */
-    int           slot;               /* -1: none */
-    float        *rows;               /* [nrows, hidden] vision rows and the separator */
-    int           nrows, rows_filled;
-    int32_t      *ids;  /* [room] prompt (-1: a vision row) and output */
-    float        *probs; /* [room] of the output ids */
-    int           n, prompt, room;
-    int           cached; /* ids whose keys and values are in the slot */
-    int           limit;  /* most output ids */
-    const char   *finish; /* "eos", "length", "repeat" */
+    int first_view, nviews; /* of the page's views */
+    int seen;               /* views encoded */
+    int slot;               /* -1: none */
+    float *rows;            /* [nrows, hidden] vision rows and the separator */
+    int nrows, rows_filled;
+    int32_t *ids; /* [room] prompt (-1: a vision row) and output */
+    float *probs; /* [room] of the output ids */
+    int n, prompt, room;
+    int cached;         /* ids whose keys and values are in the slot */
+    int limit;          /* most output ids */
+    const char *finish; /* "eos", "length", "repeat" */
 } Sequence;
 
 struct DsPage
 {
-    Arena        arena;
+    Arena arena;
     const DsEngine *engine; /* NULL for a page that failed before it began */
-    int          number;
-    DsOptions    options;
-    PageLines    lines; /* line readers */
-    const View  *views; /* [nviews] */
-    int          nviews, columns, rows;
-    Sequence    *sequences; /* [nsequences] */
-    int          nsequences, ndone;
-    NgramRule    rule;
-    int          attempt;
-    bool         laid_out;
-    double       ms_encode, ms_generate; /* this page's share of the steps */
-    PageReading  reading;
+    int number;
+    DsOptions options;
+    PageLines lines;   /* line readers */
+    const View *views; /* [nviews] */
+    int nviews, columns, rows;
+    Sequence *sequences; /* [nsequences] */
+    int nsequences, ndone;
+    NgramRule rule;
+    int attempt;
+    bool laid_out;
+    double ms_encode, ms_generate; /* this page's share of the steps */
+    PageReading reading;
 };
 
 struct DsEngine
 {
-    DsSettings  settings;
-    Device     *device;
-    Model      *model;
-    Tokenizer  *tokenizer; /* NULL only under dump */
-    Decoder    *decoder;
-    int         slots, positions;
-    Sequence  **in_slot; /* [slots], NULL: free */
-    float      *logits;  /* [slots, vocab] */
-    int32_t     whitelist[2];
-    int         nwhitelist;
-    char        device_name[64];
+    DsSettings settings;
+    Device *device;
+    Model *model;
+    Tokenizer *tokenizer; /* NULL only under dump */
+    Decoder *decoder;
+    int slots, positions;
+    Sequence **in_slot; /* [slots], NULL: free */
+    float *logits;      /* [slots, vocab] */
+    int32_t whitelist[2];
+    int nwhitelist;
+    char device_name[64];
 };
 
 /* Rows that one pass of the decoder may take, and views encoded in one step of a line reader: a step stays near

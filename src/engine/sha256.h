@@ -17,6 +17,6 @@ void sha256_add(Sha256 *s, const void *bytes, size_t n);
 void sha256_end(Sha256 *s, uint8_t digest[32]);
 
 void sha256_name(const void *bytes, size_t n, char hex[65]); /* all in one */
-void sha256_hex(const uint8_t digest[32], char hex[65]); /* lower case, closed by a zero byte */
+void sha256_hex(const uint8_t digest[32], char hex[65]);     /* lower case, closed by a zero byte */
 
 #endif
