@@ -26,7 +26,8 @@ VARIANT_CFLAGS += -fsanitize=fuzzer-no-link
 endif
 
 # A file's name says which instructions it may use; no other file gets them.
-isa = $(if $(filter %_avx2.c,$<),-mavx2 -mfma -mf16c) \
+isa = $(if $(filter %_shani.c,$<),-msse4.1 -mssse3 -msha) \
+      $(if $(filter %_avx2.c,$<),-mavx2 -mfma -mf16c) \
       $(if $(filter %_avx512.c,$<),-mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c) \
       $(if $(filter %_amx.c,$<),-mavx512f -mavx512bw -mavx512vl -mavx512bf16 -mamx-tile -mamx-bf16)
 
