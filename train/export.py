@@ -23,6 +23,12 @@ def averaged(path, raw=False):
     return tensors, k
 
 
+def note_of(folder):
+    """What the weights' file says of its training."""
+    with safe_open(os.path.join(folder, "model.safetensors"), "pt") as f:
+        return (f.metadata() or {}).get("training", "")
+
+
 def write(tensors, out, like, note=""):
     """All or nothing: the directory's files are replaced by renames, weights last."""
     with safe_open(os.path.join(like, "model.safetensors"), "pt") as f:
