@@ -1,5 +1,6 @@
 /* main.c - the command dsocr: reads a file without any database, and serves one. */
 #include "cli.h"
+#include "serve.h"
 
 #include <getopt.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@ static const char usage[] =
     "  dump IMAGE        the values between the stages, as JSON      --prompt TEXT | --prompt-ids "
     "0,I,201,17\n"
     "                                                                --max-tokens N  --no-eos\n"
+    "  serve             the engine of a server: --socket PATH [--model DIR] [--control FD] [--lock FILE] ...\n"
     "  bench FILE...     pages, views and tokens a second            --repeat N\n"
     "\n"
     "  --model DIR|NAME  a model directory, or the name of one beside the shipped dsocr-mini\n"
@@ -112,6 +114,8 @@ main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--version") == 0)
         return puts("dsocr " DSOCR_VERSION) < 0;
+    if (strcmp(argv[1], "serve") == 0)
+        return serve_main(argc - 1, argv + 1);
     c.command = argv[1];
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (strcmp(commands[i].name, c.command) == 0)
