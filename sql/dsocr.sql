@@ -68,6 +68,25 @@ LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION dsocr_search_text(jsonb, int) IS
 'The text of a result, or of one page of it, for full-text search: words divided at a line''s end are whole, markup is gone.';
 
+CREATE FUNCTION dsocr_tables(result jsonb)
+RETURNS TABLE(page int, table_no int, row_no int, col_no int, rowspan int, colspan int, is_header bool, content text)
+AS 'MODULE_PATHNAME', 'dsocr_tables'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 100;
+COMMENT ON FUNCTION dsocr_tables(jsonb) IS
+'The cells of the tables of a result; row_no and col_no are the top left place of a cell that spans several.';
+
+CREATE FUNCTION dsocr_cer(reference text, reading text)
+RETURNS real AS 'MODULE_PATHNAME', 'dsocr_cer'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION dsocr_cer(text, text) IS
+'Character error rate: edit distance by the length of the reference; white space counts as one space. 1 when only the reference is empty; may be above 1.';
+
+CREATE FUNCTION dsocr_wer(reference text, reading text)
+RETURNS real AS 'MODULE_PATHNAME', 'dsocr_wer'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION dsocr_wer(text, text) IS
+'Word error rate: as dsocr_cer, with words instead of characters.';
+
 -- 3. Seeing and steering.
 
 CREATE FUNCTION dsocr_status()
