@@ -1,0 +1,322 @@
+/* dsocr_test.c - what the engine promises of a page on its way: the same bytes give the same answer, whoever else is
+ * being read, however often the work is given up and begun anew. Reads with the shipped dsocr-mini. */
+#include <dirent.h>
+
+#include "check.h"
+#include "dsocr.h"
+
+#define MOST 16
+
+typedef struct Scan
+{
+    uint8_t *blob;
+    size_t n;
+    Image image;
+} Scan;
+
+static Scan scans[MOST];
+static int nscans;
+
+static uint8_t *
+whole_file(const char *path, size_t *n)
+{
+    FILE *f = fopen(path, "rb");
+    uint8_t *bytes;
+
+    fseek(f, 0, SEEK_END);
+    *n = (size_t)ftell(f);
+    rewind(f);
+    bytes = malloc(*n);
+    *n = fread(bytes, 1, *n, f);
+    fclose(f);
+    return bytes;
+}
+
+static int
+by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int
+is_scan(const struct dirent *d)
+{
+    const char *dot = strrchr(d->d_name, '.');
+
+    return dot &&
+           (strcmp(dot, ".jpg") == 0 || strcmp(dot, ".tif") == 0 || strcmp(dot, ".png") == 0);
+}
+
+static void
+load_scans(void)
+{
+    struct dirent **names;
+    int n = scandir("test/pages", &names, is_scan, by_name);
+    Arena arena;
+    DsError err;
+
+    for (int i = 0; i < n && nscans < MOST; i++)
+    {
+        Scan *s = &scans[nscans];
+        ImageInfo info;
+        char path[300];
+        size_t bytes;
+
+        snprintf(path, sizeof path, "test/pages/%s", names[i]->d_name);
+        arena_init(&arena, 0);
+        s->blob = whole_file(path, &s->n);
+        if (image_info(s->blob, s->n, &image_default_limits, &arena, &info, &err))
+            exit(1);
+        bytes = (size_t)info.pages[0].width * (size_t)info.pages[0].height *
+                (size_t)info.pages[0].channels;
+        if (image_decode(s->blob, s->n, 0, &image_default_limits, malloc(bytes), bytes, &s->image,
+                         &err))
+            exit(1);
+        arena_free(&arena);
+        nscans++;
+    }
+}
+
+/* Sixteen different pages: the upper thirds of some make up the number. They share the pixels. */
+static void
+add_thirds(void)
+{
+    int whole = nscans;
+
+    for (int i = 0; i < whole && nscans < MOST; i++)
+    {
+        scans[nscans] = (Scan){.image = scans[i].image};
+        scans[nscans++].image.height /= 3;
+    }
+}
+
+static DsEngine *
+engine(int threads, int max_batch, int (*tick)(void *), void *arg)
+{
+    DsSettings s = {.model_dir = "model/mini",
+                    .threads = threads,
+                    .max_batch = max_batch,
+                    .tick = tick,
+                    .tick_arg = arg};
+    DsEngine *e = NULL;
+    DsError err;
+
+    if (ds_open(&s, &e, &err))
+    {
+        printf("%s\n%s\n", err.message, err.detail);
+        exit(1);
+    }
+    return e;
+}
+
+static DsOptions
+default_options(void)
+{
+    DsRequest r;
+    DsError err;
+
+    if (request_parse("{}", 2, 8192, &r, &err))
+        exit(1);
+    return r.options;
+}
+
+/* The page's JSON but for the times. */
+static char *
+answer(DsPage *p)
+{
+    PageReading r = *ds_page_reading(p);
+    JsonOut out = {0};
+    char *text;
+    size_t n;
+    DsError err;
+
+    r.ms_decode = r.ms_encode = r.ms_generate = 0;
+    json_page(&out, &r);
+    return json_text(&out, &text, &n, &err) ? NULL : text;
+}
+
+/* Reads scans order[0..n-1] together; gives the answer of `which`. */
+static char *
+read_together(DsEngine *e, const int *order, int n, int which)
+{
+    DsOptions o = default_options();
+    DsPage *pages[MOST];
+    DsError err;
+    DsStatus st = DS_OK;
+    char *text = NULL;
+    bool worked = true;
+
+    o.want_tokens = true;
+    for (int i = 0; i < n; i++)
+        if (ds_page_begin(e, &scans[order[i]].image, 1, &o, NULL, NULL, &pages[i], &err))
+            exit(1);
+    while (worked && (st == DS_OK || st == DS_CANCELLED))
+        st = ds_step(e, pages, n, &worked, &err);
+    for (int i = 0; i < n; i++)
+    {
+        if (order[i] == which && ds_page_done(pages[i]))
+            text = answer(pages[i]);
+        ds_page_end(e, pages[i]);
+    }
+    return text;
+}
+
+static bool
+same(char *a, char *b)
+{
+    bool equal = a && b && strcmp(a, b) == 0;
+
+    free(b);
+    return equal;
+}
+
+static char *alone;
+
+static void
+company(void)
+{
+    int one[] = {4}, up[MOST], down[MOST], mixed[MOST];
+    DsEngine *e = engine(2, 0, NULL, NULL);
+
+    for (int i = 0; i < nscans; i++)
+    {
+        up[i] = i;
+        down[i] = nscans - 1 - i;
+        mixed[i] = (i * 5 + 3) % nscans;
+    }
+    alone = read_together(e, one, 1, 4);
+    promise("a page alone has an answer", alone && strstr(alone, "\"status\":\"ok\""));
+    promise("first to last with all others: the same answer",
+            same(alone, read_together(e, up, nscans, 4)));
+    promise("last to first: the same", same(alone, read_together(e, down, nscans, 4)));
+    promise("in a third order: the same", same(alone, read_together(e, mixed, nscans, 4)));
+    ds_close(e);
+}
+
+static void
+threads_and_slots(void)
+{
+    int one[] = {4};
+
+    for (int threads = 1; threads <= 3; threads += 2)
+    {
+        DsEngine *e = engine(threads, threads == 1 ? 3 : 17, NULL, NULL);
+
+        promise(threads == 1 ? "one thread, three slots: the same answer"
+                             : "three threads, 17 slots: the same",
+                same(alone, read_together(e, one, 1, 4)));
+        ds_close(e);
+    }
+}
+
+/* Gives up every 40th piece of work. */
+static int
+now_and_then(void *arg)
+{
+    return ++*(int *)arg % 40 == 0;
+}
+
+static void
+given_up(void)
+{
+    int ticks = 0, one[] = {4};
+    DsEngine *e = engine(2, 0, now_and_then, &ticks);
+
+    promise("work given up and begun anew: the same answer",
+            same(alone, read_together(e, one, 1, 4)));
+    promise("and work was given up", ticks >= 40);
+    ds_close(e);
+}
+
+static int
+at_once(void *arg)
+{
+    (void)arg;
+    return 1;
+}
+
+static void
+dropped(void)
+{
+    DsEngine *e = engine(2, 4, NULL, NULL);
+    DsOptions o = default_options();
+    DsPage *page, *failed;
+    DsError err, why;
+    bool worked;
+    int one[] = {4};
+
+    promise("a page can be dropped half way",
+            ds_page_begin(e, &scans[0].image, 1, &o, NULL, NULL, &page, &err) == DS_OK &&
+                ds_step(e, &page, 1, &worked, &err) == DS_OK && !ds_page_done(page));
+    ds_page_end(e, page);
+    promise("and its slots serve the next", same(alone, read_together(e, one, 1, 4)));
+    promise("line finding can be given up",
+            ds_page_begin(e, &scans[0].image, 1, &o, at_once, NULL, &page, &err) == DS_CANCELLED);
+
+    ds_fail(&why, DS_BAD_INPUT, "JPEG ends early");
+    promise("a page that cannot be decoded is a page",
+            ds_page_failed(7, &why, &failed, &err) == DS_OK && ds_page_done(failed));
+    promise("with its number, status and reason",
+            ds_page_reading(failed)->page == 7 &&
+                strcmp(ds_page_reading(failed)->status, "error") == 0 &&
+                strcmp(ds_page_reading(failed)->error_message, "JPEG ends early") == 0);
+    ds_page_end(e, failed);
+    ds_close(e);
+}
+
+static void
+blank(void)
+{
+    DsEngine *e = engine(1, 4, NULL, NULL);
+    DsOptions o = default_options();
+    uint8_t *white = malloc(600 * 800);
+    Image image = {.width = 600, .height = 800, .channels = 1, .pixels = white};
+    DsPage *page;
+    DsError err;
+    bool worked;
+
+    memset(white, 250, 600 * 800);
+    if (ds_page_begin(e, &image, 1, &o, NULL, NULL, &page, &err))
+        exit(1);
+    while (!ds_page_done(page) && ds_step(e, &page, 1, &worked, &err) == DS_OK && worked)
+        ;
+    promise("an empty page is done, and blank",
+            ds_page_done(page) && strcmp(ds_page_reading(page)->status, "blank") == 0);
+    ds_page_end(e, page);
+    ds_close(e);
+    free(white);
+}
+
+static void
+refusals(void)
+{
+    DsSettings s = {.model_dir = "test/pages"};
+    DsEngine *e;
+    DsError err;
+
+    promise("a folder that is no model is not_ready, with the reason",
+            ds_open(&s, &e, &err) == DS_NOT_READY && err.message[0] && err.detail[0]);
+    s = (DsSettings){.model_dir = "model/mini", .backend = "abacus"};
+    promise("an unknown backend is refused", ds_open(&s, &e, &err) == DS_UNSUPPORTED);
+}
+
+int
+main(void)
+{
+    load_scans();
+    add_thirds();
+    promise("there are sixteen pages", nscans == MOST);
+    company();
+    threads_and_slots();
+    given_up();
+    dropped();
+    blank();
+    refusals();
+    free(alone);
+    for (int i = 0; i < nscans && scans[i].blob; i++)
+    {
+        free(scans[i].blob);
+        free(scans[i].image.pixels);
+    }
+    return report();
+}
