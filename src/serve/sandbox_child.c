@@ -66,7 +66,7 @@ allow_rules(scmp_filter_ctx f)
                 SCMP_SYS(madvise),       SCMP_SYS(futex),   SCMP_SYS(getrandom),
                 SCMP_SYS(clock_gettime), SCMP_SYS(sysinfo), /* qsort asks how much memory there is */
             };
-    struct scmp_arg_cmp answer = SCMP_A0(SCMP_CMP_EQ, ANSWER_FD);
+    struct scmp_arg_cmp answer = SCMP_A0(SCMP_CMP_EQ, ANSWER_FD, 0);
     int bad = allow_memory(f);
 
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
