@@ -10,9 +10,9 @@
 # postgres.h is known to src/pg alone. A file that ORDER does not name is a mistake too: it has no place yet.
 cd "$(dirname "$0")/.." || exit 1
 
-ORDER="status arena utf8 sha256 tensor options \
+ORDER="status plant arena utf8 sha256 tensor options \
        image exif png jpeg tiff webp views resize lines page \
-       backend safetensors config model \
+       backend safetensors config model resize_tables \
        vision patches flow tokenizer prompt kvcache choose decoder \
        layout json dsocr"
 FACE="status arena sha256 utf8 options image json dsocr views lines tokenizer layout tensor"
