@@ -10,7 +10,7 @@ CER   character errors in per cent of the truth, in whatever order the pieces we
       place; what is left in the end was read too much. The fewest errors of that and of the text in its order count.
       Quotes, dashes and white space are evened out.
 lines share of the true boxes that one line of the reading covers, one to one, at an intersection over union of 0.5 or
-      more; and the share of the reading's lines that match nothing.
+      more; and the share of the reading's lines that match nothing. Pieces of a printed row may be read apart or as one.
 
 The bounds are lines NAME CER [LINES EXTRA]: the most errors, the fewest matched lines, the most unmatched ones.
 """
@@ -105,6 +105,20 @@ def matched(truth, found):
     return 100 * len(left) / max(1, len(truth)), 100 * (1 - len(right) / max(1, len(found)))
 
 
+def rows_of(known, lines):
+    """The boxes of printed rows: of the pieces that follow each other and make up a line of the text."""
+    res, at = [], 0
+    for line in lines:
+        row, n = [], 0
+        while at < len(known) and n < len("".join(line.split())):
+            row.append(known[at][0])
+            n += len("".join(known[at][1].split()))
+            at += 1
+        if row:
+            res.append(tuple(f(b[i] for b in row) for i, f in enumerate((min, min, max, max))))
+    return res
+
+
 def boxes(folder):
     """{name: [(box, text), ...]}"""
     res = {}
@@ -133,7 +147,9 @@ def score(name, truth, known, reading_file, capitals):
     if read is not None:
         res["read"] = len(read)
     if read is not None and known:
-        res["lines"], res["extra"] = matched([b for b, _ in known], [b for _, b in read])
+        found = [b for _, b in read]
+        res["lines"], res["extra"] = max((matched(boxes, found) for boxes in ([b for b, _ in known], rows_of(known, truth.splitlines()))),
+                                         key=lambda r: r[0] - r[1])
     return res
 
 

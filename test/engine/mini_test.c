@@ -218,8 +218,8 @@ test_stages(Run *r, const char *backend)
 
         if (json_object_get(want, "global_sam") == NULL)
             continue;
-        ok = golden_stage(want, "global_sam", r->traces[i].sam, 192 * 16, 1e-4) &
-             golden_stage(want, "global_encoder", r->traces[i].encoder, 16 * 192, 1e-4) &
+        ok = golden_stage(want, "global_sam", r->traces[i].sam, 192 * 16, 1e-4) &&
+             golden_stage(want, "global_encoder", r->traces[i].encoder, 16 * 192, 1e-4) &&
              golden_stage(want, "image_rows", r->rows + (size_t)i * ROWS * (size_t)f->hidden,
                           ROWS * f->hidden, 1e-4);
         prefill(r, i, 1, logits);
