@@ -127,20 +127,36 @@ make_jobs(SamWork *w, const SamBlock *k, const float *pad)
 }
 
 #ifdef DS_PLANT
-/* Takes the rows of qkv as q, k, v of head 0, q, k, v of head 1, ... */
+/* Takes the rows of qkv as q, k, v of head 0, q, k, v of head 1, ...; old: [3 width]. */
 static void
-plant_triples(SamWork *w)
+plant_triples(const Sam *s, float *row, float *old)
 {
-    int width = w->s->width, dim = width / w->s->heads;
+    int dim = s->width / s->heads;
 
-    for (int r = 0; r < w->tokens; r++)
+    memcpy(old, row, sizeof(float) * 3 * (size_t)s->width);
+    for (int i = 0; i < 3 * s->width; i++)
+        row[i] = old[(i % s->width / dim * 3 + i / s->width) * dim + i % dim];
+}
+
+/* What a planted mistake makes of qkv and of the padding's: the pad to use. */
+static const float *
+plant_qkv(SamWork *w, const SamBlock *k)
+{
+    const Sam *s = w->s;
+    float *pad = w->mlp, *old = w->mlp + 3 * s->width;
+
+    if (PLANTED(PLANT_PADDING_EARLY))
+        w->d->ops->linear(w->d, pad, 3 * s->width, k->norm1_b, s->width, 1, &k->qkv, k->qkv_b,
+                          FINISH_SET);
+    else
+        memcpy(pad, k->qkv_b, sizeof(float) * 3 * (size_t)s->width);
+    if (PLANTED(PLANT_QKV_TRIPLES))
     {
-        float *row = w->qkv + (size_t)r * 3 * width, *old = w->mlp;
-
-        memcpy(old, row, sizeof(float) * 3 * (size_t)width);
-        for (int i = 0; i < 3 * width; i++)
-            row[i] = old[(i % width / dim * 3 + i / width) * dim + i % dim];
+        plant_triples(s, pad, old);
+        for (int r = 0; r < w->tokens; r++)
+            plant_triples(s, w->qkv + (size_t)r * 3 * s->width, old);
     }
+    return pad;
 }
 #endif
 
@@ -155,14 +171,7 @@ block_attention(SamWork *w, const SamBlock *k)
     ops->linear(w->d, w->qkv, 3 * s->width, w->y, s->width, w->tokens, &k->qkv, k->qkv_b,
                 FINISH_SET);
 #ifdef DS_PLANT
-    if (PLANTED(PLANT_QKV_TRIPLES))
-        plant_triples(w);
-    if (PLANTED(PLANT_PADDING_EARLY))
-    {
-        ops->linear(w->d, w->mlp, 3 * s->width, k->norm1_b, s->width, 1, &k->qkv, k->qkv_b,
-                    FINISH_SET);
-        pad = w->mlp;
-    }
+    pad = plant_qkv(w, k);
 #endif
     jobs = make_jobs(w, k, pad);
     ops->keep(w->d, w->keep, jobs);

@@ -1,0 +1,39 @@
+/* toy.h - the toy of spec 14.1 for tests: its directory, made by mktoy, and its page. */
+#ifndef DS_TOY_H
+#define DS_TOY_H
+
+#include "../../src/engine/views.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Runs mktoy with these settings; the directory lies in the build folder. True when it is there. */
+__attribute__((unused)) static bool
+make_toy(const char *name, const char *toy_settings, char *dir, size_t n)
+{
+    const char *build = getenv("DSOCR_BUILD");
+    char command[1024];
+
+    build = build ? build : "build";
+    snprintf(dir, n, "%s/test/%s", build, name);
+    snprintf(command, sizeof command, "mkdir -p %s/test && %s/mktoy %s %s >/dev/null", build, build,
+             dir, toy_settings);
+    return system(command) == 0;
+}
+
+/* value(x, y, c) = (7x + 13y + 50c + 3 ((x y) mod 31)) & 255, 300 x 220. */
+__attribute__((unused)) static Image
+toy_page(void)
+{
+    Image image = {300, 220, 3, 0, malloc(300 * 220 * 3)};
+
+    for (int y = 0, i = 0; y < 220; y++)
+        for (int x = 0; x < 300; x++)
+            for (int c = 0; c < 3; c++)
+                image.pixels[i++] = (uint8_t)(7 * x + 13 * y + 50 * c + 3 * (x * y % 31));
+    return image;
+}
+
+#endif
