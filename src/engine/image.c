@@ -109,6 +109,7 @@ not_an_image(const uint8_t *blob, size_t n, const Magic *m, DsError *err)
     {
         ds_fail(err, DS_UNSUPPORTED, "%s is not supported",
                 m->format == IMAGE_PDF ? "PDF" : m->name);
+        ds_detail(err, "The document has %zu bytes.", n);
         return ds_hint(err, "Convert the pages to PNG, JPEG, TIFF or WebP.");
     }
     for (size_t i = 0; i < n && i < 8; i++)

@@ -214,7 +214,7 @@ set_mode(DsOptions *o, const json_t *value, DsError *err)
     {
         ds_fail(err, DS_BAD_REQUEST, "unknown mode \"%.60s\"", word ? word : "");
         ds_detail(err, "Modes are \"layout\" and \"text\".");
-        return DS_BAD_REQUEST;
+        return ds_hint(err, "Ask for one of these, or leave the mode out.");
     }
     return DS_OK;
 }
@@ -317,7 +317,7 @@ no_such_page(long page, int page_count, DsError *err)
 {
     ds_fail(err, DS_BAD_REQUEST, "there is no page %ld", page);
     ds_detail(err, "The document has %d page%s.", page_count, page_count == 1 ? "" : "s");
-    return DS_BAD_REQUEST;
+    return ds_hint(err, "Pages are counted from 1; \"all\" asks for every one.");
 }
 
 static void

@@ -164,7 +164,11 @@ tiff_file_open(Blob blob, const ImageLimits *limits, TiffFile **tiff, DsError *e
     TiffFile *t;
 
     if (has_no_pages(blob))
-        return ds_fail(err, DS_BAD_INPUT, "TIFF has no pages");
+    {
+        ds_fail(err, DS_BAD_INPUT, "TIFF has no pages");
+        ds_detail(err, "Its header names no first page.");
+        return ds_hint(err, "Check that the whole file was stored.");
+    }
     if ((t = calloc(1, sizeof *t)) == NULL || (options = TIFFOpenOptionsAlloc()) == NULL)
     {
         free(t);

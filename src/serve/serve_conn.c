@@ -233,7 +233,8 @@ check_size(const WireHeader *h, const Settings *settings, DsError *err)
     if (h->body_length == 0)
     {
         ds_fail(err, DS_BAD_INPUT, "the document is empty");
-        return ds_detail(err, "It has 0 bytes.");
+        ds_detail(err, "It has 0 bytes.");
+        return ds_hint(err, "PNG, JPEG, TIFF and WebP images can be read.");
     }
     if (h->body_length <= settings->image.max_bytes)
         return DS_OK;
