@@ -85,9 +85,9 @@ def drawn(a):
             path = os.path.join(d, "view.png")
             Image.fromarray(view).save(path)
             out = json.loads(engine(a, "dump", path, "--max-tokens", "40")[0])
-            n = Levenshtein.distance(out["text"], text)
+            n = Levenshtein.distance(out["views"][0]["text"], text)
             wrong, length = wrong + n, length + len(text)
-            worst.append((n, text, out["text"]))
+            worst.append((n, text, out["views"][0]["text"]))
     for n, text, got in sorted(worst, reverse=True)[:a.show]:
         print(f"{n:3} {text!r} read as {got!r}")
     print(f"{a.n} drawn lines, held-out faces: {100 * wrong / length:.2f} % of {length} characters wrong, {time.time() - start:.0f} s")

@@ -26,6 +26,7 @@ except ImportError as e:
     sys.exit(0)
 
 failed = 0
+LETTERS = slice(7, 27)  # rows; beyond them the engine takes out what belongs to other lines
 PROSE = ("The quick brown fox jumps over the lazy dog, and Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter "
          "Deich; mañana será otro día. ") * 20
 
@@ -127,10 +128,10 @@ def test_against_engine():
     for l, views in found:
         x0, _, x1, _ = l["bbox"]
         mine = lines.cut(grey, x0, x1, l["baseline"], l["x_height"], lines.otsu(grey))
-        close += [np.abs(m[0] - v.astype(float)).mean() for m, v in zip(mine, views)]
+        close += [np.abs(m[0] - v.astype(float))[LETTERS].mean() for m, v in zip(mine, views)]
     close = np.array(close)
-    promise("nine in ten of the engine's views within a mean of 6 grey levels of ours",
-            len(close) > 8 and (close < 6).mean() >= .9, close.round(1).tolist())
+    promise("nine in ten of the engine's views within a mean of 4 grey levels of ours, where letters are",
+            len(close) > 8 and (close < 4).mean() >= .9, close.round(1).tolist())
 
 
 def engine_lines(engine, page):
