@@ -64,6 +64,7 @@ take(Binder *b, int rank, const int64_t *shape)
     if ((t = safetensors_find(b->m->files, b->name)) == NULL)
     {
         wrong_tensor(b, "is missing");
+        ds_detail(b->err, "None of the model's weight files has it.");
         return NULL;
     }
     describe_shape(is, sizeof is, t->tensor.rank, t->tensor.shape);
@@ -321,6 +322,7 @@ bind_tables(Binder *b)
     {
         snprintf(b->name, sizeof b->name, "%s*.weight", prefix);
         wrong_tensor(b, "is missing");
+        ds_detail(b->err, "None of the model's weight files has it.");
     }
 }
 

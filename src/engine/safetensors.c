@@ -51,11 +51,11 @@ static const struct
 static DsStatus
 bad(DsError *err, const char *file, const char *tensor, const char *what)
 {
+    ds_fail(err, DS_NOT_READY, "weight file \"%s\" cannot be used", file);
     if (tensor)
-        ds_fail(err, DS_NOT_READY, "weight file \"%s\" cannot be used: tensor \"%s\" %s", file,
-                tensor, what);
+        ds_detail(err, "Tensor \"%s\" %s.", tensor, what);
     else
-        ds_fail(err, DS_NOT_READY, "weight file \"%s\" cannot be used: %s", file, what);
+        ds_detail(err, "The reason: %s.", what);
     return ds_hint(err, "Fetch the model's files again; compare their sizes with the publisher's.");
 }
 
