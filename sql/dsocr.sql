@@ -122,6 +122,15 @@ LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION dsocr_to_html(jsonb) IS
 'A result as an HTML document of headings, paragraphs, lists and tables; nothing of the model''s own HTML is passed on.';
 
+-- Search. The configuration must be the one that the query was made with.
+
+CREATE FUNCTION dsocr_highlight(result jsonb, query tsquery, config regconfig DEFAULT 'pg_catalog.simple')
+RETURNS TABLE(page int, bbox box, geometry text, fragment text)
+AS 'MODULE_PATHNAME', 'dsocr_highlight'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100 ROWS 10;
+COMMENT ON FUNCTION dsocr_highlight(jsonb, tsquery, regconfig) IS
+'Where the words and phrases of a query stand: a box for each line that a hit stands on. geometry: estimated within a line, else that of the line or the element.';
+
 -- 3. Seeing and steering.
 
 CREATE FUNCTION dsocr_status()
