@@ -160,6 +160,9 @@ void serve_die(Server *s, int status, const char *fmt, ...)
     __attribute__((noreturn, format(printf, 3, 4)));
 void serve_wake(Server *s); /* the socket thread; from any */
 
+extern int
+    serve_stall_ms; /* how long a connection may stand still in the middle of something; tests shorten it */
+
 /* serve_conn.c: called by the socket thread alone, without the lock */
 Conn *conn_open(Server *s, int fd);
 void conn_event(Server *s, Conn *c, uint32_t events);
