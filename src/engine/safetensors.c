@@ -150,8 +150,8 @@ check_overlap(SafeTensor *t, int n, const char *file_name, DsError *err)
         if (t[i].begin < t[i - 1].end)
         {
             bad(err, file_name, t[i].name, "overlaps another");
-            return ds_detail(err, "It begins at byte %llu, \"%s\" ends at byte %llu.",
-                             (unsigned long long)t[i].begin, t[i - 1].name,
+            return ds_detail(err, "Tensor \"%s\" overlaps \"%s\": it begins at byte %llu of %llu.",
+                             t[i].name, t[i - 1].name, (unsigned long long)t[i].begin,
                              (unsigned long long)t[i - 1].end);
         }
     return DS_OK;
