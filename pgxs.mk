@@ -18,6 +18,9 @@ TESTS = $(filter-out sql/dsocr.sql,$(filter-out $(wildcard sql/*--*.sql),$(wildc
 REGRESS = $(patsubst sql/%.sql,%,$(TESTS))
 
 PG_CPPFLAGS = -Isrc -DDSOCR_VERSION='"$(DSOCR_VERSION)"'
+ifdef PLANT
+PG_CPPFLAGS += -DDS_PLANT
+endif
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-declaration-after-statement \
             -Wno-missing-field-initializers
 SHLIB_LINK += -Wl,--version-script=dsocr.map

@@ -24,7 +24,8 @@
 #include "client.h"
 #include "module.h"
 
-#define SOCKETS_MAX      16    /* of one call of client_ask */
+#define SOCKETS_MAX      64    /* of one client */
+#define SOCKETS_ASKED    16    /* of one call of client_ask */
 #define START_WAIT_MS    30000 /* how long a call waits for an engine that starts */
 #define RETRY_CONNECT_MS 10
 #define AGAIN_MAX        4 /* how often a call that was not being read is asked anew */
@@ -61,14 +62,15 @@ typedef struct Call
     StringInfoData body; /* of the message at hand */
 } Call;
 
-typedef struct Client
+struct Client
 {
     MemoryContext context, answers; /* what ends with the call; where replies go */
     MemoryContext scratch;          /* of done(), for one answer */
     Call calls[SOCKETS_MAX];
     int ncalls;
     TimestampTz deadline; /* of dsocr.timeout; 0: none */
-} Client;
+    bool once;            /* nothing is asked a second time */
+};
 
 void
 client_require_preload(void)
@@ -248,7 +250,7 @@ begin(Client *client, Call *c, Question *q, int index)
              psprintf("document has %zu bytes", c->size),
              psprintf("dsocr.max_inflight_bytes is %d kB.", dsocr_max_inflight_kb),
              "Raise dsocr.max_inflight_bytes above dsocr.max_image_bytes.");
-    else if (document_refused(q->doc, c->size))
+    else if (!client->once && document_refused(q->doc, c->size))
         fail(client, c, ERRCODE_SYSTEM_ERROR, "engine_crash",
              "this document is not read, since it ended the engine twice",
              "It is refused for an hour after the second time.",
@@ -263,12 +265,12 @@ put_request(Client *client, Call *c)
 
     wire_header(&h, WIRE_REQUEST, c->index + 1);
     h.kind = c->q->kind;
-    h.class_ = dsocr_class;
+    h.class_ = c->q->bulk ? WIRE_BULK : dsocr_class;
     h.role = GetUserId();
     h.database = MyDatabaseId;
     h.options_length = noptions;
     h.body_length = c->size;
-    h.flags = c->losses > 0 ? WIRE_ALONE : 0;
+    h.flags = c->losses > 0 || c->q->alone ? WIRE_ALONE : 0;
     h.timeout_ms = client->deadline ? Max(1, milliseconds_left(client->deadline)) : 0;
     resetStringInfo(&c->out);
     appendBinaryStringInfo(&c->out, (char *)&h, sizeof h);
@@ -333,6 +335,12 @@ lost(Client *client, Call *c)
     bool was_reading = c->state > CALL_ASKED;
     uint8 sha256[PG_SHA256_DIGEST_LENGTH];
 
+    if (client->once)
+    {
+        fail(client, c, ERRCODE_SYSTEM_ERROR, by_wish || !was_reading ? "again" : "lost",
+             "the engine was lost while it read this document", NULL, NULL);
+        return;
+    }
     if ((by_wish || !was_reading) && c->again++ < AGAIN_MAX)
     {
         wait_for_engine(c);
@@ -554,20 +562,18 @@ step(Client *client, Call *c)
 }
 
 static long
-time_to_wait(Client *client)
+time_to_wait(Client *client, long ms)
 {
-    long ms = 10000;
-
     for (int i = 0; i < client->ncalls; i++)
         if (client->calls[i].state == CALL_WAITING)
-            ms = RETRY_CONNECT_MS;
+            ms = Min(ms, RETRY_CONNECT_MS);
     if (client->deadline)
         ms = Min(ms, milliseconds_left(client->deadline) + 1);
     return ms;
 }
 
-static void
-wait_for_engine_or_latch(Client *client)
+void
+client_wait(Client *client, long ms)
 {
     WaitEventSet *set = create_wait_set(client->ncalls + 2);
     WaitEvent event;
@@ -583,7 +589,7 @@ wait_for_engine_or_latch(Client *client)
             AddWaitEventToSet(set, WL_SOCKET_READABLE | (unsent ? WL_SOCKET_WRITEABLE : 0), c->fd,
                               NULL, NULL);
     }
-    (void)WaitEventSetWait(set, time_to_wait(client), &event, 1, PG_WAIT_EXTENSION);
+    (void)WaitEventSetWait(set, time_to_wait(client, ms), &event, 1, PG_WAIT_EXTENSION);
     FreeWaitEventSet(set);
     ResetLatch(MyLatch);
     CHECK_FOR_INTERRUPTS();
@@ -610,30 +616,44 @@ deliver(Client *client, int i, ClientDone done, void *arg)
 }
 
 static void
+add(Client *client, Question *q, int index)
+{
+    MemoryContext old = MemoryContextSwitchTo(client->context);
+
+    begin(client, &client->calls[client->ncalls], q, index);
+    client->ncalls++;
+    MemoryContextSwitchTo(old);
+}
+
+bool
+client_turn(Client *client, ClientDone done, void *arg)
+{
+    MemoryContext old = CurrentMemoryContext;
+    bool answered = false;
+
+    for (int i = client->ncalls - 1; i >= 0; i--)
+    {
+        step(client, &client->calls[i]);
+        if (client->calls[i].state != CALL_DONE)
+            continue;
+        deliver(client, i, done, arg);
+        answered = true;
+        MemoryContextSwitchTo(old);
+    }
+    return answered;
+}
+
+static void
 run(Client *client, Question *questions, int n, ClientDone done, void *arg)
 {
     int next = 0;
 
     while (next < n || client->ncalls > 0)
     {
-        bool answered = false;
-
-        while (next < n && client->ncalls < SOCKETS_MAX)
-        {
-            begin(client, &client->calls[client->ncalls], &questions[next], next);
-            client->ncalls++;
-            next++;
-        }
-        for (int i = client->ncalls - 1; i >= 0; i--)
-        {
-            step(client, &client->calls[i]);
-            if (client->calls[i].state != CALL_DONE)
-                continue;
-            deliver(client, i, done, arg);
-            answered = true;
-        }
-        if (!answered && client->ncalls > 0)
-            wait_for_engine_or_latch(client);
+        for (; next < n && client->ncalls < SOCKETS_ASKED; next++)
+            add(client, &questions[next], next);
+        if (!client_turn(client, done, arg) && client->ncalls > 0)
+            client_wait(client, 10000);
     }
 }
 
@@ -675,4 +695,43 @@ client_ask(Question *questions, int n, ClientDone done, void *arg)
         MemoryContextDelete(client->context);
     }
     PG_END_TRY();
+}
+
+/* ---- one by one ---- */
+
+Client *
+client_open(MemoryContext answers)
+{
+    Client *client = client_make();
+
+    client->answers = answers;
+    client->once = true;
+    client->deadline = 0;
+    return client;
+}
+
+bool
+client_add(Client *client, Question *q)
+{
+    if (client->ncalls == SOCKETS_MAX)
+        return false;
+    add(client, q, client->ncalls);
+    return true;
+}
+
+int
+client_busy(const Client *client)
+{
+    return client->ncalls;
+}
+
+void
+client_drop(Client *client, const Question *q)
+{
+    for (int i = client->ncalls - 1; i >= 0; i--)
+        if (client->calls[i].q == q)
+        {
+            finish(&client->calls[i]);
+            deliver(client, i, NULL, NULL);
+        }
 }

@@ -13,6 +13,7 @@ typedef struct Question
     WireKind kind;
     const char *options; /* UTF-8 JSON */
     struct varlena *doc; /* as it came, perhaps still in TOAST; NULL: no body */
+    bool bulk, alone;    /* gives way to others; nothing else may be in the engine meanwhile */
 
     char *reply; /* UTF-8 JSON from the engine, or NULL */
     size_t nreply;
@@ -28,5 +29,18 @@ typedef void (*ClientDone)(int index, Question *q, void *arg);
 extern void client_ask(Question *questions, int n, ClientDone done, void *arg);
 
 extern void client_require_preload(void);
+
+/* The same, for who has other things to do: questions are added one by one, and nothing is asked a second time. An
+ * engine that is lost is told by the error's code: "lost" when the document was being read, "again" when it was not, or
+ * when the engine was replaced on purpose. A question must live until it is done. */
+typedef struct Client Client;
+/* Lives in the current context, whose end closes the sockets; replies and errors go into `answers`. */
+extern Client *client_open(MemoryContext answers);
+extern bool client_add(Client *client, Question *q); /* false: no socket is free */
+extern bool client_turn(Client *client, ClientDone done,
+                        void *arg); /* what can be done now; true: some were answered */
+extern void client_wait(Client *client, long ms); /* for the engine, the latch, or so long */
+extern int client_busy(const Client *client);     /* questions not yet answered */
+extern void client_drop(Client *client, const Question *q); /* cancels one; no done for it */
 
 #endif

@@ -12,6 +12,18 @@
 #include "varatt.h"
 #endif
 
+#if PG_VERSION_NUM >= 160000
+#define owns_relation(relation, role) object_ownercheck(RelationRelationId, relation, role)
+#else
+#define owns_relation(relation, role) pg_class_ownercheck(relation, role)
+#endif
+
+#if PG_VERSION_NUM >= 170000
+#define my_proc_number() GetNumberFromPGProc(MyProc)
+#else
+#define my_proc_number() (MyProc->pgprocno)
+#endif
+
 #if PG_VERSION_NUM >= 170000
 #define create_wait_set(n) CreateWaitEventSet(NULL, n)
 #define make_json_lexer(text, n, encoding)                                                         \

@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "module.h"
+#include "queue.h"
 #include "serve/wire.h"
 #include "supervisor.h"
 
@@ -26,6 +27,9 @@ int dsocr_max_image_bytes, dsocr_max_pixels, dsocr_max_side, dsocr_min_side, dso
 int dsocr_max_tokens, dsocr_page_timeout, dsocr_max_waiting;
 int dsocr_max_inflight_kb, dsocr_cache_kb, dsocr_hang_timeout;
 int dsocr_timeout, dsocr_class, dsocr_mode, dsocr_retries;
+int dsocr_naptime, dsocr_max_attempts, dsocr_retry_delay, dsocr_job_retention;
+char *dsocr_databases;
+double dsocr_review_confidence;
 
 EngineState *engine_state;
 LWLock *engine_lock;
@@ -140,6 +144,25 @@ define_limits(void)
 }
 
 static void
+define_queue_settings(void)
+{
+    DefineCustomStringVariable(
+        "dsocr.databases", "Databases whose queues are served; empty: all with the extension.",
+        NULL, &dsocr_databases, "", PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
+    sighup_int("dsocr.naptime", "Time between two looks into every database for forgotten work.",
+               &dsocr_naptime, 60, 1, INT_MAX / 1000, GUC_UNIT_S);
+    sighup_int("dsocr.max_attempts", "Attempts at a document before its job is given up.",
+               &dsocr_max_attempts, 5, 1, 1000, 0);
+    sighup_int("dsocr.retry_delay", "Time before the second attempt; it doubles up to 300 s.",
+               &dsocr_retry_delay, 1000, 1, 300000, GUC_UNIT_MS);
+    sighup_int("dsocr.job_retention", "Time that results of submitted documents are kept.",
+               &dsocr_job_retention, 7 * 24 * 60, 1, INT_MAX, GUC_UNIT_MIN);
+    DefineCustomRealVariable("dsocr.review_confidence",
+                             "Pages read with less confidence are listed in dsocr.review.", NULL,
+                             &dsocr_review_confidence, 0.85, 0, 1, PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+static void
 define_user_settings(void)
 {
     DefineCustomIntVariable(
@@ -164,6 +187,7 @@ request_shared_memory(void)
         previous_shmem_request();
     RequestAddinShmemSpace(MAXALIGN(sizeof(EngineState)));
     RequestNamedLWLockTranche("dsocr", 1);
+    queue_request_shared_memory();
 }
 
 static void
@@ -193,6 +217,7 @@ start_shared_memory(void)
     if (!found)
         init_engine_state(engine_state);
     engine_lock = &GetNamedLWLockTranche("dsocr")->lock;
+    queue_start_shared_memory();
     LWLockRelease(AddinShmemInitLock);
 }
 
@@ -268,6 +293,7 @@ _PG_init(void)
 {
     define_engine_settings();
     define_limits();
+    define_queue_settings();
     define_user_settings();
     if (!process_shared_preload_libraries_in_progress)
         return;
@@ -279,4 +305,5 @@ _PG_init(void)
     previous_shmem_startup = shmem_startup_hook;
     shmem_startup_hook = start_shared_memory;
     supervisor_register();
+    launcher_register();
 }

@@ -15,6 +15,9 @@ extern int dsocr_max_image_bytes, dsocr_max_pixels, dsocr_max_side, dsocr_min_si
 extern int dsocr_max_tokens, dsocr_page_timeout, dsocr_max_waiting;
 extern int dsocr_max_inflight_kb, dsocr_cache_kb, dsocr_hang_timeout;
 extern int dsocr_timeout, dsocr_class, dsocr_mode, dsocr_retries;
+extern int dsocr_naptime, dsocr_max_attempts, dsocr_retry_delay, dsocr_job_retention;
+extern char *dsocr_databases;
+extern double dsocr_review_confidence;
 #pragma GCC visibility pop
 
 extern const char *mode_name(void); /* of dsocr.mode */

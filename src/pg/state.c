@@ -1,0 +1,266 @@
+/* state.c - SQL on the tables of the schema dsocr, as the owner of the extension, whoever asks. */
+#include "compat.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "state.h"
+
+Oid
+state_owner(void)
+{
+    Oid schema = get_namespace_oid("dsocr", true);
+    Oid job = OidIsValid(schema) ? get_relname_relid("job", schema) : InvalidOid;
+    HeapTuple tuple = OidIsValid(job) ? SearchSysCache1(RELOID, ObjectIdGetDatum(job)) : NULL;
+    Oid owner;
+
+    if (!HeapTupleIsValid(tuple))
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("the extension dsocr is not installed in this database")));
+    owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
+    ReleaseSysCache(tuple);
+    return owner;
+}
+
+static void
+set_here(const char *name, const char *value)
+{
+    (void)set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                            false);
+}
+
+void
+scope_enter(Scope *scope, Oid user)
+{
+    GetUserIdAndSecContext(&scope->user, &scope->security);
+    scope->guc_level = NewGUCNestLevel();
+    set_here("search_path", "pg_catalog, pg_temp");
+    SetUserIdAndSecContext(user, scope->security | SECURITY_LOCAL_USERID_CHANGE |
+                                     SECURITY_RESTRICTED_OPERATION);
+}
+
+void
+scope_leave(Scope *scope)
+{
+    SetUserIdAndSecContext(scope->user, scope->security);
+    AtEOXact_GUC(false, scope->guc_level);
+}
+
+/* ---- statements ---- */
+
+void
+add_argument(Arguments *a, Oid type, Datum value, bool null)
+{
+    if (a->n == STATE_ARGUMENTS)
+        elog(ERROR, "too many arguments");
+    a->types[a->n] = type;
+    a->values[a->n] = value;
+    a->nulls[a->n++] = null ? 'n' : ' ';
+}
+
+void
+add_int(Arguments *a, int32 value)
+{
+    add_argument(a, INT4OID, Int32GetDatum(value), false);
+}
+
+void
+add_bigint(Arguments *a, int64 value)
+{
+    add_argument(a, INT8OID, Int64GetDatum(value), false);
+}
+
+void
+add_bool(Arguments *a, bool value)
+{
+    add_argument(a, BOOLOID, BoolGetDatum(value), false);
+}
+
+void
+add_text(Arguments *a, const char *value)
+{
+    add_argument(a, TEXTOID, value ? CStringGetTextDatum(value) : (Datum)0, value == NULL);
+}
+
+static const Arguments none;
+
+uint64
+run_sql(const char *sql, const Arguments *a, long limit)
+{
+    int rc;
+
+    if (a == NULL)
+        a = &none;
+    rc = SPI_execute_with_args(sql, a->n, (Oid *)a->types, (Datum *)a->values, a->nulls, false,
+                               limit);
+    if (rc < 0)
+        elog(ERROR, "SPI failed: %s", SPI_result_code_string(rc));
+    return SPI_processed;
+}
+
+/* Plans by what they were made of. A few watches make a few dozen. */
+#define KEPT_MAX 256
+
+typedef struct Kept
+{
+    char *sql;
+    SPIPlanPtr plan;
+} Kept;
+
+static Kept kept[KEPT_MAX];
+static int nkept;
+
+static void
+forget_kept(void)
+{
+    for (; nkept > 0; nkept--)
+    {
+        SPI_freeplan(kept[nkept - 1].plan);
+        pfree(kept[nkept - 1].sql);
+    }
+}
+
+static SPIPlanPtr
+kept_plan(const char *sql, const Arguments *a)
+{
+    SPIPlanPtr plan;
+
+    for (int i = 0; i < nkept; i++)
+        if (strcmp(kept[i].sql, sql) == 0)
+            return kept[i].plan;
+    if (nkept == KEPT_MAX)
+        forget_kept();
+    plan = SPI_prepare(sql, a->n, (Oid *)a->types);
+    if (plan == NULL || SPI_keepplan(plan) != 0)
+        elog(ERROR, "SPI failed: %s", SPI_result_code_string(SPI_result));
+    kept[nkept].sql = MemoryContextStrdup(TopMemoryContext, sql);
+    kept[nkept++].plan = plan;
+    return plan;
+}
+
+uint64
+run_kept_sql(const char *sql, const Arguments *a)
+{
+    int rc;
+
+    if (a == NULL)
+        a = &none;
+    rc = SPI_execute_plan(kept_plan(sql, a), (Datum *)a->values, a->nulls, false, 0);
+    if (rc < 0)
+        elog(ERROR, "SPI failed: %s", SPI_result_code_string(rc));
+    return SPI_processed;
+}
+
+uint64
+run_state_sql(const char *sql, const Arguments *a)
+{
+    Scope scope;
+    uint64 n;
+
+    scope_enter(&scope, state_owner());
+    n = run_sql(sql, a, 0);
+    scope_leave(&scope);
+    return n;
+}
+
+uint64
+run_state_sql_now(const char *sql, const Arguments *a)
+{
+    Scope scope;
+    SPIPlanPtr plan;
+    int rc;
+
+    scope_enter(&scope, state_owner());
+    plan = SPI_prepare(sql, a->n, (Oid *)a->types);
+    if (plan == NULL)
+        elog(ERROR, "SPI failed: %s", SPI_result_code_string(SPI_result));
+    rc = SPI_execute_snapshot(plan, (Datum *)a->values, a->nulls, GetLatestSnapshot(),
+                              InvalidSnapshot, true, false, 0);
+    if (rc < 0)
+        elog(ERROR, "SPI failed: %s", SPI_result_code_string(rc));
+    SPI_freeplan(plan);
+    scope_leave(&scope);
+    return SPI_processed;
+}
+
+/* ---- results ---- */
+
+char *
+got_string(uint64 row, int column)
+{
+    return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
+}
+
+int64
+got_bigint(uint64 row, int column, int64 other)
+{
+    char *text = got_string(row, column);
+
+    return text ? strtoll(text, NULL, 10) : other;
+}
+
+bool
+got_bool(uint64 row, int column)
+{
+    char *text = got_string(row, column);
+
+    return text && text[0] == 't';
+}
+
+/* ---- keys ---- */
+
+Datum
+key_array(char *const *texts, int n)
+{
+    Datum *values = palloc(sizeof(Datum) * n);
+
+    for (int i = 0; i < n; i++)
+        values[i] = CStringGetTextDatum(texts[i]);
+    return PointerGetDatum(construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+bool
+output_is_fixed(Oid type)
+{
+    switch (getBaseType(type))
+    {
+        case INT2OID:
+        case INT4OID:
+        case INT8OID:
+        case OIDOID:
+        case NUMERICOID:
+        case TEXTOID:
+        case VARCHAROID:
+        case BPCHAROID:
+        case NAMEOID:
+        case UUIDOID:
+            return true;
+        default:
+            return false;
+    }
+}
+
+int
+fixed_output(void)
+{
+    int level = NewGUCNestLevel();
+
+    set_here("DateStyle", "ISO, YMD");
+    set_here("IntervalStyle", "postgres");
+    set_here("TimeZone", "UTC");
+    set_here("bytea_output", "hex");
+    set_here("extra_float_digits", "1");
+    set_here("lc_monetary", "C");
+    return level;
+}

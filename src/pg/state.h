@@ -1,0 +1,57 @@
+/* state.h - SQL on the tables of the schema dsocr, which users may not touch, as the owner of the extension. */
+#ifndef DS_STATE_H
+#define DS_STATE_H
+
+#include "postgres.h"
+
+/* Who the code was before. */
+typedef struct Scope
+{
+    Oid user;
+    int security, guc_level;
+} Scope;
+
+extern Oid state_owner(void); /* of the extension; ERROR 55000 when it is not installed here */
+
+/* Become that user, or another, in a security-restricted context with a fixed search_path. An error leaves it too. */
+extern void scope_enter(Scope *scope, Oid user);
+extern void scope_leave(Scope *scope);
+
+#define STATE_ARGUMENTS 48 /* a key may have 32 columns */
+
+/* Arguments of one statement: added in order, $1 first. */
+typedef struct Arguments
+{
+    int n;
+    Oid types[STATE_ARGUMENTS];
+    Datum values[STATE_ARGUMENTS];
+    char nulls[STATE_ARGUMENTS];
+} Arguments;
+
+extern void add_argument(Arguments *a, Oid type, Datum value, bool null);
+extern void add_int(Arguments *a, int32 value);
+extern void add_bigint(Arguments *a, int64 value);
+extern void add_bool(Arguments *a, bool value);
+extern void add_text(Arguments *a, const char *value); /* NULL is null */
+
+/* SPI must be connected. Runs as the current user; ERROR when SPI says so. Returns the number of rows. */
+extern uint64 run_sql(const char *sql, const Arguments *a, long limit);
+/* The same with a plan that is kept, for the worker, which says the same things again and again. */
+extern uint64 run_kept_sql(const char *sql, const Arguments *a);
+/* The same as the owner of the extension. */
+extern uint64 run_state_sql(const char *sql, const Arguments *a);
+/* The same, seeing all that is committed now, whatever the isolation level; reads only. */
+extern uint64 run_state_sql_now(const char *sql, const Arguments *a);
+
+/* Of SPI's last result. NULL is NULL; strings are palloc'd in SPI's context. */
+extern char *got_string(uint64 row, int column);
+extern int64 got_bigint(uint64 row, int column, int64 other);
+extern bool got_bool(uint64 row, int column);
+
+/* A key as the queue keeps it: text[] of what the types' output functions say under fixed settings. */
+extern Datum key_array(char *const *texts, int n);
+/* Settings that make output independent of the session; returns what AtEOXact_GUC wants to undo them. */
+extern int fixed_output(void);
+extern bool output_is_fixed(Oid type); /* its output depends on no setting */
+
+#endif

@@ -1,0 +1,831 @@
+/* store.c - from a job to its document, and from an answer to rows of the results' table.
+ *
+ * What touches the user's tables runs as the source's owner of this moment, in a security-restricted context; what
+ * touches the queue as the owner of the extension. Locks are taken in one order everywhere: the source's row, job
+ * rows, results. Names are looked up each time: anything may have been renamed or dropped since. */
+#include "compat.h"
+
+#include "access/detoast.h"
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "common/cryptohash.h"
+#include "common/md5.h"
+#include "common/sha2.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "answer.h"
+#include "module.h"
+#include "state.h"
+#include "store.h"
+
+#define BACKFILL_KEYS 2000 /* of one transaction */
+
+/* A row of dsocr.watch, and what its names stand for now. */
+typedef struct Watch
+{
+    int id, nkeys;
+    char *schema, *table, *column, *result_schema, *result_table;
+    char *mode, *options, *filter;
+    char **keys, **result_keys; /* [nkeys] */
+    Oid *types;                 /* [nkeys] */
+    Oid owner;
+    bool store_result;
+} Watch;
+
+const char *store_home;
+
+#ifdef DS_PLANT
+bool
+planted(const char *mistake)
+{
+    const char *wanted = getenv("DSOCR_PLANT");
+
+    return wanted && strcmp(wanted, mistake) == 0;
+}
+#endif
+
+/* ---- the watch ---- */
+
+static void
+cannot_serve(const Watch *w, const char *why)
+{
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("watch %d cannot be served: %s", w->id, why)));
+}
+
+static char **
+text_array(Datum array, int *n)
+{
+    Datum *values;
+    char **texts;
+
+    deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &values, NULL,
+                      n);
+    texts = palloc(sizeof(char *) * (*n + 1));
+    for (int i = 0; i < *n; i++)
+        texts[i] = TextDatumGetCString(values[i]);
+    return texts;
+}
+
+static char **
+got_array(int column, int *n)
+{
+    bool null;
+
+    return text_array(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &null),
+                      n);
+}
+
+static void
+resolve(Watch *w)
+{
+    Oid namespace = get_namespace_oid(w->schema, true);
+    Oid source = OidIsValid(namespace) ? get_relname_relid(w->table, namespace) : InvalidOid;
+    HeapTuple tuple = OidIsValid(source) ? SearchSysCache1(RELOID, ObjectIdGetDatum(source)) : NULL;
+
+    if (!HeapTupleIsValid(tuple))
+        cannot_serve(w, "its table does not exist");
+    w->owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
+    ReleaseSysCache(tuple);
+    w->types = palloc(sizeof(Oid) * w->nkeys);
+    for (int i = 0; i < w->nkeys; i++)
+    {
+        AttrNumber a = get_attnum(source, w->keys[i]);
+
+        if (a == InvalidAttrNumber)
+            cannot_serve(w, "a column of its key does not exist");
+        w->types[i] = get_atttype(source, a);
+    }
+}
+
+/* NULL: it is gone. In the current context. */
+static Watch *
+load_watch(int id)
+{
+    Watch *w = palloc0(sizeof *w);
+    Arguments a = {0};
+    int n;
+
+    add_int(&a, id);
+    if (run_kept_sql("SELECT source_schema, source_table, doc_column, result_schema, result_table, "
+                     "mode, options, filter, key_columns, result_columns, store_result "
+                     "FROM dsocr.watch WHERE id = $1",
+                     &a) == 0)
+        return NULL;
+    w->id = id;
+    w->schema = got_string(0, 1);
+    w->table = got_string(0, 2);
+    w->column = got_string(0, 3);
+    w->result_schema = got_string(0, 4);
+    w->result_table = got_string(0, 5);
+    w->mode = got_string(0, 6);
+    w->options = got_string(0, 7);
+    w->filter = got_string(0, 8);
+    w->keys = got_array(9, &w->nkeys);
+    w->result_keys = got_array(10, &n);
+    w->store_result = got_bool(0, 11);
+    if (n != w->nkeys || n == 0)
+        cannot_serve(w, "its key is broken");
+    resolve(w);
+    return w;
+}
+
+/* ---- pieces of statements ---- */
+
+static const char *
+source_of(const Watch *w)
+{
+    return quote_qualified_identifier(w->schema, w->table);
+}
+
+static const char *
+results_of(const Watch *w)
+{
+    return quote_qualified_identifier(w->result_schema, w->result_table);
+}
+
+/* "a" = $1 AND "b" = $2; columns: those of the source or of the results. */
+static char *
+key_condition(const Watch *w, char **columns, const char *prefix)
+{
+    StringInfoData s;
+
+    initStringInfo(&s);
+    for (int i = 0; i < w->nkeys; i++)
+        appendStringInfo(&s, "%s%s%s = $%d", i > 0 ? " AND " : "", prefix,
+                         quote_identifier(columns[i]), i + 1);
+    return s.data;
+}
+
+static char *
+column_list(const Watch *w, char **columns)
+{
+    StringInfoData s;
+
+    initStringInfo(&s);
+    for (int i = 0; i < w->nkeys; i++)
+        appendStringInfo(&s, "%s%s", i > 0 ? ", " : "", quote_identifier(columns[i]));
+    return s.data;
+}
+
+static char *
+parameter_list(const Watch *w)
+{
+    StringInfoData s;
+
+    initStringInfo(&s);
+    for (int i = 0; i < w->nkeys; i++)
+        appendStringInfo(&s, "%s$%d", i > 0 ? ", " : "", i + 1);
+    return s.data;
+}
+
+/* $1 to $nkeys: the key, as values of its types. */
+static void
+add_key(Arguments *a, const Watch *w, Datum key)
+{
+    int n;
+    char **texts = text_array(key, &n);
+
+    if (n != w->nkeys)
+        ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
+                        errmsg("a job has a key of %d columns, its watch one of %d", n, w->nkeys)));
+    for (int i = 0; i < n; i++)
+    {
+        Oid input, parameter;
+
+        getTypeInputInfo(w->types[i], &input, &parameter);
+        add_argument(a, w->types[i], OidInputFunctionCall(input, texts[i], parameter, -1), false);
+    }
+}
+
+/* ---- the queue's side ---- */
+
+static void
+add_claim(Arguments *a, const Job *item)
+{
+    add_int(a, item->watch);
+    add_argument(a, TEXTARRAYOID, item->key, false);
+    add_bigint(a, item->token);
+    add_bigint(a, item->newest);
+}
+
+/* Takes the claim's job rows, and what was given up of this key before. False: the claim is another's by now. */
+static bool
+take_jobs(const Job *item)
+{
+    Arguments a = {0};
+    bool ours;
+
+    add_claim(&a, item);
+    ours = run_kept_sql("DELETE FROM dsocr.job WHERE watch = $1 AND key = $2 AND state = 'claimed' "
+                        "AND token = $3 AND $4 IS NOT NULL",
+                        &a) > 0;
+    if (planted("token"))
+    {
+        run_kept_sql("DELETE FROM dsocr.job WHERE watch = $1 AND key = $2 AND state = 'claimed' "
+                     "AND $3 IS NOT NULL AND $4 IS NOT NULL",
+                     &a);
+        ours = true;
+    }
+    ours |= planted("early");
+    if (ours)
+        run_kept_sql("DELETE FROM dsocr.job WHERE watch = $1 AND key = $2 AND state = 'dead' "
+                     "AND $3 IS NOT NULL AND id < $4",
+                     &a);
+    return ours;
+}
+
+/* A newer job of the key is there: the document has changed since, and that one will read it. */
+static bool
+is_outdated(const Job *item)
+{
+    Arguments a = {0};
+
+    add_claim(&a, item);
+    return run_kept_sql("SELECT FROM dsocr.job WHERE watch = $1 AND key = $2 AND $3 IS NOT NULL "
+                        "AND id > $4 AND state = 'queued' LIMIT 1",
+                        &a) > 0;
+}
+
+static void
+count_pages(const Job *item, Jsonb *result)
+{
+    Arguments a = {0};
+
+    add_int(&a, item->watch);
+    add_argument(&a, JSONBOID, JsonbPGetDatum(result), false);
+    run_kept_sql(
+        "INSERT INTO dsocr.tally AS t SELECT $1, coalesce($2->'metadata'->>'model', ''), 1, "
+        "count(e), "
+        "count(*) FILTER (WHERE e->>'status' = 'error'), count(*) FILTER (WHERE e->>'status' = "
+        "'blank'), "
+        "count(*) FILTER (WHERE e->>'status' IN ('repetition', 'truncated')), "
+        "coalesce(sum((e->'tokens'->>'output')::numeric), 0), "
+        "coalesce(($2->'metadata'->>'duration_ms')::numeric, 0), count(e), now(), now() "
+        "FROM (SELECT 1) one LEFT JOIN jsonb_array_elements($2->'document'->'pages') e ON true "
+        "ON CONFLICT (watch, model) DO UPDATE SET documents = t.documents + 1, "
+        "pages = t.pages + excluded.pages, failed_pages = t.failed_pages + excluded.failed_pages, "
+        "blank_pages = t.blank_pages + excluded.blank_pages, "
+        "looped_pages = t.looped_pages + excluded.looped_pages, tokens = t.tokens + "
+        "excluded.tokens, "
+        "ms = t.ms + excluded.ms, last_at = now(), recent_pages = excluded.recent_pages + "
+        "t.recent_pages * exp(-least(600, greatest(0, extract(epoch FROM now() - t.last_at))) / "
+        "60)",
+        &a);
+}
+
+/* ---- opening: the document ---- */
+
+static void
+hash(Job *item, const struct varlena *doc)
+{
+    pg_cryptohash_ctx *c = pg_cryptohash_create(PG_SHA256);
+
+    if (c == NULL || pg_cryptohash_init(c) < 0 ||
+        pg_cryptohash_update(c, (uint8 *)VARDATA_ANY(doc), VARSIZE_ANY_EXHDR(doc)) < 0 ||
+        pg_cryptohash_final(c, item->sha256, sizeof item->sha256) < 0)
+        elog(ERROR, "could not compute SHA-256 of a document");
+    pg_cryptohash_free(c);
+    hex_encode((char *)item->sha256, sizeof item->sha256, item->sha256_hex);
+    item->sha256_hex[64] = '\0';
+}
+
+/* Out of TOAST into the item's context: it outlives the transaction, and no snapshot is held while it is read. What
+ * is over the limit is not taken out; the client refuses it by its header. */
+static void
+take_document(Job *item, Datum datum)
+{
+    MemoryContext old = MemoryContextSwitchTo(item->context);
+    Size size = toast_raw_datum_size(datum) - VARHDRSZ;
+    struct varlena *doc;
+
+    if (size > (Size)dsocr_max_image_bytes)
+        ereport(ERROR,
+                (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("document has %zu bytes", size),
+                 errdetail("dsocr.max_image_bytes is %d.", dsocr_max_image_bytes)));
+    doc = (struct varlena *)PG_DETOAST_DATUM_COPY(datum);
+    hash(item, doc);
+    item->bytes = size;
+    item->question.doc = doc;
+    MemoryContextSwitchTo(old);
+}
+
+static void
+make_question(Job *item, const char *mode, const char *pages, const char *options)
+{
+    MemoryContext old = MemoryContextSwitchTo(item->context);
+    StringInfoData s;
+    const char *trouble;
+    char md5[33];
+
+    initStringInfo(&s);
+    appendStringInfoString(&s, "{\"mode\": ");
+    escape_json(&s, mode ? mode : mode_name());
+    appendStringInfoString(&s, ", \"pages\": ");
+    escape_json(&s, pages);
+    appendStringInfo(&s, ", \"options\": %s}", options);
+    item->question.kind = WIRE_READ;
+    item->question.options = pg_server_to_any(s.data, s.len, PG_UTF8);
+    item->question.bulk = true;
+    item->question.alone = item->suspect;
+    if (!pg_md5_hash(s.data, s.len, md5, &trouble))
+        elog(ERROR, "could not compute MD5: %s", trouble);
+    item->request = pstrdup(md5);
+    item->ask = true;
+    MemoryContextSwitchTo(old);
+}
+
+/* The current pages were read from these bytes, by this model, asked in the same way. */
+static bool
+is_unchanged(const Watch *w, const Job *item)
+{
+    char model[sizeof engine_state->model];
+    Arguments a = {0};
+
+    LWLockAcquire(engine_lock, LW_SHARED);
+    strlcpy(model, engine_state->model, sizeof model);
+    LWLockRelease(engine_lock);
+    add_key(&a, w, item->key);
+    add_text(&a, item->sha256_hex);
+    add_text(&a, model);
+    add_text(&a, item->request);
+    return run_kept_sql(
+               psprintf("SELECT FROM %s WHERE %s AND current AND page > 0 HAVING count(*) > 0 AND "
+                        "bool_and(sha256 = $%d AND (corrected_by IS NOT NULL OR model = $%d AND "
+                        "coalesce(result->'metadata'->>'request' = $%d, true)))",
+                        results_of(w), key_condition(w, w->result_keys, ""), w->nkeys + 1,
+                        w->nkeys + 2, w->nkeys + 3),
+               &a) > 0;
+}
+
+/* There is nothing to read in the row any more: what was read before is no longer current. */
+static void
+retire(const Watch *w, const Job *item)
+{
+    Arguments a = {0};
+
+    add_key(&a, w, item->key);
+    run_kept_sql(psprintf("UPDATE %s SET current = false WHERE %s AND current", results_of(w),
+                          key_condition(w, w->result_keys, "")),
+                 &a);
+}
+
+typedef enum Found
+{
+    NO_ROW,
+    NO_DOCUMENT, /* it is NULL, or the filter does not want the row */
+    UNCHANGED,
+    DOCUMENT,
+} Found;
+
+/* As the owner. */
+static Found
+find_document(const Watch *w, Job *item)
+{
+    Arguments a = {0};
+    Datum doc;
+    bool null;
+
+    add_key(&a, w, item->key);
+    if (run_kept_sql(psprintf("SELECT %s, (%s) FROM %s WHERE %s", quote_identifier(w->column),
+                              w->filter ? w->filter : "true", source_of(w),
+                              key_condition(w, w->keys, "")),
+                     &a) == 0)
+        return NO_ROW;
+    doc = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null);
+    if (null || !got_bool(0, 2))
+        return NO_DOCUMENT;
+    take_document(item, doc);
+    make_question(item, w->mode, "all", w->options);
+    return !item->force && is_unchanged(w, item) ? UNCHANGED : DOCUMENT;
+}
+
+static void
+open_row(Job *item)
+{
+    Watch *w = load_watch(item->watch);
+    Found found = NO_ROW;
+    Scope scope;
+
+    if (w)
+    {
+        scope_enter(&scope, w->owner);
+        found = find_document(w, item);
+        scope_leave(&scope);
+    }
+    if (found == DOCUMENT)
+        return;
+    item->ask = false;
+    if (take_jobs(item) && found == NO_DOCUMENT)
+    {
+        scope_enter(&scope, w->owner);
+        retire(w, item);
+        scope_leave(&scope);
+    }
+}
+
+static void
+open_inbox(Job *item)
+{
+    Arguments a = {0};
+    bool null = true;
+    Datum doc = (Datum)0;
+
+    add_bigint(&a, item->newest);
+    if (run_kept_sql("SELECT doc, mode, pages, options FROM dsocr.inbox WHERE job = $1", &a) > 0)
+        doc = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null);
+    if (null)
+        take_jobs(item);
+    else
+    {
+        take_document(item, doc);
+        make_question(item, got_string(0, 2), got_string(0, 3), got_string(0, 4));
+    }
+}
+
+void
+store_open(Job *item)
+{
+    item->ask = false;
+    if (item->watch == 0)
+        open_inbox(item);
+    else
+        open_row(item);
+    if (item->ask && planted("early"))
+        take_jobs(item);
+}
+
+/* ---- storing ---- */
+
+/* The rows are the owner's, so what his triggers and constraints say is said here and now, as him. */
+static bool
+lock_source(const Watch *w, const Job *item)
+{
+    Arguments a = {0};
+
+    run_kept_sql("SET CONSTRAINTS ALL IMMEDIATE", NULL);
+    add_key(&a, w, item->key);
+    return run_kept_sql(psprintf("SELECT FROM %s WHERE %s FOR KEY SHARE", source_of(w),
+                                 key_condition(w, w->keys, "")),
+                        &a) > 0;
+}
+
+/* A page that was corrected stays current as long as the document is the same. Returns the new version. */
+static int
+retire_older(const Watch *w, const Job *item)
+{
+    Arguments a = {0};
+
+    add_key(&a, w, item->key);
+    add_text(&a, item->sha256_hex);
+    run_kept_sql(psprintf("UPDATE %s SET current = false WHERE %s AND current AND NOT "
+                          "(corrected_by IS NOT NULL AND sha256 = $%d)",
+                          results_of(w), key_condition(w, w->result_keys, ""), w->nkeys + 1),
+                 &a);
+    run_kept_sql(psprintf("SELECT coalesce(max(version), 0) + 1 FROM %s WHERE %s AND $%d <> ''",
+                          results_of(w), key_condition(w, w->result_keys, ""), w->nkeys + 1),
+                 &a);
+    return (int)got_bigint(0, 1, 1);
+}
+
+/* What full-text search sees of each page: text[], cut where a tsvector would be too long. Not as the owner: he may not
+ * use the extension's schema. */
+static Datum
+search_texts(Jsonb *result)
+{
+    Arguments a = {0};
+    bool null;
+
+    add_argument(&a, JSONBOID, JsonbPGetDatum(result), false);
+    run_kept_sql(
+        psprintf(
+            "SELECT coalesce(array_agg(left(%s.dsocr_search_text(e), 250000) ORDER BY o), '{}') "
+            "FROM jsonb_array_elements($1->'document'->'pages') WITH ORDINALITY p(e, o)",
+            store_home),
+        &a);
+    return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null);
+}
+
+/* One row per page. */
+static void
+insert_pages(const Watch *w, const Job *item, Jsonb *result, Datum texts, int version)
+{
+    Arguments a = {0};
+    int n = w->nkeys;
+
+    add_key(&a, w, item->key);
+    add_argument(&a, JSONBOID, JsonbPGetDatum(result), false);
+    add_int(&a, version);
+    add_text(&a, item->sha256_hex);
+    add_text(&a, item->request);
+    add_bool(&a, w->store_result);
+    add_argument(&a, TEXTARRAYOID, texts, false);
+    run_kept_sql(
+        psprintf(
+            "INSERT INTO %s (%s, page, version, current, status, search_text, result, confidence, "
+            "model, sha256) SELECT %s, p.page, $%d, NOT EXISTS (SELECT FROM %s c WHERE %s AND "
+            "c.current "
+            "AND c.page = p.page), p.status, ($%d::text[])[p.o], CASE WHEN $%d THEN p.e || "
+            "coalesce((SELECT s - 'page' FROM jsonb_array_elements($%d->'error_status') s "
+            "WHERE s->'page' = p.e->'page' LIMIT 1), '{}') || jsonb_build_object('metadata', "
+            "($%d->'metadata') - '{cached,started_at,duration_ms,tokens}'::text[] || "
+            "jsonb_build_object('request', $%d::text)) END, "
+            "p.confidence, $%d->'metadata'->>'model', $%d FROM (SELECT (e->>'page')::int AS page, "
+            "coalesce(e->>'status', 'error') AS status, (e->>'confidence')::real AS confidence, e, "
+            "o FROM jsonb_array_elements($%d->'document'->'pages') WITH ORDINALITY u(e, o)) p",
+            results_of(w), column_list(w, w->result_keys), parameter_list(w), n + 2, results_of(w),
+            key_condition(w, w->result_keys, "c."), n + 6, n + 5, n + 1, n + 1, n + 4, n + 1, n + 3,
+            n + 1),
+        &a);
+}
+
+/* Page 0 stands for a document that could not be opened, or has no page. */
+static void
+insert_unread(const Watch *w, const Job *item, int version, const char *code, const char *message)
+{
+    Arguments a = {0};
+    int n = w->nkeys;
+
+    add_key(&a, w, item->key);
+    add_int(&a, version);
+    add_text(&a, item->sha256_hex[0] ? item->sha256_hex : NULL);
+    add_text(&a, code);
+    add_text(&a, message);
+    run_kept_sql(
+        psprintf("INSERT INTO %s (%s, page, version, status, sha256, result) "
+                 "SELECT %s, 0, $%d, 'error', $%d, jsonb_build_object('page', 0, 'status', "
+                 "'error', 'error_code', $%d::text, 'error_message', $%d::text)",
+                 results_of(w), column_list(w, w->result_keys), parameter_list(w), n + 1, n + 2,
+                 n + 3, n + 4),
+        &a);
+}
+
+/* Asked for again, and nothing has come of it: the same pages failed in the same way. */
+static bool
+is_same_failure(const Watch *w, const Job *item, Jsonb *result, Datum texts)
+{
+    Arguments a = {0};
+    int n = w->nkeys;
+
+    add_key(&a, w, item->key);
+    add_argument(&a, JSONBOID, JsonbPGetDatum(result), false);
+    add_text(&a, item->sha256_hex);
+    add_argument(&a, TEXTARRAYOID, texts, false);
+    return run_kept_sql(
+               psprintf(
+                   "SELECT WHERE (SELECT jsonb_agg(jsonb_build_array(page, status, "
+                   "search_text, model) "
+                   "ORDER BY page) FROM %s WHERE %s AND current AND sha256 = $%d) = "
+                   "(SELECT jsonb_agg(jsonb_build_array((e->>'page')::int, e->>'status', "
+                   "($%d::text[])[o], $%d->'metadata'->>'model') ORDER BY "
+                   "(e->>'page')::int) "
+                   "FROM jsonb_array_elements($%d->'document'->'pages') WITH ORDINALITY u(e, o))",
+                   results_of(w), key_condition(w, w->result_keys, ""), n + 2, n + 3, n + 1, n + 1),
+               &a) > 0;
+}
+
+/* As the owner. */
+static void
+store_pages(const Watch *w, const Job *item, Jsonb *result, Datum texts)
+{
+    JsonbContainer *pages =
+        json_get_container(json_get_container(&result->root, "document"), "pages");
+    int version;
+
+    if (item->force && is_same_failure(w, item, result, texts))
+        return;
+    version = retire_older(w, item);
+    if (json_length(pages) > 0)
+        insert_pages(w, item, result, texts, version);
+    else
+        insert_unread(w, item, version, "no_pages", "the document has no page");
+}
+
+static void
+store_row(Job *item, Jsonb *result)
+{
+    Watch *w = load_watch(item->watch);
+    bool there = false, ours;
+    Scope scope;
+    Datum texts;
+
+    if (w)
+    {
+        scope_enter(&scope, w->owner);
+        there = lock_source(w, item);
+        scope_leave(&scope);
+    }
+    ours = take_jobs(item);
+    if (!ours || !there || is_outdated(item))
+        return;
+    texts = search_texts(result);
+    scope_enter(&scope, w->owner);
+    store_pages(w, item, result, texts);
+    scope_leave(&scope);
+    count_pages(item, result);
+}
+
+static void
+notify_done(int64 job)
+{
+    char payload[32];
+
+    snprintf(payload, sizeof payload, INT64_FORMAT, job);
+    Async_Notify("dsocr", payload);
+}
+
+static void
+store_inbox(Job *item, Jsonb *result)
+{
+    Arguments a = {0};
+
+    if (!take_jobs(item))
+        return;
+    add_bigint(&a, item->newest);
+    add_argument(&a, JSONBOID, JsonbPGetDatum(result), false);
+    run_kept_sql("UPDATE dsocr.inbox SET doc = NULL, result = $2, error = NULL, finished_at = "
+                 "now() WHERE job = $1",
+                 &a);
+    count_pages(item, result);
+    notify_done(item->newest);
+}
+
+void
+store_answer(Job *item)
+{
+    Jsonb *result = answer_jsonb(item->question.reply, item->question.nreply);
+
+    if (item->watch == 0)
+        store_inbox(item, result);
+    else
+        store_row(item, result);
+}
+
+static char *
+error_json(const AnswerError *e)
+{
+    StringInfoData s;
+
+    initStringInfo(&s);
+    appendStringInfoString(&s, "{\"error_code\": ");
+    escape_json(&s, e->code);
+    appendStringInfoString(&s, ", \"error_message\": ");
+    escape_json(&s, e->message);
+    appendStringInfo(&s, ", \"sqlstate\": \"%s\"}", unpack_sql_state(e->sqlstate));
+    return s.data;
+}
+
+/* Of the claim's job rows the newest stays, as dead. False: the claim is another's by now, or a newer job is there. */
+static bool
+bury_jobs(const Job *item, const AnswerError *e)
+{
+    Arguments a = {0};
+
+    if (is_outdated(item))
+    {
+        take_jobs(item);
+        return false;
+    }
+    add_claim(&a, item);
+    add_text(&a, e->code);
+    add_text(&a, e->message);
+    add_int(&a, item->attempts);
+    add_int(&a, item->crashes);
+    if (run_kept_sql("UPDATE dsocr.job SET state = 'dead', token = NULL, error_code = $5, "
+                     "error_message = $6, "
+                     "attempts = $7, crashes = $8, failed_at = now() WHERE watch = $1 AND key = $2 "
+                     "AND token = $3 AND id = $4 AND state = 'claimed'",
+                     &a) == 0)
+        return false;
+    run_kept_sql(
+        "DELETE FROM dsocr.job WHERE watch = $1 AND key = $2 AND $3 IS NOT NULL AND id < $4",
+        (a.n = 4, &a));
+    return true;
+}
+
+static void
+bury_inbox(Job *item, const AnswerError *e)
+{
+    Arguments a = {0};
+
+    if (!bury_jobs(item, e))
+        return;
+    add_bigint(&a, item->newest);
+    add_text(&a, error_json(e));
+    run_kept_sql("UPDATE dsocr.inbox SET error = $2::jsonb, finished_at = now() WHERE job = $1",
+                 &a);
+    notify_done(item->newest);
+}
+
+void
+store_dead(Job *item, const AnswerError *e, bool with_row)
+{
+    Watch *w = item->watch != 0 && with_row ? load_watch(item->watch) : NULL;
+    bool there = false;
+    Scope scope;
+
+    if (item->watch == 0)
+    {
+        bury_inbox(item, e);
+        return;
+    }
+    if (w)
+    {
+        scope_enter(&scope, w->owner);
+        there = lock_source(w, item);
+        scope_leave(&scope);
+    }
+    if (!bury_jobs(item, e) || !there)
+        return;
+    scope_enter(&scope, w->owner);
+    insert_unread(w, item, retire_older(w, item), e->code, e->message);
+    scope_leave(&scope);
+}
+
+/* ---- backfill ---- */
+
+/* Where the last transaction ended: "(a, b) > ($1, $2)", or nothing at the beginning. */
+static char *
+after_condition(const Watch *w, Arguments *a, Datum after, bool beginning)
+{
+    if (beginning)
+        return "true";
+    add_key(a, w, after);
+    return psprintf("(%s) > (%s)", column_list(w, w->keys), parameter_list(w));
+}
+
+static void
+enqueue_key(int watch, Datum key)
+{
+    Arguments a = {0};
+
+    add_int(&a, watch);
+    add_argument(&a, TEXTARRAYOID, key, false);
+    run_kept_sql("INSERT INTO dsocr.job (watch, key) VALUES ($1, $2)", &a);
+}
+
+/* The next keys, as the queue keeps them: text[] each. As the owner. */
+static Datum *
+next_keys(const Watch *w, Datum after, bool beginning, uint64 *n)
+{
+    Arguments a = {0};
+    char *condition = after_condition(w, &a, after, beginning);
+    char *list = column_list(w, w->keys);
+    char **texts = palloc(sizeof(char *) * w->nkeys);
+    Datum *keys;
+
+    *n = run_sql(
+        psprintf("SELECT %s FROM %s WHERE %s IS NOT NULL AND (%s) AND %s ORDER BY %s LIMIT %d",
+                 list, source_of(w), quote_identifier(w->column), w->filter ? w->filter : "true",
+                 condition, list, BACKFILL_KEYS),
+        &a, 0);
+    keys = palloc(sizeof(Datum) * (*n + 1));
+    for (uint64 i = 0; i < *n; i++)
+    {
+        for (int k = 0; k < w->nkeys; k++)
+            texts[k] = got_string(i, k + 1);
+        keys[i] = key_array(texts, w->nkeys);
+    }
+    return keys;
+}
+
+bool
+store_backfill(int watch)
+{
+    Watch *w = load_watch(watch);
+    Arguments a = {0};
+    bool beginning;
+    Datum after, *keys;
+    uint64 n;
+    Scope scope;
+
+    if (w == NULL)
+        return false;
+    add_int(&a, watch);
+    if (run_kept_sql("SELECT backfill_after FROM dsocr.watch WHERE id = $1 AND backfill FOR UPDATE",
+                     &a) == 0)
+        return false;
+    after = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &beginning);
+    scope_enter(&scope, w->owner);
+    keys = next_keys(w, after, beginning, &n);
+    scope_leave(&scope);
+    for (uint64 i = 0; i < n; i++)
+        enqueue_key(watch, keys[i]);
+    add_argument(&a, TEXTARRAYOID, n > 0 ? keys[n - 1] : (Datum)0, n == 0);
+    add_bool(&a, n == BACKFILL_KEYS);
+    run_kept_sql("UPDATE dsocr.watch SET backfill = $3, backfill_after = $2 WHERE id = $1", &a);
+    return n == BACKFILL_KEYS;
+}

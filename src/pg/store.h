@@ -1,0 +1,52 @@
+/* store.h - from a job to its document, and from an answer to rows. Each in one transaction of the queue worker's. */
+#ifndef DS_STORE_H
+#define DS_STORE_H
+
+#include "postgres.h"
+
+#include "client.h"
+
+/* A claim on all job rows of one key. */
+typedef struct Job
+{
+    MemoryContext context; /* of the item, its document and its question */
+    int watch;             /* 0: dsocr.inbox */
+    Datum key;             /* text[] */
+    int64 newest, token;   /* the newest job; what the claim is known by */
+    bool force, suspect;
+    int attempts, crashes;
+
+    Question question;
+    uint8 sha256[32];
+    char sha256_hex[65];
+    Size bytes;
+    char *request;    /* mode and options, as one word: md5 */
+    bool ask;         /* the document was found and has to be read */
+    struct Job *next; /* of those that wait, or are finished */
+} Job;
+
+/* The schema of the extension's functions, quoted; set once by the worker. */
+extern const char *store_home;
+
+/* In a transaction, SPI connected. Fills the question, or finds that there is nothing to read, and the job goes. ERROR 55000
+ * with the reason when the watch cannot be served at present. */
+extern void store_open(Job *item);
+
+/* Stores the answer, unless the claim is no longer the item's, the row is gone, or a newer job is there. */
+extern void store_answer(Job *item);
+
+/* Gives the claim's job up, visibly: it is dead, unless a newer one is there, or the claim is another's. with_row: stores
+ * that in the results too, as page 0, which the user's constraints may refuse. */
+extern void store_dead(Job *item, const AnswerError *e, bool with_row);
+
+/* The next keys of a source that is being backfilled into the queue. False: that was the end. */
+extern bool store_backfill(int watch);
+
+/* For tests of the tests: whether this mistake is to be made. */
+#ifdef DS_PLANT
+extern bool planted(const char *mistake);
+#else
+#define planted(mistake) false
+#endif
+
+#endif

@@ -1,0 +1,204 @@
+/* trigger.c - rows that ask by themselves: AFTER INSERT OR UPDATE FOR EACH ROW, one more row in dsocr.job.
+ *
+ * It only appends, as the owner of the extension, so no user statement waits for, or fails because of, the worker.
+ * Sharp edge: documents are compared as they are stored, 18 bytes for one in TOAST, and never fetched; an UPDATE
+ * that rewrites the same bytes therefore asks once more, and the worker finds that nothing has changed. */
+#include "compat.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "queue.h"
+#include "state.h"
+
+PG_FUNCTION_INFO_V1(dsocr_enqueue);
+
+/* ---- what this transaction has made ---- */
+
+static List *made_here; /* watches; of the current transaction, savepoints rolled back included */
+
+static void
+transaction_ends(XactEvent event, void *arg)
+{
+    if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+        return;
+    if (event != XACT_EVENT_ABORT && made_here != NIL)
+        queue_note_work();
+    list_free(made_here);
+    made_here = NIL;
+}
+
+void
+queue_made_job(int watch)
+{
+    static bool registered = false;
+    MemoryContext old;
+
+    if (!registered)
+        RegisterXactCallback(transaction_ends, NULL);
+    registered = true;
+    if (list_member_int(made_here, watch))
+        return;
+    old = MemoryContextSwitchTo(TopMemoryContext);
+    made_here = lappend_int(made_here, watch);
+    MemoryContextSwitchTo(old);
+}
+
+bool
+queue_made_here(int watch)
+{
+    return watch < 0 ? made_here != NIL : list_member_int(made_here, watch);
+}
+
+/* ---- the job ---- */
+
+static void
+insert_job(int watch, Datum key)
+{
+    static SPIPlanPtr plan = NULL;
+    Oid types[] = {INT4OID, TEXTARRAYOID};
+    Datum values[] = {Int32GetDatum(watch), key};
+    Oid user;
+    int security, rc;
+
+    GetUserIdAndSecContext(&user, &security);
+    SetUserIdAndSecContext(state_owner(), security | SECURITY_LOCAL_USERID_CHANGE);
+    if (plan == NULL)
+    {
+        plan = SPI_prepare("INSERT INTO dsocr.job (watch, key) VALUES ($1, $2)", 2, types);
+        if (plan == NULL || SPI_keepplan(plan) != 0)
+            elog(ERROR, "SPI failed: %s", SPI_result_code_string(SPI_result));
+    }
+    rc = SPI_execute_plan(plan, values, NULL, false, 0);
+    if (rc != SPI_OK_INSERT)
+        elog(ERROR, "SPI failed: %s", SPI_result_code_string(rc));
+    SetUserIdAndSecContext(user, security);
+    queue_made_job(watch);
+}
+
+/* ---- the row ---- */
+
+/* Whether column a is the same in both rows, as stored. */
+static bool
+same_column(TupleDesc desc, int a, HeapTuple one, HeapTuple other)
+{
+    Form_pg_attribute att = TupleDescAttr(desc, a - 1);
+    bool null_one, null_other;
+    Datum x = heap_getattr(one, a, desc, &null_one);
+    Datum y = heap_getattr(other, a, desc, &null_other);
+
+    if (null_one || null_other)
+        return null_one && null_other;
+    return datumIsEqual(x, y, att->attbyval, att->attlen);
+}
+
+/* The number of a column that the trigger was made for. 0, and a warning: it is no longer there. */
+static int
+column_number(TriggerData *t, const char *name)
+{
+    int a = SPI_fnumber(t->tg_relation->rd_att, name);
+
+    if (a > 0)
+        return a;
+    ereport(WARNING, (errcode(ERRCODE_UNDEFINED_COLUMN),
+                      errmsg("dsocr watches a column \"%s\" of \"%s\" that does not exist", name,
+                             RelationGetRelationName(t->tg_relation)),
+                      errhint("Detach the watch, or give the column its name back and call "
+                              "dsocr_reprocess(watch, 'missing').")));
+    return 0;
+}
+
+/* Arguments: watch, document, how many key columns, these, columns that the filter looks at. */
+#define FIXED_ARGUMENTS 3
+
+static int
+key_count(const Trigger *trigger)
+{
+    int n = trigger->tgnargs > FIXED_ARGUMENTS ? atoi(trigger->tgargs[2]) : 0;
+
+    if (n < 1 || n > trigger->tgnargs - FIXED_ARGUMENTS)
+        ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+                        errmsg("dsocr.enqueue() has wrong arguments"),
+                        errhint("Its triggers are made by dsocr_attach.")));
+    return n;
+}
+
+/* Nothing that decides on the reading has changed. */
+static bool
+unchanged(TriggerData *t)
+{
+    const Trigger *trigger = t->tg_trigger;
+
+    if (!TRIGGER_FIRED_BY_UPDATE(t->tg_event))
+        return false;
+    for (int i = 1; i < trigger->tgnargs; i++)
+    {
+        int a = i == 2 ? 0 : SPI_fnumber(t->tg_relation->rd_att, trigger->tgargs[i]);
+
+        if (a > 0 && !same_column(t->tg_relation->rd_att, a, t->tg_trigtuple, t->tg_newtuple))
+            return false;
+    }
+    return true;
+}
+
+/* text[] of the key; 0: the row cannot be asked for. */
+static Datum
+key_of_row(TriggerData *t, HeapTuple row, int nkeys)
+{
+    TupleDesc desc = t->tg_relation->rd_att;
+    char **texts = palloc(sizeof(char *) * nkeys);
+    int level = -1;
+
+    for (int i = 0; i < nkeys; i++)
+    {
+        int a = column_number(t, t->tg_trigger->tgargs[FIXED_ARGUMENTS + i]);
+
+        if (a == 0)
+            return (Datum)0;
+        if (level < 0 && !output_is_fixed(TupleDescAttr(desc, a - 1)->atttypid))
+            level = fixed_output();
+        if ((texts[i] = SPI_getvalue(row, desc, a)) == NULL)
+            return (Datum)0;
+    }
+    if (level >= 0)
+        AtEOXact_GUC(false, level);
+    return key_array(texts, nkeys);
+}
+
+Datum
+dsocr_enqueue(PG_FUNCTION_ARGS)
+{
+    TriggerData *t = (TriggerData *)fcinfo->context;
+    HeapTuple row;
+    int nkeys, doc;
+    Datum key;
+
+    if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(t->tg_event) ||
+        !TRIGGER_FIRED_FOR_ROW(t->tg_event) || TRIGGER_FIRED_BY_DELETE(t->tg_event))
+        ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+                        errmsg("dsocr.enqueue() is for triggers made by dsocr_attach")));
+    nkeys = key_count(t->tg_trigger);
+    row = TRIGGER_FIRED_BY_UPDATE(t->tg_event) ? t->tg_newtuple : t->tg_trigtuple;
+    if (unchanged(t) || SPI_connect() != SPI_OK_CONNECT)
+        return PointerGetDatum(NULL);
+    doc = column_number(t, t->tg_trigger->tgargs[1]);
+    if (doc > 0 &&
+        !(TRIGGER_FIRED_BY_INSERT(t->tg_event) &&
+          heap_attisnull(row, doc, t->tg_relation->rd_att)) &&
+        (key = key_of_row(t, row, nkeys)) != (Datum)0)
+        insert_job(atoi(t->tg_trigger->tgargs[0]), key);
+    SPI_finish();
+    return PointerGetDatum(NULL);
+}

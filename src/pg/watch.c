@@ -1,0 +1,546 @@
+/* watch.c - SQL functions that steer the queue: watches, submitted documents, waiting.
+ *
+ * The tables of the schema dsocr belong to the extension, and users may not touch them. So each function here looks
+ * whether the caller may do this, and then does it as the extension's owner (state.h). */
+#include "compat.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_clause.h"
+#include "parser/parse_node.h"
+#include "parser/parse_relation.h"
+#include "parser/parser.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "access/table.h"
+
+#include "answer.h"
+#include "client.h"
+#include "module.h"
+#include "queue.h"
+#include "state.h"
+
+PG_FUNCTION_INFO_V1(dsocr_filter_columns);
+PG_FUNCTION_INFO_V1(dsocr_add_watch);
+PG_FUNCTION_INFO_V1(dsocr_remove_watch);
+PG_FUNCTION_INFO_V1(dsocr_add_job);
+PG_FUNCTION_INFO_V1(dsocr_current_model);
+PG_FUNCTION_INFO_V1(dsocr_pause);
+PG_FUNCTION_INFO_V1(dsocr_resume);
+PG_FUNCTION_INFO_V1(dsocr_retry);
+PG_FUNCTION_INFO_V1(dsocr_wait);
+PG_FUNCTION_INFO_V1(dsocr_submit);
+PG_FUNCTION_INFO_V1(dsocr_result);
+PG_FUNCTION_INFO_V1(dsocr_cancel);
+
+#define POLL_MS 20 /* between two looks of a caller that waits */
+
+static void
+connect_spi(void)
+{
+    if (SPI_connect() != SPI_OK_CONNECT)
+        elog(ERROR, "SPI_connect failed");
+}
+
+static void
+add_datum(Arguments *a, FunctionCallInfo fcinfo, int i, Oid type)
+{
+    add_argument(a, type, PG_ARGISNULL(i) ? (Datum)0 : PG_GETARG_DATUM(i), PG_ARGISNULL(i));
+}
+
+/* ---- who may ---- */
+
+static Oid
+find_relation(const char *schema, const char *name)
+{
+    Oid namespace = get_namespace_oid(schema, true);
+
+    return OidIsValid(namespace) ? get_relname_relid(name, namespace) : InvalidOid;
+}
+
+/* ERROR unless the caller owns the source of the watch, or, when that is gone, is who attached it. SPI is connected. */
+static void
+require_watch_owner(int watch)
+{
+    Arguments a = {0};
+    Oid source, attached_by;
+
+    add_int(&a, watch);
+    if (run_state_sql("SELECT source_schema, source_table, attached_by::oid FROM dsocr.watch "
+                      "WHERE id = $1",
+                      &a) == 0)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("watch %d does not exist", watch),
+                        errhint("dsocr.watches lists them.")));
+    source = find_relation(got_string(0, 1), got_string(0, 2));
+    attached_by = (Oid)got_bigint(0, 3, InvalidOid);
+    if (OidIsValid(source) ? owns_relation(source, GetUserId())
+                           : superuser() || (OidIsValid(attached_by) &&
+                                             has_privs_of_role(GetUserId(), attached_by)))
+        return;
+    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                    errmsg("must be owner of the table that watch %d reads", watch)));
+}
+
+/* ---- watches ---- */
+
+/* The condition as the server's parser understands it, for rows of this table. */
+static Node *
+parse_filter(Relation relation, const char *filter)
+{
+    char *sql = psprintf("SELECT (%s)", filter);
+    List *raw = raw_parser(sql, RAW_PARSE_DEFAULT);
+    SelectStmt *select = (SelectStmt *)linitial_node(RawStmt, raw)->stmt;
+    ParseState *state = make_parsestate(NULL);
+    ParseNamespaceItem *item;
+
+    state->p_sourcetext = sql;
+    if (list_length(raw) != 1 || !IsA(select, SelectStmt) || list_length(select->targetList) != 1 ||
+        select->fromClause || select->whereClause || select->op != SETOP_NONE ||
+        select->sortClause || select->limitCount || select->groupClause)
+        ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR), errmsg("the filter is not a condition"),
+                        errhint("For example: 'kind = ''letter'''.")));
+    item = addRangeTableEntryForRelation(state, relation, AccessShareLock, NULL, false, true);
+    addNSItemToQuery(state, item, false, true, true);
+    return transformWhereClause(state, linitial_node(ResTarget, select->targetList)->val,
+                                EXPR_KIND_CHECK_CONSTRAINT, "filter");
+}
+
+Datum
+dsocr_filter_columns(PG_FUNCTION_ARGS)
+{
+    Relation relation = table_open(PG_GETARG_OID(0), AccessShareLock);
+    Node *condition = parse_filter(relation, text_to_cstring(PG_GETARG_TEXT_PP(1)));
+    Bitmapset *columns = NULL;
+    int column = -1, n = 0;
+    char **names = palloc(sizeof(char *) * (relation->rd_att->natts + 1));
+
+    if (!owns_relation(RelationGetRelid(relation), GetUserId()))
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("must be owner of table %s", RelationGetRelationName(relation))));
+    pull_varattnos(condition, 1, &columns);
+    while ((column = bms_next_member(columns, column)) >= 0)
+    {
+        int attnum = column + FirstLowInvalidHeapAttributeNumber;
+
+        for (int i = 1; attnum == 0 && i <= relation->rd_att->natts; i++)
+            if (!TupleDescAttr(relation->rd_att, i - 1)->attisdropped)
+                names[n++] = NameStr(TupleDescAttr(relation->rd_att, i - 1)->attname);
+        if (attnum == 0)
+            break; /* the whole row */
+        if (attnum > 0)
+            names[n++] = NameStr(TupleDescAttr(relation->rd_att, attnum - 1)->attname);
+    }
+    table_close(relation, NoLock);
+    return n > 0 ? key_array(names, n) : PointerGetDatum(construct_empty_array(TEXTOID));
+}
+
+static void
+refuse_second_watch(Relation source, const char *column)
+{
+    Arguments a = {0};
+
+    add_text(&a, get_namespace_name(RelationGetNamespace(source)));
+    add_text(&a, RelationGetRelationName(source));
+    add_text(&a, column);
+    if (run_state_sql("SELECT id FROM dsocr.watch WHERE source_schema = $1 AND source_table = $2 "
+                      "AND doc_column = $3",
+                      &a) > 0)
+        ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+                        errmsg("column \"%s\" of %s is attached already", column,
+                               RelationGetRelationName(source)),
+                        errdetail("It is watch %s.", got_string(0, 1)),
+                        errhint("dsocr_detach ends a watch; dsocr_reprocess has it read again.")));
+}
+
+/* source, doc_column, key_columns, result_columns, result_table, mode, options, filter, ts_config, store_result,
+ * priority, on_delete, backfill */
+Datum
+dsocr_add_watch(PG_FUNCTION_ARGS)
+{
+    static const Oid types[] = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTOID, TEXTOID, JSONBOID,
+                                TEXTOID, TEXTOID,      BOOLOID,      INT4OID, TEXTOID, BOOLOID};
+    Relation source;
+    Arguments a = {0};
+    int watch;
+
+    for (int i = 0; i < 13; i++)
+        if (PG_ARGISNULL(i) && i != 5 && i != 7)
+            elog(ERROR, "dsocr.add_watch is a part of dsocr_attach");
+    /* As CREATE TRIGGER will: two callers attach one after the other. */
+    source = table_open(PG_GETARG_OID(0), ShareRowExclusiveLock);
+    if (!owns_relation(RelationGetRelid(source), GetUserId()))
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("must be owner of table %s", RelationGetRelationName(source))));
+    connect_spi();
+    refuse_second_watch(source, text_to_cstring(PG_GETARG_TEXT_PP(1)));
+    for (int i = 0; i < lengthof(types); i++)
+        add_datum(&a, fcinfo, i + 1, types[i]);
+    add_text(&a, get_namespace_name(RelationGetNamespace(source)));
+    add_text(&a, RelationGetRelationName(source));
+    add_argument(&a, OIDOID, ObjectIdGetDatum(GetUserId()), false);
+    run_state_sql("INSERT INTO dsocr.watch (doc_column, key_columns, result_columns, result_table, "
+                  "mode, options, filter, ts_config, store_result, priority, on_delete, backfill, "
+                  "source_schema, result_schema, source_table, attached_by) "
+                  "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, "
+                  "$15::regrole) RETURNING id",
+                  &a);
+    watch = (int)got_bigint(0, 1, 0);
+    queue_made_job(watch); /* a backfill, perhaps */
+    SPI_finish();
+    table_close(source, NoLock);
+    PG_RETURN_INT32(watch);
+}
+
+Datum
+dsocr_remove_watch(PG_FUNCTION_ARGS)
+{
+    Arguments a = {0};
+
+    connect_spi();
+    require_watch_owner(PG_GETARG_INT32(0));
+    add_int(&a, PG_GETARG_INT32(0));
+    run_state_sql("DELETE FROM dsocr.job WHERE watch = $1", &a);
+    run_state_sql("DELETE FROM dsocr.tally WHERE watch = $1", &a);
+    run_state_sql("DELETE FROM dsocr.watch WHERE id = $1", &a);
+    SPI_finish();
+    PG_RETURN_VOID();
+}
+
+static void
+set_paused(int watch, bool paused)
+{
+    Arguments a = {0};
+
+    connect_spi();
+    require_watch_owner(watch);
+    add_int(&a, watch);
+    add_bool(&a, paused);
+    run_state_sql("UPDATE dsocr.watch SET paused = $2 WHERE id = $1", &a);
+    queue_made_job(watch); /* wakes the worker at commit, or has one started */
+    SPI_finish();
+}
+
+Datum
+dsocr_pause(PG_FUNCTION_ARGS)
+{
+    set_paused(PG_GETARG_INT32(0), true);
+    PG_RETURN_VOID();
+}
+
+Datum
+dsocr_resume(PG_FUNCTION_ARGS)
+{
+    set_paused(PG_GETARG_INT32(0), false);
+    PG_RETURN_VOID();
+}
+
+Datum
+dsocr_add_job(PG_FUNCTION_ARGS)
+{
+    Arguments a = {0};
+
+    connect_spi();
+    require_watch_owner(PG_GETARG_INT32(0));
+    add_int(&a, PG_GETARG_INT32(0));
+    add_argument(&a, TEXTARRAYOID, PG_GETARG_DATUM(1), false);
+    run_state_sql("INSERT INTO dsocr.job (watch, key, force) VALUES ($1, $2, true)", &a);
+    queue_made_job(PG_GETARG_INT32(0));
+    SPI_finish();
+    PG_RETURN_VOID();
+}
+
+Datum
+dsocr_current_model(PG_FUNCTION_ARGS)
+{
+    char model[sizeof engine_state->model];
+
+    if (engine_state == NULL)
+        PG_RETURN_NULL();
+    LWLockAcquire(engine_lock, LW_SHARED);
+    strlcpy(model, engine_state->model, sizeof model);
+    LWLockRelease(engine_lock);
+    if (model[0] == '\0')
+        PG_RETURN_NULL();
+    PG_RETURN_TEXT_P(cstring_to_text(model));
+}
+
+/* The refusals of documents that ended the engine go too: that is what a retry asks for. */
+static void
+forget_refusals(void)
+{
+    if (engine_state == NULL)
+        return;
+    LWLockAcquire(engine_lock, LW_EXCLUSIVE);
+    for (int i = 0; i < REFUSED_BLOBS; i++)
+        engine_state->refused[i].until = 0;
+    pg_atomic_write_u32(&engine_state->any_refused, 0);
+    LWLockRelease(engine_lock);
+}
+
+/* Of one watch, or of all whose source the caller owns and of his own submitted jobs. */
+Datum
+dsocr_retry(PG_FUNCTION_ARGS)
+{
+    Arguments a = {0};
+    uint64 n;
+
+    connect_spi();
+    if (!PG_ARGISNULL(0))
+        require_watch_owner(PG_GETARG_INT32(0));
+    add_datum(&a, fcinfo, 0, INT4OID);
+    add_datum(&a, fcinfo, 1, TEXTOID);
+    add_argument(&a, OIDOID, ObjectIdGetDatum(GetUserId()), false);
+    n = run_state_sql(
+        "WITH retried AS (UPDATE dsocr.job j SET state = 'queued', attempts = 0, crashes = 0, "
+        "suspect = false, "
+        "not_before = NULL, failed_at = NULL, force = true WHERE state = 'dead' "
+        "AND ($1 IS NULL OR watch = $1) AND ($2 IS NULL OR error_code = $2) "
+        "AND CASE WHEN watch = 0 THEN EXISTS (SELECT FROM dsocr.inbox i WHERE i.job = j.id AND "
+        "i.doc IS NOT NULL "
+        "AND pg_has_role($3, i.role, 'USAGE')) ELSE $1 IS NOT NULL OR EXISTS (SELECT FROM "
+        "dsocr.watch w "
+        "JOIN pg_class c ON c.relname = w.source_table JOIN pg_namespace n ON n.oid = "
+        "c.relnamespace "
+        "AND n.nspname = w.source_schema WHERE w.id = j.watch AND pg_has_role($3, c.relowner, "
+        "'USAGE')) END RETURNING id, watch), "
+        "asked_again AS (UPDATE dsocr.inbox i SET error = NULL, finished_at = NULL FROM retried r "
+        "WHERE r.watch = 0 AND r.id = i.job) SELECT FROM retried",
+        &a);
+    if (n > 0)
+        forget_refusals();
+    queue_made_job(PG_ARGISNULL(0) ? 0 : PG_GETARG_INT32(0));
+    SPI_finish();
+    PG_RETURN_INT64((int64)n);
+}
+
+/* ---- waiting ---- */
+
+static TimestampTz
+end_of_wait(Interval *wait)
+{
+    TimestampTz end = DatumGetTimestampTz(
+        DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(GetCurrentTimestamp()),
+                            IntervalPGetDatum(wait)));
+
+    return end;
+}
+
+/* False: the time is over. Interrupts are served. */
+static bool
+wait_a_little(TimestampTz until)
+{
+    long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+
+    if (left <= 0)
+        return false;
+    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, Min(left, POLL_MS),
+                    PG_WAIT_EXTENSION);
+    ResetLatch(MyLatch);
+    CHECK_FOR_INTERRUPTS();
+    return true;
+}
+
+static void
+refuse_own_work(int watch)
+{
+    if (!queue_made_here(watch))
+        return;
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("this transaction waits for its own work"),
+                    errdetail("What it has asked for cannot be seen, and read, before it commits."),
+                    errhint("Commit first.")));
+}
+
+static void
+refuse_paused(int watch)
+{
+    Arguments a = {0};
+
+    add_int(&a, watch);
+    if (run_state_sql_now("SELECT paused FROM dsocr.watch WHERE id = $1", &a) == 0)
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("watch %d does not exist", watch)));
+    if (got_bool(0, 1))
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("watch %d is paused", watch), errhint("dsocr_resume(%d)", watch)));
+}
+
+/* Jobs of the watch, or of all whose source the caller may read and of his own, that are not yet done. A backfill
+ * that is under way counts as one. */
+static int64
+count_pending(Oid user, bool all, int watch)
+{
+    Arguments a = {0};
+
+    add_argument(&a, INT4OID, Int32GetDatum(watch), all);
+    add_argument(&a, OIDOID, ObjectIdGetDatum(user), false);
+    run_state_sql_now(
+        "SELECT (SELECT count(*) FROM dsocr.job j WHERE state <> 'dead' AND CASE "
+        "WHEN j.watch = 0 THEN $1 IS NULL AND EXISTS (SELECT FROM dsocr.inbox i WHERE i.job = j.id "
+        "AND pg_has_role($2, i.role, 'USAGE')) ELSE j.watch = ANY (seen) END) + "
+        "(SELECT count(*) FROM dsocr.watch w WHERE w.backfill AND w.id = ANY (seen)) "
+        "FROM (SELECT ARRAY(SELECT w.id FROM dsocr.watch w JOIN pg_class c ON c.relname = "
+        "w.source_table "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = w.source_schema "
+        "WHERE CASE WHEN $1 IS NULL THEN NOT w.paused ELSE w.id = $1 END "
+        "AND has_table_privilege($2, c.oid, 'SELECT')) AS seen) s",
+        &a);
+    return got_bigint(0, 1, 0);
+}
+
+Datum
+dsocr_wait(PG_FUNCTION_ARGS)
+{
+    TimestampTz until;
+    bool all = PG_ARGISNULL(0);
+    int watch = all ? -1 : PG_GETARG_INT32(0);
+    int64 left;
+
+    client_require_preload();
+    refuse_own_work(watch);
+    until = end_of_wait(PG_ARGISNULL(1) ? DatumGetIntervalP(DirectFunctionCall3(
+                                              interval_in, CStringGetDatum("1h"), 0, -1))
+                                        : PG_GETARG_INTERVAL_P(1));
+    queue_note_work();
+    do
+    {
+        connect_spi();
+        if (!all)
+            refuse_paused(watch);
+        left = count_pending(GetUserId(), all, watch);
+        SPI_finish();
+    } while (left > 0 && wait_a_little(until));
+    PG_RETURN_INT64(left);
+}
+
+/* ---- submitted documents ---- */
+
+Datum
+dsocr_submit(PG_FUNCTION_ARGS)
+{
+    Arguments a = {0};
+    int64 job;
+
+    client_require_preload();
+    if (PG_ARGISNULL(0))
+        PG_RETURN_NULL();
+    if (!PG_ARGISNULL(3) && !JB_ROOT_IS_OBJECT(PG_GETARG_JSONB_P(3)))
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("options must be a JSON object")));
+    connect_spi();
+    run_state_sql("INSERT INTO dsocr.job (id, watch, key) SELECT id, 0, ARRAY[id::text] "
+                  "FROM (SELECT nextval('dsocr.job_id_seq') AS id) s RETURNING id",
+                  &a);
+    job = got_bigint(0, 1, 0);
+    add_bigint(&a, job);
+    add_argument(&a, OIDOID, ObjectIdGetDatum(GetUserId()), false);
+    add_datum(&a, fcinfo, 0, BYTEAOID);
+    if (PG_ARGISNULL(1))
+        add_text(&a, mode_name());
+    else
+        add_datum(&a, fcinfo, 1, TEXTOID);
+    add_datum(&a, fcinfo, 2, TEXTOID);
+    add_datum(&a, fcinfo, 3, JSONBOID);
+    run_state_sql("INSERT INTO dsocr.inbox (job, role, doc, mode, pages, options) "
+                  "VALUES ($1, $2::regrole, $3, $4, coalesce($5, 'all'), coalesce($6, '{}'))",
+                  &a);
+    queue_made_job(0);
+    SPI_finish();
+    PG_RETURN_INT64(job);
+}
+
+/* Reads the inbox's row: result, error, whether it is finished. ERROR when the caller has no such job. */
+static void
+look_into_inbox(int64 job)
+{
+    Arguments a = {0};
+
+    add_bigint(&a, job);
+    add_argument(&a, OIDOID, ObjectIdGetDatum(GetUserId()), false);
+    if (run_state_sql_now("SELECT result, error->>'sqlstate', error->>'error_code', "
+                          "error->>'error_message', finished_at IS NOT NULL FROM dsocr.inbox "
+                          "WHERE job = $1 AND pg_has_role($2, role, 'USAGE')",
+                          &a) == 0)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("job " INT64_FORMAT " does not exist", job),
+                        errhint("Results are kept for dsocr.job_retention.")));
+}
+
+static void
+raise_job_error(void)
+{
+    char *sqlstate = got_string(0, 2), *code = got_string(0, 3), *message = got_string(0, 4);
+
+    ereport(ERROR, (errcode(sqlstate && strlen(sqlstate) == 5
+                                ? MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2], sqlstate[3],
+                                                sqlstate[4])
+                                : ERRCODE_SYSTEM_ERROR),
+                    errmsg_internal("%s", message ? message : "the document could not be read"),
+                    errdetail_internal("Its error_code is %s.", code ? code : "unknown")));
+}
+
+Datum
+dsocr_result(PG_FUNCTION_ARGS)
+{
+    TimestampTz until = end_of_wait(PG_GETARG_INTERVAL_P(1));
+    Datum result = (Datum)0;
+    bool finished, null = true;
+
+    client_require_preload();
+    refuse_own_work(0);
+    do
+    {
+        MemoryContext caller = CurrentMemoryContext;
+
+        connect_spi();
+        look_into_inbox(PG_GETARG_INT64(0));
+        finished = got_bool(0, 5);
+        result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null);
+        if (finished && null)
+            raise_job_error();
+        if (!null)
+        {
+            MemoryContext spi = MemoryContextSwitchTo(caller);
+
+            result = PointerGetDatum(PG_DETOAST_DATUM_COPY(result));
+            MemoryContextSwitchTo(spi);
+        }
+        SPI_finish();
+    } while (!finished && wait_a_little(until));
+    if (null)
+        PG_RETURN_NULL();
+    PG_RETURN_DATUM(result);
+}
+
+Datum
+dsocr_cancel(PG_FUNCTION_ARGS)
+{
+    Arguments a = {0};
+    uint64 n;
+
+    add_bigint(&a, PG_GETARG_INT64(0));
+    add_argument(&a, OIDOID, ObjectIdGetDatum(GetUserId()), false);
+    connect_spi();
+    n = run_state_sql("DELETE FROM dsocr.job j USING dsocr.inbox i WHERE j.id = $1 AND j.watch = 0 "
+                      "AND i.job = j.id AND pg_has_role($2, i.role, 'USAGE') RETURNING j.id",
+                      &a);
+    if (n > 0)
+        run_state_sql("DELETE FROM dsocr.inbox WHERE job = $1", &a);
+    queue_made_job(0); /* the worker looks, and hangs up on the engine */
+    SPI_finish();
+    PG_RETURN_BOOL(n > 0);
+}
