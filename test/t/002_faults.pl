@@ -103,6 +103,10 @@ faults($node, 'refuse=busy');
 fails($node, q{SELECT dsocr_text('x')}, '53000', 'full queue', message => qr/the fake engine refuses/);
 no_faults($node);
 
+fails($node, q{SELECT dsocr_text('x FAKE:version=7')}, '55000', 'an answer of another version',
+	message => qr/speaks another protocol version/, detail => qr/speaks version 7, .* version 1/, hint => qr/Restart the server/);
+reads($node, 'an answer of another version');
+
 # An engine of another protocol version, put in place under a running server.
 faults($node, 'version=7');
 wait_for_state($node, 'failing');

@@ -7,7 +7,7 @@ use Documents;
 use Dsocr;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep);
+use Time::HiRes qw(sleep time);
 
 my ($bindir) = `pg_config --bindir` =~ /(.*)/;
 plan skip_all => "no engine is installed as $bindir/dsocr" unless -x "$bindir/dsocr";
@@ -105,8 +105,28 @@ is($node->safe_psql('postgres', q{SELECT count(DISTINCT result->'document'->>'te
 my $call = spawn_query($node, q{SELECT dsocr_text(doc || '\x00') FROM documents WHERE name = 'good'});
 sleep 0.3;
 kill 'KILL', status($node, 'pid');
+my $start = time;
 my ($seconds, $out, $err) = $call->();
 like($out, qr/Yours faithfully/, 'kill -9 while it reads: the answer is a retried one') or diag($err);
+
+
+# Stopped while it reads: found, replaced, answered. Busy for much longer than the limit: left alone.
+$node->safe_psql('postgres', q{ALTER SYSTEM SET dsocr.hang_timeout = '2s'});
+$node->reload;
+sleep 0.2;
+my $restarts = status($node, 'restarts');
+$start = time;
+is($node->safe_psql('postgres', q{SELECT count(*) FROM documents, dsocr_extract_many(ARRAY(SELECT doc || convert_to(i::text, 'UTF8')
+	FROM generate_series(1, 12) i)) WHERE name = 'good' AND result->'document'->>'text' LIKE '%Yours faithfully%'}), 12, 'twelve pages at once');
+note(sprintf 'twelve pages at once: %.1f s', time - $start);
+is(status($node, 'restarts'), $restarts, 'an engine that works is not taken for one that hangs');
+$call = spawn_query($node, q{SELECT dsocr_text(doc || '\x01') FROM documents WHERE name = 'good'});
+sleep 0.3;
+my $pid = status($node, 'pid');
+kill 'STOP', $pid;
+($seconds, $out, $err) = $call->();
+like($out, qr/Yours faithfully/, 'SIGSTOP while it reads: the answer is a retried one') or diag($err);
+ok(ended($pid), 'SIGSTOP while it reads: the old engine is gone');
 
 same_bystander('all bad documents');
 not_restarted($node);
