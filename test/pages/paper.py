@@ -41,9 +41,10 @@ class Sheet:
         lay.set_text(s, -1)
         return lay
 
-    def _pieces(self, lay, s, x, y):
-        """Every line of a layout: (text, box in scan pixels)."""
+    def _pieces(self, lay, s, x, y, size):
+        """Every line of a layout: (text, box in scan pixels). As wide as its ink, as high as tall letters and tails."""
         raw = s.encode()
+        em = size * self.dpi * FINE / 72
         it = lay.get_iter()
         while True:
             line = it.get_line_readonly()
@@ -53,8 +54,8 @@ class Sheet:
             text = text.replace(SOFT, "").replace("\u00a0", " ")
             ink, _ = it.get_line_extents()
             if text:
-                x0, y0 = x + ink.x / Pango.SCALE, y + ink.y / Pango.SCALE
-                box = (x0, y0, x0 + ink.width / Pango.SCALE, y0 + ink.height / Pango.SCALE)
+                x0, base = x + ink.x / Pango.SCALE, y + it.get_baseline() / Pango.SCALE
+                box = (x0, base - 0.74 * em, x0 + ink.width / Pango.SCALE, base + 0.24 * em)
                 yield text, tuple(v / FINE for v in box)
             if not it.next_line():
                 return
@@ -78,7 +79,7 @@ class Sheet:
         self.c.set_source_rgba(0, 0, 0, ink)
         self.c.move_to(left, top)
         PangoCairo.show_layout(self.c, lay)
-        for piece, box in self._pieces(lay, s, left, top):
+        for piece, box in self._pieces(lay, s, left, top, size):
             self.lines.append((piece, [(box, piece)]))
         return y + lay.get_size()[1] / Pango.SCALE / self.mm
 
