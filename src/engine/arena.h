@@ -13,18 +13,20 @@ typedef struct ArenaBlock ArenaBlock;
 typedef struct Arena
 {
     ArenaBlock *blocks; /* newest first */
-    size_t      held;   /* bytes taken from the system */
-    size_t      limit;  /* 0: none */
+    size_t held;        /* bytes taken from the system */
+    size_t limit;       /* 0: none */
 } Arena;
 
-void  arena_init(Arena *a, size_t limit);
-void *arena_alloc(Arena *a, size_t bytes); /* 64-byte aligned, uninitialised; NULL at the limit or without memory */
+void arena_init(Arena *a, size_t limit);
+void *
+arena_alloc(Arena *a,
+            size_t bytes); /* 64-byte aligned, uninitialised; NULL at the limit or without memory */
 void *arena_zalloc(Arena *a, size_t bytes);
 void *arena_array(Arena *a, size_t n, size_t each); /* zeroed; NULL also when n * each overflows */
 char *arena_strdup(Arena *a, const char *s);
 char *arena_strndup(Arena *a, const char *s, size_t n);
 char *arena_printf(Arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void  arena_free(Arena *a); /* everything; the arena can be used again */
+void arena_free(Arena *a); /* everything; the arena can be used again */
 
 /* True when the product or sum overflows 64 bits; *r holds the result otherwise. */
 static inline int

@@ -27,9 +27,9 @@ typedef struct ImageLimits
 {
     uint64_t max_bytes;  /* of the file; dsocr.max_image_bytes */
     uint64_t max_pixels; /* of one page; dsocr.max_pixels */
-    int      max_side;   /* dsocr.max_side */
-    int      min_side;   /* dsocr.min_side */
-    int      max_pages;  /* dsocr.max_pages */
+    int max_side;        /* dsocr.max_side */
+    int min_side;        /* dsocr.min_side */
+    int max_pages;       /* dsocr.max_pages */
 } ImageLimits;
 
 /* 64 MB, 64 M pixels, 20000, 16, 500: the settings' defaults. */
@@ -37,26 +37,26 @@ extern const ImageLimits image_default_limits;
 
 typedef struct ImagePage
 {
-    int      width, height; /* upright */
-    int      channels;      /* 1 grey, 3 RGB: what image_decode will write */
-    int      dpi;           /* 0: the file does not say */
-    int      orientation;   /* EXIF 1..8 as found; already applied in width and height */
-    DsStatus status;        /* DS_OK, or why this page alone cannot be read (P5) */
-    char     message[128];
+    int width, height; /* upright */
+    int channels;      /* 1 grey, 3 RGB: what image_decode will write */
+    int dpi;           /* 0: the file does not say */
+    int orientation;   /* EXIF 1..8 as found; already applied in width and height */
+    DsStatus status;   /* DS_OK, or why this page alone cannot be read (P5) */
+    char message[128];
 } ImagePage;
 
 typedef struct ImageInfo
 {
     ImageFormat format;
-    int         page_count;
-    ImagePage  *pages; /* [page_count], from the arena */
+    int page_count;
+    ImagePage *pages; /* [page_count], from the arena */
 } ImageInfo;
 
 typedef struct Image
 {
-    int      width, height;
-    int      channels; /* 1 or 3 */
-    int      dpi;
+    int width, height;
+    int channels; /* 1 or 3 */
+    int dpi;
     uint8_t *pixels; /* [height, width, channels], rows without padding */
 } Image;
 
@@ -66,14 +66,14 @@ const char *image_format_name(ImageFormat f); /* "png", "jpeg", "tiff", "webp", 
 /* Headers only; needs no model. DS_BAD_INPUT not an image, DS_LIMIT over a limit (the hint names the
  * setting), DS_UNSUPPORTED for PDF. A page of a TIFF that is over a limit or broken is reported in its
  * ImagePage and does not fail the document unless it is the only page. */
-DsStatus image_info(const uint8_t *blob, size_t n, const ImageLimits *limits, Arena *arena, ImageInfo *info,
-                    DsError *err);
+DsStatus image_info(const uint8_t *blob, size_t n, const ImageLimits *limits, Arena *arena,
+                    ImageInfo *info, DsError *err);
 
 /* Decodes page `page` (from 0) upright into `pixels`, of `capacity` bytes; image->pixels is that buffer.
  * Checks the header and limits itself, again. Spec 3.1: alpha is dropped, CMYK converted as Pillow does,
  * 16-bit samples keep the high byte, bilevel gives 0 and 255. */
-DsStatus image_decode(const uint8_t *blob, size_t n, int page, const ImageLimits *limits, uint8_t *pixels,
-                      size_t capacity, Image *image, DsError *err);
+DsStatus image_decode(const uint8_t *blob, size_t n, int page, const ImageLimits *limits,
+                      uint8_t *pixels, size_t capacity, Image *image, DsError *err);
 
 /* Turns by 0, 90, 180 or 270 degrees clockwise into arena memory. DS_LIMIT when the arena is full. */
 DsStatus image_rotate(const Image *in, int degrees, Arena *arena, Image *out, DsError *err);

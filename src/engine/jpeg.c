@@ -118,7 +118,8 @@ read_header(JpegRead *r)
     RawPage *page = r->page;
 
     start(r);
-    *page = (RawPage){r->c.image_width, r->c.image_height, r->c.num_components == 1 ? 1 : 3, 0, 1, 0};
+    *page =
+        (RawPage){r->c.image_width, r->c.image_height, r->c.num_components == 1 ? 1 : 3, 0, 1, 0};
     if (r->c.num_components != 1 && r->c.num_components != 3 && r->c.num_components != 4)
         ERREXIT(&r->c, JERR_BAD_J_COLORSPACE);
     if (r->c.saw_JFIF_marker && r->c.density_unit)

@@ -7,9 +7,9 @@
 /* A growing text; a failed allocation sticks and is reported once by json_text. */
 typedef struct JsonOut
 {
-    char  *text;
+    char *text;
     size_t n, room;
-    bool   failed;
+    bool failed;
 } JsonOut;
 
 /* One page object. Strings are written as valid UTF-8: broken sequences become U+FFFD, U+0000 becomes
@@ -19,11 +19,11 @@ void json_page(JsonOut *out, const PageReading *page);
 typedef struct DocumentMeta
 {
     const char *sha256, *format;
-    int         page_count; /* of the file, whatever was asked for */
+    int page_count; /* of the file, whatever was asked for */
     const char *model, *weights_sha256, *dtype, *mode, *options_hash, *extension, *device;
-    bool        cached;
+    bool cached;
     const char *started_at; /* ISO 8601 UTC */
-    double      duration_ms;
+    double duration_ms;
 } DocumentMeta;
 
 /* The whole answer. pages: [n] texts written by json_page, in order, and what document.text, error_status and
@@ -31,10 +31,10 @@ typedef struct DocumentMeta
 typedef struct DocumentPage
 {
     const char *json; /* of json_page */
-    int         page;
+    int page;
     const char *text;                       /* plain text of the page */
     const char *error_code, *error_message; /* or NULL */
-    int         vision_tokens, output_tokens;
+    int vision_tokens, output_tokens;
 } DocumentPage;
 
 void json_document(JsonOut *out, const DocumentMeta *meta, const DocumentPage *pages, int n);
@@ -45,6 +45,7 @@ void json_info(JsonOut *out, const ImageInfo *info, size_t bytes, const char *sh
 /* {"status": word, "message", "detail", "hint"}: an error on the wire. */
 void json_error(JsonOut *out, const DsError *err);
 
-DsStatus json_text(JsonOut *out, char **text, size_t *n, DsError *err); /* malloc'd; takes it over */
+DsStatus json_text(JsonOut *out, char **text, size_t *n,
+                   DsError *err); /* malloc'd; takes it over */
 
 #endif

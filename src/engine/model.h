@@ -16,24 +16,24 @@ typedef struct Model Model;
 /* What the rest of the engine may know of a model without knowing its weights. */
 typedef struct ModelFacts
 {
-    char      name[64];   /* dsocr.name of the config, else told from the architecture: "deepseek-ocr-2" */
-    char      dtype[8];   /* of the weights: "bf16", "f32", "f16" */
-    char      sha256[65]; /* of the weight files' bytes in name order; filled by model_hash, "" before */
-    bool      reads_lines; /* config: "reader": "lines" */
-    LineShape line;        /* when reads_lines */
-    ViewSizes views;       /* otherwise */
-    char      prompt[256]; /* of the config (line readers) */
-    int       hidden, vocab;
-    int32_t   bos, eos, image; /* token ids */
-    int       max_positions;
-    int       max_new_tokens;           /* of the config, or 8192 */
-    int       ngram_size, ngram_window; /* of the config, or 20 and 90 */
-    uint64_t  weight_bytes, parameters;
+    char name[64]; /* dsocr.name of the config, else told from the architecture: "deepseek-ocr-2" */
+    char dtype[8]; /* of the weights: "bf16", "f32", "f16" */
+    char sha256[65]; /* of the weight files' bytes in name order; filled by model_hash, "" before */
+    bool reads_lines; /* config: "reader": "lines" */
+    LineShape line;   /* when reads_lines */
+    ViewSizes views;  /* otherwise */
+    char prompt[256]; /* of the config (line readers) */
+    int hidden, vocab;
+    int32_t bos, eos, image; /* token ids */
+    int max_positions;
+    int max_new_tokens;           /* of the config, or 8192 */
+    int ngram_size, ngram_window; /* of the config, or 20 and 90 */
+    uint64_t weight_bytes, parameters;
 } ModelFacts;
 
 /* Opens, checks and binds. The backend may repack weights (Device); the files stay mapped. */
-DsStatus          model_open(const char *dir, Device *d, Model **out, DsError *err);
-void              model_close(Model *m);
+DsStatus model_open(const char *dir, Device *d, Model **out, DsError *err);
+void model_close(Model *m);
 const ModelFacts *model_facts(const Model *m);
 
 /* The separator row that ends the vision rows: [hidden] float. */

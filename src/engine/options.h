@@ -14,21 +14,21 @@ typedef enum DsMode
 typedef struct DsOptions
 {
     DsMode mode;
-    int    rotate;       /* -1 auto, 0, 90, 180, 270 */
-    int    max_crops;    /* -1: the model's */
-    int    max_tokens;   /* per page (line readers: per view, the model's) ; -1: the limit */
-    int    ngram_size;   /* -1: the model's, 0: none */
-    int    ngram_window; /* -1: the model's */
-    int    retries;      /* further attempts when a page loops */
-    bool   want_raw, want_tokens, want_lines;
-    int    timeout_ms;   /* 0: none */
-    char   model[64];    /* "": the served one; another is DS_UNSUPPORTED */
+    int rotate;       /* -1 auto, 0, 90, 180, 270 */
+    int max_crops;    /* -1: the model's */
+    int max_tokens;   /* per page (line readers: per view, the model's) ; -1: the limit */
+    int ngram_size;   /* -1: the model's, 0: none */
+    int ngram_window; /* -1: the model's */
+    int retries;      /* further attempts when a page loops */
+    bool want_raw, want_tokens, want_lines;
+    int timeout_ms; /* 0: none */
+    char model[64]; /* "": the served one; another is DS_UNSUPPORTED */
 } DsOptions;
 
 typedef struct DsRequest /* everything but the document */
 {
     DsOptions options;
-    char      pages[256]; /* as asked: "all", "1-3,7" */
+    char pages[256]; /* as asked: "all", "1-3,7" */
 } DsRequest;
 
 /* json: {"mode": "layout"|"text", "pages": "all", "options": {...}}; missing parts take the defaults. Keys of
@@ -41,6 +41,7 @@ char *request_canonical(const DsRequest *r, Arena *arena);
 
 /* "all", "3", "1-3,7" -> page numbers from 1, ascending, without doubles. DS_BAD_REQUEST for anything else and
  * for pages the document does not have (detail: it has N pages). */
-DsStatus pages_parse(const char *spec, int page_count, Arena *arena, int **pages, int *n, DsError *err);
+DsStatus pages_parse(const char *spec, int page_count, Arena *arena, int **pages, int *n,
+                     DsError *err);
 
 #endif

@@ -11,7 +11,7 @@ const char *prompt_for_mode(DsMode mode);
 /* BOS, image_rows times -1 (a vision row each) at the place of <image>, then the text after it; text is
  * stripped of white space at both ends of the whole prompt only, as the reference does. A prompt without
  * <image> gets the rows first. ids come from the arena. */
-DsStatus prompt_build(const Tokenizer *t, const char *prompt, int32_t bos, int image_rows, Arena *arena, int32_t **ids,
-                      int *n, DsError *err);
+DsStatus prompt_build(const Tokenizer *t, const char *prompt, int32_t bos, int image_rows,
+                      Arena *arena, int32_t **ids, int *n, DsError *err);
 
 #endif

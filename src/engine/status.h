@@ -25,14 +25,15 @@ typedef enum DsStatus
 typedef struct DsError
 {
     DsStatus status;
-    char     message[256];
-    char     detail[512];
-    char     hint[256];
+    char message[256];
+    char detail[512];
+    char hint[256];
 } DsError;
 
 /* Fills status and message, clears detail and hint, and returns st, so that `return ds_fail(...)` reads well.
  * err may be NULL. */
-DsStatus ds_fail(DsError *err, DsStatus st, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+DsStatus ds_fail(DsError *err, DsStatus st, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Adds the facts, and what to do. Both return err->status; with err NULL, the newest ds_fail's status. */
 DsStatus ds_detail(DsError *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -40,6 +41,6 @@ DsStatus ds_hint(DsError *err, const char *fmt, ...) __attribute__((format(print
 
 /* A stable lower-case word for a status ("bad_input"), used on the wire and in error_status. */
 const char *ds_status_name(DsStatus st);
-DsStatus    ds_status_from_name(const char *name); /* unknown names give DS_BROKEN */
+DsStatus ds_status_from_name(const char *name); /* unknown names give DS_BROKEN */
 
 #endif

@@ -11,9 +11,9 @@
 
 typedef struct View
 {
-    int            width, height;
-    int            channels; /* 1 (copied to three by the patch embedding) or 3 */
-    const uint8_t *pixels;   /* [height, width, channels] */
+    int width, height;
+    int channels;          /* 1 (copied to three by the patch embedding) or 3 */
+    const uint8_t *pixels; /* [height, width, channels] */
 } View;
 
 typedef struct ViewSizes /* from the model's config */
@@ -26,19 +26,20 @@ typedef struct ViewSizes /* from the model's config */
 
 typedef struct Views
 {
-    int   columns, rows; /* the grid of crops; 1 x 1: none */
-    int   n;             /* columns * rows (0 when 1 x 1) crops, then the whole view */
-    View *views;         /* [n], from the arena */
+    int columns, rows; /* the grid of crops; 1 x 1: none */
+    int n;             /* columns * rows (0 when 1 x 1) crops, then the whole view */
+    View *views;       /* [n], from the arena */
 } Views;
 
 /* The grid of crops, spec 3.2. */
 void views_grid(int width, int height, const ViewSizes *sizes, int *columns, int *rows);
 
-DsStatus views_cut(const Image *image, const ViewSizes *sizes, Arena *arena, Views *views, DsError *err);
+DsStatus views_cut(const Image *image, const ViewSizes *sizes, Arena *arena, Views *views,
+                   DsError *err);
 
 /* Pillow's bicubic with antialias on bytes, to the last bit (spec 3.5).
  * in: [h, w, channels], out: [out_h, out_w, channels], caller's. */
-DsStatus resize_bicubic(const uint8_t *in, int w, int h, int channels, uint8_t *out, int out_w, int out_h,
-                        Arena *arena, DsError *err);
+DsStatus resize_bicubic(const uint8_t *in, int w, int h, int channels, uint8_t *out, int out_w,
+                        int out_h, Arena *arena, DsError *err);
 
 #endif

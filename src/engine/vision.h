@@ -11,10 +11,11 @@
 /* Where the intermediate values of a view go when somebody asks for them (dsocr dump, golden tests). */
 typedef struct VisionTrace
 {
-    float *sam;     /* [C, h, w] of the last convolution, channel-major as the spec prints it; malloc'd */
-    int    sam_shape[3];
+    float
+        *sam; /* [C, h, w] of the last convolution, channel-major as the spec prints it; malloc'd */
+    int sam_shape[3];
     float *encoder; /* [n, dim] kept rows after the final norm; malloc'd */
-    int    encoder_shape[2];
+    int encoder_shape[2];
 } VisionTrace;
 
 /* Rows that a view of this size becomes (144 for 768 x 768, 256 for 1024 x 1024, 16 for the mini's). */
@@ -24,7 +25,7 @@ int vision_rows(const Model *m, const View *v);
  * together. rows: [sum of vision_rows, hidden], in the order of the views, without the separator. The result
  * of a view does not depend on its neighbours (P8). trace: NULL or [n]. The device's tick is called at least
  * every 100 ms; DS_CANCELLED when it says stop. */
-DsStatus vision_encode(const Model *m, Device *d, const View *views, int n, float *rows, VisionTrace *trace,
-                       DsError *err);
+DsStatus vision_encode(const Model *m, Device *d, const View *views, int n, float *rows,
+                       VisionTrace *trace, DsError *err);
 
 #endif

@@ -47,8 +47,8 @@ __attribute__((unused)) static const char *
 shared_folder(void)
 {
     const char *dir = getenv("DSOCR_SHARED");
-    FILE       *f;
-    char        path[512];
+    FILE *f;
+    char path[512];
 
     if (dir == NULL)
         dir = "../shared";
