@@ -33,4 +33,8 @@
 #define make_json_lexer(text, n, encoding) makeJsonLexContextCstringLen(text, n, encoding, true)
 #endif
 
+#ifndef pg_attribute_noreturn /* 18 has pg_noreturn, in front */
+#define pg_attribute_noreturn() __attribute__((noreturn))
+#endif
+
 #endif
