@@ -75,7 +75,7 @@ clean:
 # These two start from a machine that may have nothing: packages first, then a make that sees them.
 demo:
 	@deps/install.sh run build demo
-	@$(MAKE) --no-print-directory -s all
+	@$(MAKE) --no-print-directory -s -j$$(nproc) all
 	@demo/demo.sh $(SCAN)
 
 check:

@@ -87,6 +87,50 @@ LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION dsocr_wer(text, text) IS
 'Word error rate: as dsocr_cer, with words instead of characters.';
 
+CREATE FUNCTION dsocr_chunks(result jsonb, size int DEFAULT 1200, overlap int DEFAULT 150)
+RETURNS TABLE(seq int, heading text[], page_start int, page_end int, content text, bboxes jsonb)
+AS 'MODULE_PATHNAME', 'dsocr_chunks'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10 ROWS 20;
+COMMENT ON FUNCTION dsocr_chunks(jsonb, int, int) IS
+'A result in pieces of at most size characters, for embedding, with the headings above each and its boxes; a heading begins a new piece, longer sections overlap.';
+
+CREATE FUNCTION dsocr_to_hocr(result jsonb)
+RETURNS text AS 'MODULE_PATHNAME', 'dsocr_to_hocr'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION dsocr_to_hocr(jsonb) IS 'A result as hOCR. Boxes of words are estimated within their line.';
+
+CREATE FUNCTION dsocr_to_alto(result jsonb)
+RETURNS text AS 'MODULE_PATHNAME', 'dsocr_to_alto'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION dsocr_to_alto(jsonb) IS 'A result as ALTO 4 XML. Boxes of words are estimated within their line.';
+
+CREATE FUNCTION dsocr_to_page(result jsonb)
+RETURNS text AS 'MODULE_PATHNAME', 'dsocr_to_page'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION dsocr_to_page(jsonb) IS
+'A result of one page as PAGE XML (2019-07-15). Boxes of words are estimated within their line.';
+
+CREATE FUNCTION dsocr_to_tsv(result jsonb)
+RETURNS text AS 'MODULE_PATHNAME', 'dsocr_to_tsv'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION dsocr_to_tsv(jsonb) IS
+'A result as tab-separated words with boxes and confidences, in the columns that Tesseract uses.';
+
+CREATE FUNCTION dsocr_to_html(result jsonb)
+RETURNS text AS 'MODULE_PATHNAME', 'dsocr_to_html'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION dsocr_to_html(jsonb) IS
+'A result as an HTML document of headings, paragraphs, lists and tables; nothing of the model''s own HTML is passed on.';
+
+-- Search. The configuration must be the one that the query was made with.
+
+CREATE FUNCTION dsocr_highlight(result jsonb, query tsquery, config regconfig DEFAULT 'pg_catalog.simple')
+RETURNS TABLE(page int, bbox box, geometry text, fragment text)
+AS 'MODULE_PATHNAME', 'dsocr_highlight'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100 ROWS 10;
+COMMENT ON FUNCTION dsocr_highlight(jsonb, tsquery, regconfig) IS
+'Where the words and phrases of a query stand: a box for each line that a hit stands on. geometry: estimated within a line, else that of the line or the element.';
+
 -- 3. Tables that read themselves. Their state lives in the schema dsocr. Sources and results are named as text and
 -- looked up when they are needed, so that a restore may bring them later and pg_upgrade finds nothing to refuse.
 

@@ -7,14 +7,14 @@
 #   src/pg       of all this: serve/wire.h, and engine/status.h for the words
 #   cuda         the engine's backend.h, tensor.h and what they stand on
 #
-# postgres.h is known to src/pg alone. A file that ORDER does not name is a mistake too: it has no place yet.
+# postgres.h is known to src/pg alone. A file that ORDER does not name is a mistake too: it has no place yet. a=b: they stand together.
 cd "$(dirname "$0")/.." || exit 1
 
 ORDER="status plant arena utf8 sha256 tensor options \
        image exif png jpeg tiff webp views resize lines page \
        backend safetensors config model resize_tables \
        vision patches flow tokenizer prompt kvcache choose decoder \
-       layout json dsocr"
+       layout json dsocr=reading=dump"
 FACE="status arena sha256 utf8 options image json dsocr views lines tokenizer layout tensor"
 
 awk -v order="$ORDER" -v face="$FACE" '
@@ -28,7 +28,8 @@ function layer(path) {
     sub(/^src\//, "", path); sub(/\/.*/, "", path); return path
 }
 BEGIN {
-    n = split(order, words); for (i = 1; i <= n; i++) rank[words[i]] = i
+    n = split(order, words)
+    for (i = 1; i <= n; i++) { k = split(words[i], same, "="); while (k) rank[same[k--]] = i }
     n = split(face, words);  for (i = 1; i <= n; i++) shown[words[i]] = 1
 }
 # Where a quoted include leads: beside the file, or one of the folders on the include path.

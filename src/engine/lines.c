@@ -231,8 +231,12 @@ cut_row(const Look *l, int row, const LineShape *shape, Arena *arena, Cut *cut)
     Box want = {r->box.x0 - m, (int)(r->baseline - shape->baseline / k - tilt) - 2, r->box.x1 + m,
                 (int)(r->baseline + (shape->view_h - shape->baseline) / k + tilt) + 3};
     Sheet patch;
-    Strip strip = {r->box.x0 - want.x0, r->box.x1 - want.x0, r->baseline - want.y0, r->x_height,
-                   r->slope};
+    Strip strip = {r->box.x0 - want.x0,
+                   r->box.x1 - want.x0,
+                   r->baseline - want.y0,
+                   r->x_height,
+                   r->slope,
+                   true};
 
     if (!row_patch(&l->sheet, &l->parts, l->rows.rows, row, &want, arena, &patch) ||
         !strip_cut(&patch, &strip, shape, arena, cut))

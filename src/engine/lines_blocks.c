@@ -157,23 +157,51 @@ usual_x_height(const Rows *rows, const Row *r, float *tmp)
     return n ? tmp[n / 2] : r->measured;
 }
 
-/* a is read before b: above it in the same columns, or left of it with nothing across both between them. */
+/* Something across the columns of both lies between upper and lower. */
 static bool
-before(const Blocks *bl, const Box *a, const Box *b)
+parted(const Blocks *bl, const Box *upper, const Box *lower)
 {
-    if (shared_x(a, b) > 0)
-        return a->y0 + a->y1 < b->y0 + b->y1;
-    if (a->x1 > b->x0)
+    for (int i = 0; i < bl->n; i++)
+    {
+        const Box *c = &bl->blocks[i].box;
+
+        if (shared_x(upper, c) > 0 && shared_x(lower, c) > 0 &&
+            c->y0 >= upper->y1 - (upper->y1 - upper->y0) / 4 &&
+            c->y1 <= lower->y0 + (lower->y1 - lower->y0) / 4)
+            return true;
+    }
+    return false;
+}
+
+/* left goes on a column that begins beside right, which is further up: a column is read to its end. */
+static bool
+same_columns(const Blocks *bl, const Box *left, const Box *right)
+{
+    if (parted(bl, right, left))
         return false;
     for (int i = 0; i < bl->n; i++)
     {
         const Box *c = &bl->blocks[i].box;
 
-        if (shared_x(a, c) > 0 && shared_x(b, c) > 0 && c->y0 >= b->y1 - (b->y1 - b->y0) / 4 &&
-            c->y1 <= a->y0 + (a->y1 - a->y0) / 4)
-            return false;
+        if (c->x1 <= right->x0 && shared_y(c, right) > 0 && shared_x(c, left) > 0 &&
+            c->y0 < left->y0)
+            return true;
     }
-    return true;
+    return false;
+}
+
+/* a is read before b: above it; or left of it, beside it or in the column before. */
+static bool
+before(const Blocks *bl, const Box *a, const Box *b)
+{
+    bool a_left = a->x1 <= b->x0;
+    const Box *left = a_left ? a : b, *right = a_left ? b : a;
+
+    if (shared_x(a, b) > 0)
+        return a->y0 + a->y1 < b->y0 + b->y1;
+    if (shared_y(a, b) > 0 || left->y1 <= right->y0 || same_columns(bl, left, right))
+        return a_left;
+    return !a_left;
 }
 
 /* Repeatedly takes the topmost-leftmost block that no other left one precedes. */

@@ -11,6 +11,8 @@
 #define MARGIN     4   /* a view begins this far before its first ink */
 #define INK        140 /* at least this dark, whatever the page's threshold */
 #define WORD_GAP   4   /* white columns; a cut through less goes through a word */
+#define WIDE_GAP   16  /* a gap wider than this in a view's pixels is squeezed, if asked for, */
+#define LEFT_GAP   12  /* to this */
 #define MAX_STRIDE (1 << 16)
 
 typedef struct Piece
@@ -167,10 +169,63 @@ find_pieces(const uint8_t *ink, int n, int w, Piece *out)
     }
 }
 
-static bool
-copy_piece(const uint8_t *strip, const Frame *f, const Piece *piece, const LineShape *shape,
-           Arena *arena, LineView *out)
+/* A strip as drawn: columns 0 .. n of rows that are frame.n long. */
+typedef struct Drawn
 {
+    Frame frame;
+    uint8_t *px;  /* [h, frame.n] */
+    uint8_t *ink; /* [n] */
+    int *column;  /* [n + 1] where each column was before squeezing */
+    int n;
+} Drawn;
+
+/* Gaps wider than WIDE_GAP become LEFT_GAP: readers learned on single spaces. */
+static void
+squeeze(Drawn *d, int h)
+{
+    int to = 0, white = 0;
+
+    for (int x = 0; x < d->n; x++)
+    {
+        white = d->ink[x] ? 0 : white + 1;
+        d->ink[to] = d->ink[x];
+        d->column[to] = x;
+        for (int y = 0; y < h; y++)
+            d->px[(size_t)y * d->frame.n + to] = d->px[(size_t)y * d->frame.n + x];
+        to++;
+        if (x + 1 < d->n && d->ink[x + 1] && white > WIDE_GAP && to > white)
+            to -= white - LEFT_GAP;
+    }
+    d->column[to] = d->n;
+    d->n = to;
+}
+
+static bool
+draw(const Sheet *s, const Strip *strip, const LineShape *shape, Arena *arena, Drawn *d)
+{
+    uint32_t *sums;
+
+    d->frame = frame_of(s, strip, shape);
+    d->n = d->frame.n;
+    d->px = arena_alloc(arena, (size_t)d->n * shape->view_h);
+    d->ink = arena_alloc(arena, d->n);
+    d->column = arena_array(arena, (size_t)d->n + 1, sizeof(int));
+    sums = arena_alloc(arena, sizeof(uint32_t) * d->n);
+    if (!d->px || !d->ink || !d->column || !sums)
+        return false;
+    render(s, &d->frame, shape->view_h, d->px, sums);
+    ink_columns(d->px, d->n, shape->view_h, s->otsu, d->ink);
+    for (int x = 0; x <= d->n; x++)
+        d->column[x] = x;
+    if (strip->squeeze)
+        squeeze(d, shape->view_h);
+    return true;
+}
+
+static bool
+copy_piece(const Drawn *d, const Piece *piece, const LineShape *shape, Arena *arena, LineView *out)
+{
+    const Frame *f = &d->frame;
     size_t size = (size_t)shape->view_w * shape->view_h;
     uint8_t *px = arena_alloc(arena, size);
     double ax = (double)(f->right - f->left) / f->n;
@@ -180,11 +235,11 @@ copy_piece(const uint8_t *strip, const Frame *f, const Piece *piece, const LineS
         return false;
     memset(px, 255, size);
     for (int y = 0; y < shape->view_h; y++)
-        memcpy(px + (size_t)y * shape->view_w, strip + (size_t)y * f->n + piece->from,
+        memcpy(px + (size_t)y * shape->view_w, d->px + (size_t)y * f->n + piece->from,
                piece->to - piece->from);
     out->view = (View){shape->view_w, shape->view_h, 1, px};
-    out->box = (Box){f->left + (int)(piece->from * ax), (int)floor(f->top - tilt),
-                     f->left + (int)ceil(piece->to * ax), (int)ceil(f->bottom + tilt)};
+    out->box = (Box){f->left + (int)(d->column[piece->from] * ax), (int)floor(f->top - tilt),
+                     f->left + (int)ceil(d->column[piece->to] * ax), (int)ceil(f->bottom + tilt)};
     out->glued = piece->glued;
     return true;
 }
@@ -192,25 +247,24 @@ copy_piece(const uint8_t *strip, const Frame *f, const Piece *piece, const LineS
 bool
 strip_cut(const Sheet *s, const Strip *strip, const LineShape *shape, Arena *arena, Cut *out)
 {
-    Frame f = frame_of(s, strip, shape);
-    uint8_t *px = arena_alloc(arena, (size_t)f.n * shape->view_h), *ink = arena_alloc(arena, f.n);
-    uint32_t *sums = arena_alloc(arena, sizeof(uint32_t) * f.n);
-    int most = f.n / (shape->view_w / 3 > MARGIN + 1 ? shape->view_w / 3 - MARGIN : 1) + 2;
-    Piece *pieces = arena_array(arena, most, sizeof(Piece));
+    Drawn d;
+    Piece *pieces;
+    int step = shape->view_w / 3 > MARGIN + 1 ? shape->view_w / 3 - MARGIN : 1;
 
     *out = (Cut){0};
-    if (!px || !ink || !sums || !pieces)
+    if (!draw(s, strip, shape, arena, &d))
         return false;
-    if (f.right <= f.left)
+    pieces = arena_array(arena, (size_t)d.n / step + 2, sizeof(Piece));
+    if (!pieces)
+        return false;
+    if (d.frame.right <= d.frame.left)
         return true;
-    render(s, &f, shape->view_h, px, sums);
-    ink_columns(px, f.n, shape->view_h, s->threshold, ink);
-    out->n = find_pieces(ink, f.n, shape->view_w, pieces);
-    out->views = arena_array(arena, out->n, sizeof(LineView));
+    out->n = find_pieces(d.ink, d.n, shape->view_w, pieces);
+    out->views = arena_array(arena, (size_t)out->n + 1, sizeof(LineView));
     if (!out->views)
-        return out->n == 0;
+        return false;
     for (int i = 0; i < out->n; i++)
-        if (!copy_piece(px, &f, &pieces[i], shape, arena, &out->views[i]))
+        if (!copy_piece(&d, &pieces[i], shape, arena, &out->views[i]))
             return false;
     return true;
 }

@@ -23,7 +23,8 @@ typedef struct Sheet
 {
     int w, h;
     uint8_t *grey; /* [h, w] paper 255 */
-    int threshold; /* ink is grey <= threshold (Otsu) */
+    int threshold; /* ink is grey <= threshold */
+    int otsu;      /* what Otsu's method says: what views are cut by */
 } Sheet;
 
 /* Grey, reduced by averaging `reduce` x `reduce` pixels, paper divided to white. Both return false without memory. */
@@ -152,6 +153,7 @@ typedef struct Strip
 {
     float x0, x1, baseline, x_height; /* baseline at the middle of x0 and x1 */
     float slope;
+    bool squeeze; /* wide gaps become a space wide */
 } Strip;
 
 typedef struct Cut

@@ -69,7 +69,7 @@ row_patch(const Sheet *s, const Parts *p, const Row *rows, int row, const Box *w
 {
     int a = want->x0 < 0 ? 0 : want->x0, b = want->x1 > s->w ? s->w : want->x1;
 
-    *out = (Sheet){want->x1 - want->x0, want->y1 - want->y0, NULL, s->threshold};
+    *out = (Sheet){want->x1 - want->x0, want->y1 - want->y0, NULL, s->threshold, s->otsu};
     out->grey = arena_alloc(arena, (size_t)out->w * out->h);
     if (!out->grey)
         return false;

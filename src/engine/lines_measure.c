@@ -216,21 +216,61 @@ gather_feet(const Parts *p, const Rows *rows, const Row *r, Feet *f, float *heig
     return f->n;
 }
 
-/* Capitals and figures: nothing rises above the band, neither strokes nor whole letters. */
-static void
-settle_caps(const Parts *p, const Rows *rows, Row *r)
+/* Heights over the baseline of the letters that stand on it, ascending; returns how many. */
+static int
+heights_over(const Parts *p, const Rows *rows, const Row *r, float *out)
 {
     float middle = (r->box.x0 + r->box.x1) / 2.0f;
-    int rising = 0;
+    int n = 0;
 
     for (int i = 0; i < r->n; i++)
     {
         const Part *part = &p->parts[rows->members[r->first + i]];
-        float x = (part->box.x0 + part->box.x1) / 2.0f - middle;
+        float foot = r->baseline + r->slope * ((part->box.x0 + part->box.x1) / 2.0f - middle);
 
-        rising += part->kind == PART_CORE &&
-                  part->box.y0 < r->baseline + r->slope * x - 1.2f * r->x_height - 0.5f;
+        if (part->kind == PART_CORE && fabsf(part->box.y1 - foot) < 0.2f * r->x_height + 0.5f)
+            out[n++] = foot - part->box.y0;
     }
+    qsort(out, n, sizeof(float), by_float);
+    return n;
+}
+
+/* Where letters come in two heights, those of x and of capitals: that of x. 0: they do not. */
+static float
+height_of_x(const float *h, int n)
+{
+    int few = n / 8 > 2 ? n / 8 : 2;
+    float best = 1.08f, low = 0;
+
+    for (int k = few; k + few <= n; k++)
+    {
+        float a = h[k / 2], b = h[(k + n) / 2];
+
+        if (h[k] > best * h[k - 1] && h[k] - h[k - 1] > 1 && a > 0.55f * b && a < 0.86f * b)
+        {
+            best = h[k] / h[k - 1];
+            low = a;
+        }
+    }
+    return low;
+}
+
+/* The band is that of x or of capitals: letters of two heights tell which, else what rises above it. */
+static void
+settle_caps(const Parts *p, const Rows *rows, float *tmp, Row *r)
+{
+    int n = heights_over(p, rows, r, tmp), rising = 0;
+    float x = height_of_x(tmp, n);
+
+    if (x > 0.55f * r->x_height && x < 1.15f * r->x_height)
+    {
+        r->caps = false;
+        if (x < 0.86f * r->x_height)
+            r->x_height = x;
+        return;
+    }
+    for (int i = 0; i < n; i++)
+        rising += tmp[i] > 1.2f * r->x_height + 0.5f;
     r->caps = r->caps && rising * 8 <= r->ncore;
     if (r->caps)
         r->x_height *= X_OF_CAPS;
@@ -263,7 +303,7 @@ measure_row(const Parts *p, const Rows *rows, int i, Arena *arena)
     r->x_height = r->size;
     r->caps = true;
     measure_band(&f, tmp, r);
-    settle_caps(p, rows, r);
+    settle_caps(p, rows, heights, r);
     return true;
 }
 

@@ -9,9 +9,10 @@
 #include <math.h>
 #include <string.h>
 
-#define REDUCE     8  /* the bright level is looked for on a page this much smaller */
-#define MAX_FILTER 2  /* 5 x 5 */
-#define DARKEST    40 /* paper is never taken to be darker */
+#define REDUCE     8   /* the bright level is looked for on a page this much smaller */
+#define MAX_FILTER 2   /* 5 x 5 */
+#define DARKEST    40  /* paper is never taken to be darker */
+#define PALEST     190 /* ink is never taken to be paler, unless Otsu says so */
 #define BLUR_RUNS  3
 
 typedef struct Plane
@@ -276,6 +277,17 @@ otsu(const uint8_t *px, size_t n)
     return at;
 }
 
+/* Pale writing beside black: a third of the way from Otsu's threshold to paper, if that is not too pale. */
+static int
+pale(int otsu)
+{
+    int t = otsu + (255 - otsu) * 3 / 10;
+
+    if (t > PALEST)
+        t = PALEST;
+    return t > otsu ? t : otsu;
+}
+
 bool
 sheet_make(const Image *page, int reduce, Arena *arena, Sheet *out)
 {
@@ -289,7 +301,8 @@ sheet_make(const Image *page, int reduce, Arena *arena, Sheet *out)
     if (!reduce_plane(&grey, w, h, arena, &level) || !bright_level(&level, arena) ||
         !divide(&grey, &level, arena))
         return false;
-    *out = (Sheet){grey.w, grey.h, grey.px, otsu(grey.px, (size_t)grey.w * grey.h)};
+    *out = (Sheet){grey.w, grey.h, grey.px, 0, otsu(grey.px, (size_t)grey.w * grey.h)};
+    out->threshold = pale(out->otsu);
     return true;
 }
 
@@ -317,7 +330,7 @@ sheet_turn(const Sheet *in, int degrees, Arena *arena, Sheet *out)
         for (int x = 0; x < p.w; x++, from += step)
             to[x] = *from;
     }
-    *out = (Sheet){p.w, p.h, p.px, in->threshold};
+    *out = (Sheet){p.w, p.h, p.px, in->threshold, in->otsu};
     return true;
 }
 
@@ -356,6 +369,6 @@ sheet_straighten(const Sheet *in, float degrees, Arena *arena, Sheet *out)
         for (int x = 0; x < w; x++, x0 += dx, y0 += dy)
             to[x] = sample(in, (int)(x0 >> 8), (int)(y0 >> 8));
     }
-    *out = (Sheet){w, h, p.px, in->threshold};
+    *out = (Sheet){w, h, p.px, in->threshold, in->otsu};
     return true;
 }

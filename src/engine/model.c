@@ -64,6 +64,7 @@ take(Binder *b, int rank, const int64_t *shape)
     if ((t = safetensors_find(b->m->files, b->name)) == NULL)
     {
         wrong_tensor(b, "is missing");
+        ds_detail(b->err, "None of the model's weight files has it.");
         return NULL;
     }
     describe_shape(is, sizeof is, t->tensor.rank, t->tensor.shape);
@@ -321,6 +322,7 @@ bind_tables(Binder *b)
     {
         snprintf(b->name, sizeof b->name, "%s*.weight", prefix);
         wrong_tensor(b, "is missing");
+        ds_detail(b->err, "None of the model's weight files has it.");
     }
 }
 
@@ -474,6 +476,13 @@ grid_positions(Binder *b, int h, int w)
     return to;
 }
 
+static void
+wrong_views(Binder *b, int height, int width, const char *what)
+{
+    b->st = ds_fail(b->err, DS_NOT_READY, "views of %d x %d %s", width, height, what);
+    ds_hint(b->err, "Look at base_size, tile_size and patch_size in config.json.");
+}
+
 /* Prepares views of height x width; a query table of their number of rows must be there. */
 static void
 add_grid(Binder *b, int height, int width)
@@ -483,23 +492,15 @@ add_grid(Binder *b, int height, int width)
 
     if (b->st || model_grid(b->m, width, height) >= 0)
         return;
-    if (height % s->patch_h || width % s->patch_w)
-    {
-        b->st =
-            ds_fail(b->err, DS_NOT_READY, "views of %d x %d are not whole patches", width, height);
-        return;
-    }
-    g->h = height / s->patch_h;
-    g->w = width / s->patch_w;
+    *g = (SamGrid){.h = height / s->patch_h, .w = width / s->patch_w};
     g->out_h = ((g->h + 1) / 2 + 1) / 2;
     g->out_w = ((g->w + 1) / 2 + 1) / 2;
-    if (model_queries(b->m, g->out_h * g->out_w) == NULL)
-    {
-        b->st = ds_fail(b->err, DS_NOT_READY,
-                        "views of %d x %d make %d rows, and no query table has as many", width,
-                        height, g->out_h * g->out_w);
+    if (height % s->patch_h || width % s->patch_w)
+        wrong_views(b, height, width, "are not whole patches");
+    else if (model_queries(b->m, g->out_h * g->out_w) == NULL)
+        wrong_views(b, height, width, "make a number of rows that no query table has");
+    if (b->st)
         return;
-    }
     g->pos = grid_positions(b, g->h, g->w);
     for (int i = 0; i < s->layers; i++)
         if (s->blocks[i].global)

@@ -51,11 +51,11 @@ static const struct
 static DsStatus
 bad(DsError *err, const char *file, const char *tensor, const char *what)
 {
+    ds_fail(err, DS_NOT_READY, "weight file \"%s\" cannot be used", file);
     if (tensor)
-        ds_fail(err, DS_NOT_READY, "weight file \"%s\" cannot be used: tensor \"%s\" %s", file,
-                tensor, what);
+        ds_detail(err, "Tensor \"%s\" %s.", tensor, what);
     else
-        ds_fail(err, DS_NOT_READY, "weight file \"%s\" cannot be used: %s", file, what);
+        ds_detail(err, "The reason: %s.", what);
     return ds_hint(err, "Fetch the model's files again; compare their sizes with the publisher's.");
 }
 
@@ -150,8 +150,8 @@ check_overlap(SafeTensor *t, int n, const char *file_name, DsError *err)
         if (t[i].begin < t[i - 1].end)
         {
             bad(err, file_name, t[i].name, "overlaps another");
-            return ds_detail(err, "It begins at byte %llu, \"%s\" ends at byte %llu.",
-                             (unsigned long long)t[i].begin, t[i - 1].name,
+            return ds_detail(err, "Tensor \"%s\" overlaps \"%s\": it begins at byte %llu of %llu.",
+                             t[i].name, t[i - 1].name, (unsigned long long)t[i].begin,
                              (unsigned long long)t[i - 1].end);
         }
     return DS_OK;

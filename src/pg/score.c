@@ -2,7 +2,7 @@
  *
  * The edit distance (insert, delete, replace cost one each) by the length of the truth, in characters or in words;
  * white space is one space, and none at the ends. Myers' bit-vector algorithm in blocks of 64, so that two pages of
- * 5,000 characters take half a millisecond; a document of 500,000 takes seconds, and can be cancelled. */
+ * 5,000 characters take a few milliseconds; the time grows with the square, and can be cancelled. */
 #include "compat.h"
 
 #include "common/hashfn.h"
@@ -109,16 +109,19 @@ sequence_of(Names *names, const text *t, bool words)
 /* The truth as bit vectors: 64 rows of the table of distances in a block. */
 typedef struct Column
 {
-    uint64 *plus, *minus, *equal; /* [blocks] */
+    uint64 *plus, *minus; /* [blocks] */
+    uint64 *
+        equal; /* [blocks] where the token at hand stands; of each token, [tokens, blocks], when `all` */
     int blocks;
+    bool all;
     int *first, *next; /* of each token: its places in the truth, a list; -1 ends it */
 } Column;
 
 /* One block, one step to the right. in: the change of distance on the row above. Returns that on its row `last`. */
 static int
-step(Column *c, int b, int in, int last)
+step(Column *c, const uint64 *equal_at, int b, int in, int last)
 {
-    uint64 plus = c->plus[b], minus = c->minus[b], equal = c->equal[b];
+    uint64 plus = c->plus[b], minus = c->minus[b], equal = equal_at[b];
     uint64 vertical = equal | minus, across, up, down;
     int out;
 
@@ -139,13 +142,24 @@ step(Column *c, int b, int in, int last)
     return out;
 }
 
+/* Sets or clears the bits where the token stands. */
+static void
+mark(const Column *c, uint64 *equal, int token, bool set)
+{
+    for (int i = c->first[token]; i >= 0; i = c->next[i])
+        equal[i / 64] = set ? equal[i / 64] | UINT64CONST(1) << (i % 64) : 0;
+}
+
+#define MOST_VECTORS ((Size)8 << 20) /* 64 MB */
+
 static void
 begin_column(Column *c, const Sequence *truth, int tokens)
 {
     c->blocks = (truth->n + 63) / 64;
     c->plus = allocate(c->blocks, sizeof(uint64));
     c->minus = allocate(c->blocks, sizeof(uint64));
-    c->equal = allocate(c->blocks, sizeof(uint64));
+    c->all = (Size)tokens * c->blocks <= MOST_VECTORS;
+    c->equal = allocate((Size)(c->all ? tokens : 1) * c->blocks, sizeof(uint64));
     c->first = allocate(tokens, sizeof(int));
     c->next = allocate(truth->n, sizeof(int));
     memset(c->plus, 0xff, sizeof(uint64) * c->blocks);
@@ -155,6 +169,8 @@ begin_column(Column *c, const Sequence *truth, int tokens)
         c->next[i] = c->first[truth->ids[i]];
         c->first[truth->ids[i]] = i;
     }
+    for (int t = 0; c->all && t < tokens; t++)
+        mark(c, c->equal + (Size)t * c->blocks, t, true);
 }
 
 static Size
@@ -168,16 +184,18 @@ distance(const Sequence *truth, const Sequence *reading, int tokens)
     begin_column(&c, truth, tokens);
     for (Size j = 0; j < reading->n; j++)
     {
+        uint64 *equal = c.equal + (c.all ? (Size)reading->ids[j] * c.blocks : 0);
         int change = 1;
 
         CHECK_FOR_INTERRUPTS();
-        for (int i = c.first[reading->ids[j]]; i >= 0; i = c.next[i])
-            c.equal[i / 64] |= UINT64CONST(1) << (i % 64);
+        if (!c.all)
+            mark(&c, equal, reading->ids[j], true);
         for (int b = 0; b < c.blocks; b++)
-            change = step(&c, b, change, b == c.blocks - 1 ? (int)((truth->n - 1) % 64) : 63);
+            change =
+                step(&c, equal, b, change, b == c.blocks - 1 ? (int)((truth->n - 1) % 64) : 63);
         score += change;
-        for (int i = c.first[reading->ids[j]]; i >= 0; i = c.next[i])
-            c.equal[i / 64] = 0;
+        if (!c.all)
+            mark(&c, equal, reading->ids[j], false);
     }
     return score;
 }

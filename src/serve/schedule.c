@@ -215,6 +215,8 @@ wants_pages(const Schedule *s, int class_)
         preparing += s->preparing[WIRE_BULK];
         units += s->units_left[WIRE_BULK];
     }
+    if (class_ == WIRE_BULK && s->preparing[WIRE_BULK] >= s->limits.preparers - 1)
+        return false;
     if (living < 2)
         return true;
     if (living > s->limits.slots)

@@ -19,6 +19,7 @@ typedef struct ScheduleLimits
     uint64_t max_inflight_bytes;
     int max_waiting;
     int slots;        /* sequences the engine decodes at once */
+    int preparers;    /* pages that can be decoded at once; bulk leaves one of them free */
     bool reads_lines; /* a page is many short sequences instead of one long one */
 } ScheduleLimits;
 

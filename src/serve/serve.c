@@ -236,13 +236,20 @@ open_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+static int
+worker_count(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN) / 2;
+
+    return n < 2 ? 2 : n > WORKERS_MOST ? WORKERS_MOST : (int)n;
+}
+
 static bool
 open_server(Server *s)
 {
     pthread_condattr_t monotonic;
     struct rlimit files;
-    DsEngineFacts none = {0};
-    ScheduleLimits limits;
+    ScheduleLimits none = {0};
 
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -251,8 +258,9 @@ open_server(Server *s)
     pthread_cond_init(&s->compute, &monotonic);
     s->settings = default_settings;
     s->state = WIRE_STARTING;
-    limits = schedule_limits_of(&s->settings, &none);
-    schedule_init(&s->schedule, &limits);
+    s->nworkers = worker_count();
+    schedule_init(&s->schedule, &none);
+    set_schedule_limits(s);
     s->cache = cache_open(s->settings.cache_bytes);
     s->started = serve_now();
     getrlimit(RLIMIT_NOFILE, &files);
@@ -276,7 +284,7 @@ take_config(Server *s, const Control *control)
     pthread_mutex_lock(&s->lock);
     if (settings_parse(control->options, control->noptions, &s->settings, &err) != DS_OK)
         serve_log("settings refused: %s", err.message);
-    s->schedule.limits = schedule_limits_of(&s->settings, &s->facts);
+    set_schedule_limits(s);
     cache_resize(s->cache, s->settings.cache_bytes);
     pthread_mutex_unlock(&s->lock);
 }

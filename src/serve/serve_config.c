@@ -98,15 +98,14 @@ request_of(const char *json, size_t n, const Settings *settings, DsRequest *out,
     return st;
 }
 
-ScheduleLimits
-schedule_limits_of(const Settings *settings, const DsEngineFacts *facts)
+void
+set_schedule_limits(Server *s)
 {
-    ScheduleLimits limits = {
-        .max_inflight_bytes = settings->max_inflight_bytes,
-        .max_waiting = settings->max_waiting,
-        .slots = facts->slots > 0 ? facts->slots : 1,
-        .reads_lines = facts->reads_lines,
+    s->schedule.limits = (ScheduleLimits){
+        .max_inflight_bytes = s->settings.max_inflight_bytes,
+        .max_waiting = s->settings.max_waiting,
+        .slots = s->facts.slots > 0 ? s->facts.slots : 1,
+        .preparers = s->nworkers,
+        .reads_lines = s->facts.reads_lines,
     };
-
-    return limits;
 }

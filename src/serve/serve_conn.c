@@ -3,7 +3,7 @@
  *   HEADER -whole-> OPTIONS -whole-> WAITING -GO-> BODY -whole-> WORK -answer-> HEADER
  *
  * Nothing here waits, and nobody is trusted: every length is judged before memory is taken, and a connection that
- * stands still in the middle of something, reading or writing, is closed after STALL_MS. A closed connection is a
+ * stands still in the middle of something, reading or writing, is closed after serve_stall_ms. A closed connection is a
  * cancelled request. Sharp edge: while an answer is on its way out nothing more is read, or a client that only
  * writes would fill the memory with answers. */
 #include "serve_inner.h"
@@ -17,7 +17,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define STALL_MS      30000
 #define PROGRESS_MS   1000
 #define SLOWEST_BYTES 256 /* per ms: a body comes at 256 kB/s at least, on average */
 
@@ -54,6 +53,8 @@ struct Conn
     Out *out, *out_last;
     Conn *next, *prev;
 };
+
+int serve_stall_ms = 30000;
 
 /* ---- sending ---- */
 
@@ -610,10 +611,10 @@ stalled(const Conn *c, int64_t now)
 {
     bool middle = c->out || (c->state == CONN_HEADER && c->nin > 0) || c->state == CONN_OPTIONS ||
                   c->state == CONN_BODY;
-    uint64_t most = STALL_MS + (c->job ? c->job->body_length / SLOWEST_BYTES : 0);
+    uint64_t most = serve_stall_ms + (c->job ? c->job->body_length / SLOWEST_BYTES : 0);
 
-    return middle &&
-           (now - c->moved > STALL_MS || (c->state == CONN_BODY && now - c->began > (int64_t)most));
+    return middle && (now - c->moved > serve_stall_ms ||
+                      (c->state == CONN_BODY && now - c->began > (int64_t)most));
 }
 
 static void

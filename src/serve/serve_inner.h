@@ -1,7 +1,7 @@
 /* serve_inner.h - what the files of serve share: the server, its connections, its jobs.
  *
  *   socket thread (serve.c, serve_conn.c)     headers, admission, bodies, deadlines, cancels, answers; never waits
- *   two preparation threads (serve_work.c)    document -> its pages' sizes; page -> pixels (a child) -> views
+ *   preparation threads (serve_work.c)        document -> its pages' sizes; page -> pixels (a child) -> views
  *   compute thread (serve_step.c)             the model: ds_open, then ds_step over the pages at hand
  *
  * A job goes from the first thread to the second to the third and back. A thread at work on it counts in `users`;
@@ -104,7 +104,7 @@ typedef struct Worker /* a preparation thread */
 
 enum
 {
-    WORKERS = 2,
+    WORKERS_MOST = 8,
     LIVING_MOST = 1024, /* pages with the engine at once; the schedule stays far below */
 };
 
@@ -147,7 +147,8 @@ typedef struct Server
     double ms_per_unit; /* measured; 0: not yet */
     pthread_t computer;
     /* anyone's */
-    Worker workers[WORKERS];
+    Worker workers[WORKERS_MOST];
+    int nworkers; /* constant: half the processors, at least two */
     atomic_uint_fast64_t progress;
     atomic_bool stopping;
 } Server;
@@ -158,6 +159,9 @@ void serve_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void serve_die(Server *s, int status, const char *fmt, ...)
     __attribute__((noreturn, format(printf, 3, 4)));
 void serve_wake(Server *s); /* the socket thread; from any */
+
+extern int
+    serve_stall_ms; /* how long a connection may stand still in the middle of something; tests shorten it */
 
 /* serve_conn.c: called by the socket thread alone, without the lock */
 Conn *conn_open(Server *s, int fd);
@@ -187,7 +191,7 @@ extern const Settings default_settings;
 DsStatus settings_parse(const char *json, size_t n, Settings *settings, DsError *err);
 DsStatus request_of(const char *json, size_t n, const Settings *settings, DsRequest *out,
                     DsError *err);
-ScheduleLimits schedule_limits_of(const Settings *settings, const DsEngineFacts *facts);
+void set_schedule_limits(Server *s); /* by settings and facts; under the lock */
 
 /* serve_status.c: under the lock */
 void status_pong(Server *s, WirePong *pong);

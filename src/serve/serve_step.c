@@ -304,11 +304,13 @@ open_engine(Server *s)
     DsStatus st = s->model_dir ? ds_open(&settings, &s->engine, &err)
                                : ds_fail(&err, DS_NOT_READY, "no model was named");
 
+    if (st == DS_OK)
+        st = ds_hash_weights(s->engine, &err);
     pthread_mutex_lock(&s->lock);
     if (st == DS_OK)
     {
         s->facts = ds_facts(s->engine);
-        s->schedule.limits = schedule_limits_of(&s->settings, &s->facts);
+        set_schedule_limits(s);
         s->schedule.ready = true;
         s->state = WIRE_READY;
     }

@@ -279,7 +279,7 @@ worker_main(void *arg)
 bool
 workers_start(Server *s)
 {
-    for (int i = 0; i < WORKERS; i++)
+    for (int i = 0; i < s->nworkers; i++)
     {
         s->workers[i].server = s;
         if (pthread_create(&s->workers[i].thread, NULL, worker_main, &s->workers[i]) != 0)
@@ -293,7 +293,7 @@ workers_well(const Server *s)
 {
     int64_t now = serve_now();
 
-    for (int i = 0; i < WORKERS; i++)
+    for (int i = 0; i < s->nworkers; i++)
     {
         int64_t busy = s->workers[i].busy_since;
 

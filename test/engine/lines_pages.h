@@ -1,5 +1,6 @@
 /* lines_pages.h - pages for the line finder's test, set from a type of its own in letters of 5 x 9 dots:
- * two rows of ascenders, five of x-height, two of descenders. What stands where is known to the pixel. */
+ * two rows of ascenders, five of x-height, two of descenders. Dots are two pixels wider than their place, so
+ * that corners hold together. What stands where is known to the pixel. */
 #ifndef LINES_PAGES_H
 #define LINES_PAGES_H
 
@@ -84,8 +85,8 @@ set_line(Paper *p, int x, int y, int dot, const char *text)
             for (int c = 0; c < 5; c++)
                 if (g->rows[r][c] == '#')
                 {
-                    fill(p, x + c * dot, y + (r - 7) * dot, x + (c + 1) * dot, y + (r - 6) * dot,
-                         p->ink);
+                    fill(p, x + c * dot - 1, y + (r - 7) * dot, x + (c + 1) * dot + 1,
+                         y + (r - 6) * dot, p->ink);
                     right = x + (c + 1) * dot > right ? x + (c + 1) * dot : right;
                 }
     }

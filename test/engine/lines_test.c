@@ -349,6 +349,163 @@ golden_views(const char *dir)
     json_decref(root);
 }
 
+/* --- the samples ------------------------------------------------------------------------------- */
+
+typedef struct Truth
+{
+    int n;
+    Box boxes[64];
+} Truth;
+
+typedef struct Score
+{
+    int truth, found, matched;
+} Score;
+
+static Truth
+true_boxes(const char *dir, const char *page)
+{
+    char path[600], row[1000], name[100];
+    Truth t = {0};
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/samples/boxes.tsv", dir);
+    f = fopen(path, "r");
+    while (f && fgets(row, sizeof row, f) && t.n < 64)
+    {
+        Box *b = &t.boxes[t.n];
+
+        if (sscanf(row, "%99s %d %d %d %d", name, &b->x0, &b->y0, &b->x1, &b->y1) == 5)
+            t.n += !strcmp(name, page);
+    }
+    if (f)
+        fclose(f);
+    return t;
+}
+
+static int
+lines_of_text(const char *dir, const char *name)
+{
+    char path[600], row[2000];
+    int n = 0;
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/samples/%s.txt", dir, name);
+    f = fopen(path, "r");
+    while (f && fgets(row, sizeof row, f))
+        n += strspn(row, " \t\r\n") < strlen(row);
+    if (f)
+        fclose(f);
+    return n;
+}
+
+static double
+overlap(const Box *a, const Box *b)
+{
+    double w = fmin(a->x1, b->x1) - fmax(a->x0, b->x0);
+    double h = fmin(a->y1, b->y1) - fmax(a->y0, b->y0);
+    double both = w > 0 && h > 0 ? w * h : 0;
+
+    return both / ((double)(a->x1 - a->x0) * (a->y1 - a->y0) +
+                   (double)(b->x1 - b->x0) * (b->y1 - b->y0) - both);
+}
+
+/* One to one, the best pairs first, at an overlap of a half or more. */
+static void
+match(const Truth *t, const PageLines *l, Score *score)
+{
+    bool used_t[64] = {0}, used_l[512] = {0};
+    double best;
+
+    do
+    {
+        int bt = 0, bl = 0;
+
+        best = 0;
+        for (int i = 0; i < t->n; i++)
+            for (int k = 0; k < l->nlines && k < 512; k++)
+            {
+                double v = used_t[i] || used_l[k] ? 0 : overlap(&t->boxes[i], &l->lines[k].box);
+
+                if (v > best)
+                {
+                    best = v;
+                    bt = i;
+                    bl = k;
+                }
+            }
+        if (best >= 0.5)
+        {
+            used_t[bt] = used_l[bl] = true;
+            score->matched++;
+        }
+    } while (best >= 0.5);
+    score->truth += t->n;
+    score->found += l->nlines;
+}
+
+static void
+sample_boxes(const char *dir)
+{
+    static const char *const pages[] = {"book_es.png", "letter_typed_en.jpg", "pricelist_de.png"};
+    Score score = {0};
+
+    for (int i = 0; i < 3; i++)
+    {
+        char path[100];
+        Truth t = true_boxes(dir, pages[i]);
+        Image page;
+        PageLines l;
+
+        snprintf(path, sizeof path, "samples/%s", pages[i]);
+        page = load(dir, path);
+        l = find(&page, -1);
+        match(&t, &l, &score);
+        arena_free(&arena);
+    }
+    printf("     boxes: %d true, %d found, %d matched\n", score.truth, score.found, score.matched);
+    promise("97 % of the true boxes are matched",
+            score.truth == 66 && score.matched * 100 >= 97 * 66);
+    promise("3 % of the found lines are matched by none",
+            (score.found - score.matched) * 100 <= 3 * score.found);
+}
+
+static void
+sample_counts(const char *dir)
+{
+    static const char *const pages[][2] = {
+        {"receipt_en", "jpg"}, {"phototest", "tif"}, {"magazine_en", "tif"}};
+
+    for (int i = 0; i < 3; i++)
+    {
+        char path[100], what[100];
+        int want = lines_of_text(dir, pages[i][0]), upright = 0;
+        Image page;
+        PageLines l;
+
+        snprintf(path, sizeof path, "samples/%s.%s", pages[i][0], pages[i][1]);
+        page = load(dir, path);
+        l = find(&page, -1);
+        snprintf(what, sizeof what, "%s: %d lines for %d of its text", pages[i][0], l.nlines, want);
+        promise(what, want > 0 && abs(l.nlines - want) * 100 <= 3 * want);
+        if (i == 2)
+            promise("the magazine's picture is one picture",
+                    l.npictures == 1 && near(l.pictures[0].box.x0, 876, 20) &&
+                        near(l.pictures[0].box.y1, 2270, 20));
+        for (int turn = 90; turn < 360; turn += 90)
+        {
+            Image turned_page;
+            DsError err;
+
+            if (image_rotate(&page, turn, &arena, &turned_page, &err) == DS_OK)
+                upright += find(&turned_page, -1).rotation == 360 - turn;
+        }
+        snprintf(what, sizeof what, "%s is turned upright from every side", pages[i][0]);
+        promise(what, upright == 3);
+        arena_free(&arena);
+    }
+}
+
 int
 main(void)
 {
@@ -365,7 +522,11 @@ main(void)
     blank();
     refuses();
     if (dir)
+    {
         golden_views(dir);
+        sample_boxes(dir);
+        sample_counts(dir);
+    }
     else
         skipped("golden views and samples", "../shared is not here");
     arena_free(&arena);

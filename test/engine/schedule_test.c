@@ -8,8 +8,11 @@
 
 #define MB (1u << 20)
 
-static const ScheduleLimits usual = {
-    .max_inflight_bytes = 256 * MB, .max_waiting = 1000, .slots = 4, .reads_lines = false};
+static const ScheduleLimits usual = {.max_inflight_bytes = 256 * MB,
+                                     .max_waiting = 1000,
+                                     .slots = 4,
+                                     .preparers = 2,
+                                     .reads_lines = false};
 
 static Ask
 ask_of(int class_, uint32_t role, uint64_t bytes)
@@ -278,7 +281,9 @@ pages_ahead(void)
     a.pages_left = 500, a.page_bytes = 100 * MB;
     schedule_enter(&s, &a), schedule_admit(&s);
     promise("the first page of 100 MB is decoded", schedule_next_page(&s) == &a);
+    s.limits.preparers = 8;
     promise("the second waits for the pixels of the first", schedule_next_page(&s) == NULL);
+    s.limits.preparers = 2;
     schedule_prepared(&s, WIRE_BULK, 100 * MB);
     promise("which are few once the engine has its views", schedule_next_page(&s) == &a);
     schedule_page_end(&s, WIRE_BULK, 25 * MB, false),
@@ -286,8 +291,13 @@ pages_ahead(void)
     promise("all is given back",
             s.pixels == 0 && s.living[WIRE_BULK] == 0 && s.preparing[WIRE_BULK] == 0);
     a.page_bytes = MB;
-    while (schedule_next_page(&s))
-        n++;
+    for (; schedule_next_page(&s); n++)
+    {
+        if (n == 0)
+            promise("bulk leaves one of the preparation threads free",
+                    schedule_next_page(&s) == NULL);
+        schedule_prepared(&s, WIRE_BULK, MB);
+    }
     promise("of 498 small pages one more than the slots is taken out", n == usual.slots + 1);
 }
 

@@ -4,6 +4,8 @@
 #include "check.h"
 #include "stub_engine.h"
 
+#include "../../src/serve/serve_inner.h"
+
 #include <pthread.h>
 #include <tiffio.h>
 
@@ -220,6 +222,55 @@ strangers(void)
     promise("callers who leave in the middle of a header or of options harm nobody",
             good_page(&t, 4));
     server_stop(&t);
+}
+
+static bool
+closed_within(int fd, int ms)
+{
+    double start = now_ms();
+    char byte;
+
+    while (recv(fd, &byte, 1, MSG_DONTWAIT) != 0 && now_ms() - start < ms)
+        pause_ms(10);
+    return now_ms() - start < ms;
+}
+
+static void
+slow_ones(void)
+{
+    TestServer t;
+    Document big = picture(1, 0, TRICK_BIG, 1);
+    Question q = reading(big);
+    WireHeader h;
+    Reply r;
+    int fd;
+
+    serve_stall_ms = 400;
+    t = server_start("stall", "stub", NULL);
+    wire_header(&h, WIRE_REQUEST, 42);
+    fd = ask_connect(t.socket, 5);
+    wire_write_all(fd, &h, 20);
+    promise("who stops in the middle of a header is dropped", closed_within(fd, 2000));
+    close(fd);
+    fd = ask_connect(t.socket, 5);
+    r = ask_go(fd, &q);
+    promise("so is who never sends the document after GO", r.go && closed_within(fd, 2000));
+    free(r.text);
+    close(fd);
+    fd = begin_on(&t, q);
+    pause_ms(300);
+    promise("an answer that nobody takes is held",
+            status_number(t.socket, "inflight_bytes") > 3000000);
+    pause_ms(900);
+    promise("and dropped after a while", status_number(t.socket, "inflight_bytes") == 0);
+    close(fd);
+    fd = ask_connect(t.socket, 5);
+    pause_ms(600);
+    promise("a connection that is idle stays", said(ask_on(fd, &q), WIRE_RESULT, "bbb"));
+    close(fd);
+    free(big.bytes);
+    server_stop(&t);
+    serve_stall_ms = 30000;
 }
 
 static void
@@ -638,6 +689,7 @@ main(void)
     one_connection();
     bad_requests();
     strangers();
+    slow_ones();
     full_queue();
     deadlines();
     page_time();

@@ -59,6 +59,13 @@ ds_close(DsEngine *e)
     free(e);
 }
 
+DsStatus
+ds_hash_weights(DsEngine *e, DsError *err)
+{
+    (void)e, (void)err;
+    return DS_OK;
+}
+
 DsEngineFacts
 ds_facts(const DsEngine *e)
 {

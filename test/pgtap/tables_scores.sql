@@ -1,6 +1,6 @@
 -- tables_scores.sql - what dsocr_tables, dsocr_cer and dsocr_wer promise.
 BEGIN;
-SELECT plan(29);
+SELECT plan(30);
 
 CREATE FUNCTION pg_temp.grid(content text) RETURNS text LANGUAGE sql AS $$
   SELECT string_agg(format('%s.%s,%s %sx%s%s %s', table_no, row_no, col_no, rowspan, colspan,
@@ -68,5 +68,7 @@ CREATE TEMP TABLE pairs AS
 SELECT is((SELECT count(*) FROM pairs WHERE round((dsocr_cer(a, b) * length(a))::numeric) = pg_temp.plain(a, b)), 60::bigint,
           'the same as the plain table of distances, across blocks of 64');
 SELECT ok((SELECT dsocr_cer(repeat('abcdefghij ', 5000), repeat('abcdefghix ', 5000)) BETWEEN 0.09 AND 0.0910), '55,000 characters');
+SELECT ok((SELECT dsocr_wer(string_agg('w' || i, ' '), string_agg('w' || i + i % 2, ' ')) BETWEEN 0.4999 AND 0.5001
+           FROM generate_series(1, 30000) i), '30,000 different words');
 SELECT * FROM finish();
 ROLLBACK;

@@ -11,30 +11,49 @@
 
 /* ---- the definition ---- */
 
-static inline float
-dot(DType dtype, const char *w, const float *x, int k)
+/* sums[r] = w . x[r] for four rows of x, so that a weight is read once for all of them. */
+static inline void
+dot_4(DType dtype, const char *w, const float *x, size_t ldx, int k, float *sums)
 {
-    float sum = 0;
+    float a = 0, b = 0, c = 0, d = 0;
 
     for (int i = 0; i < k; i++)
-        sum += dtype_load(dtype, w, (uint64_t)i) * x[i];
-    return sum;
+    {
+        float one = dtype_load(dtype, w, (uint64_t)i);
+
+        a += one * x[i];
+        b += one * x[i + ldx];
+        c += one * x[i + 2 * ldx];
+        d += one * x[i + 3 * ldx];
+    }
+    sums[0] = a;
+    sums[1] = b;
+    sums[2] = c;
+    sums[3] = d;
 }
 
-static float
-dot_row(const Weight *w, int row, const float *x)
+static inline void
+dot_1(DType dtype, const char *w, const float *x, int k, float *sum)
 {
-    const char *data = (const char *)w->data + (size_t)row * (size_t)w->k * dtype_size(w->dtype);
+    *sum = 0;
+    for (int i = 0; i < k; i++)
+        *sum += dtype_load(dtype, w, (uint64_t)i) * x[i];
+}
 
-    switch (w->dtype)
-    {
-        case DTYPE_BF16:
-            return dot(DTYPE_BF16, data, x, w->k);
-        case DTYPE_F16:
-            return dot(DTYPE_F16, data, x, w->k);
-        default:
-            return dot(DTYPE_F32, data, x, w->k);
-    }
+/* Output n of `rows` rows, 4 or 1. */
+static void
+dots(const Weight *w, int n, const float *x, int ldx, int rows, float *sums)
+{
+    const char *row = (const char *)w->data + (size_t)n * (size_t)w->k * dtype_size(w->dtype);
+    size_t ld = (size_t)ldx;
+
+    if (w->dtype == DTYPE_BF16)
+        rows == 4 ? dot_4(DTYPE_BF16, row, x, ld, w->k, sums)
+                  : dot_1(DTYPE_BF16, row, x, w->k, sums);
+    else if (w->dtype == DTYPE_F16)
+        rows == 4 ? dot_4(DTYPE_F16, row, x, ld, w->k, sums) : dot_1(DTYPE_F16, row, x, w->k, sums);
+    else
+        rows == 4 ? dot_4(DTYPE_F32, row, x, ld, w->k, sums) : dot_1(DTYPE_F32, row, x, w->k, sums);
 }
 
 void
@@ -42,12 +61,18 @@ linear_plain(float *y, int ldy, const float *x, int ldx, int rows, const Weight 
              const float *b, Finish finish)
 {
     for (int n = n0; n < n1; n++)
-        for (int r = 0; r < rows; r++)
+        for (int r = 0, together; r < rows; r += together)
         {
-            float sum = dot_row(w, n, x + (size_t)r * ldx) + (b ? b[n] : 0);
-            float *to = y + (size_t)r * ldy + n;
+            float sums[4];
 
-            *to = finish == FINISH_ADD ? *to + sum : sum;
+            together = rows - r >= 4 ? 4 : 1;
+            dots(w, n, x + (size_t)r * ldx, ldx, together, sums);
+            for (int i = 0; i < together; i++)
+            {
+                float *to = y + (size_t)(r + i) * ldy + n, sum = sums[i] + (b ? b[n] : 0);
+
+                *to = finish == FINISH_ADD ? *to + sum : sum;
+            }
         }
 }
 

@@ -1,0 +1,83 @@
+# A model directory that cannot be used: the reason is told, what needs no model works, and the next good one reads.
+use strict;
+use warnings;
+use Documents;
+use Dsocr;
+use File::Copy qw(copy);
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my ($bindir) = `pg_config --bindir` =~ /(.*)/;
+my ($sharedir) = `pg_config --sharedir` =~ /(.*)/;
+plan skip_all => "no engine is installed as $bindir/dsocr" unless -x "$bindir/dsocr";
+
+my $node = server('models');
+bystander($node);
+wait_for_state($node, 'ready');
+store($node, good => page_file('letter_en.jpg'));
+
+# A copy of the mini whose files a closure changes, by name.
+sub model
+{
+	my ($name, %change) = @_;
+	my $dir = PostgreSQL::Test::Utils::tempdir . "/$name";
+	mkdir $dir;
+	for my $from (glob "$sharedir/dsocr/models/mini/*")
+	{
+		my ($file) = $from =~ m{([^/]+)$};
+		next unless -f $from;
+		my $bytes = slurp($from);
+		$change{$file}->($bytes) if $change{$file};
+		open my $out, '>:raw', "$dir/$file" or die $!;
+		print $out $bytes;
+		close $out;
+	}
+	return $dir;
+}
+
+sub slurp
+{
+	open my $in, '<:raw', $_[0] or die "$_[0]: $!";
+	local $/;
+	return <$in>;
+}
+
+sub serve
+{
+	my ($dir, $state) = @_;
+	my $pid = status($node, 'pid');
+	$node->safe_psql('postgres', "ALTER SYSTEM SET dsocr.model = '$dir'");
+	$node->reload;
+	$node->poll_query_until('postgres', "SELECT dsocr_status()->>'pid' NOT IN ('0', '$pid')");
+	wait_for_state($node, $state);
+}
+
+my ($weights) = map { m{([^/]+)$} } glob "$sharedir/dsocr/models/mini/*.safetensors";
+# Header text of the same length, so that all offsets stay.
+my $shape = qr/("lm_head.weight":\{[^}]*"shape":\[)(\d+), ?(\d+)\]/;
+my @cases = (
+	[ 'missing directory', '/nowhere/model', qr{/nowhere/model} ],
+	[ 'no config', model('no_config', 'config.json' => sub { $_[0] = '{' }), qr/config\.json/ ],
+	[ 'one tensor short', model('short', $weights => sub { $_[0] =~ s/"lm_head.weight"/"xx_head.weight"/ or die }), qr/(lm|xx)_head\.weight/ ],
+	[ 'wrong shape', model('shape', $weights => sub { $_[0] =~ s/$shape/$1$3,$2]/ or die }), qr/lm_head\.weight/ ],
+	[ 'truncated weights', model('cut', $weights => sub { $_[0] = substr($_[0], 0, -1000) }), qr/./ ],
+	[ 'empty weights', model('empty', $weights => sub { $_[0] = '' }), qr/./ ],
+	[ 'broken tokenizer', model('tokenizer', 'tokenizer.json' => sub { $_[0] = substr($_[0], 0, 100) }), qr/tokenizer/ ]);
+for (@cases)
+{
+	my ($name, $dir, $reason) = @$_;
+	serve($dir, 'no_model');
+	my $err = fails($node, q{SELECT dsocr_text(doc) FROM documents}, '55000', $name);
+	like($err, $reason, "$name: the error names it");
+	note($err);
+	like($err, qr/DETAIL: /, "$name: with a detail");
+	like($err, qr/HINT: /, "$name: with a hint");
+	isnt(status($node, 'last_error'), '', "$name: dsocr_status tells it too");
+	is($node->safe_psql('postgres', q{SELECT dsocr_info(doc)->>'format' FROM documents}), 'jpeg', "$name: dsocr_info works");
+}
+serve('mini', 'ready');
+like($node->safe_psql('postgres', q{SELECT dsocr_text(doc) FROM documents}), qr/Yours faithfully/, 'with a good model a page is read again');
+same_bystander('all models');
+not_restarted($node);
+$node->stop('fast');
+done_testing();

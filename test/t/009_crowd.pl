@@ -1,0 +1,80 @@
+# 200 callers with 50 MB each at once: memory is bounded, and everybody gets a result or 53000.
+use strict;
+use warnings;
+use Documents;
+use Dsocr;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my ($bindir) = `pg_config --bindir` =~ /(.*)/;
+plan skip_all => "no engine is installed as $bindir/dsocr" unless -x "$bindir/dsocr";
+
+my $CALLERS = 200;
+my $node = server('crowd', conf => 'max_connections = 230');
+bystander($node);
+wait_for_state($node, 'ready');
+store($node, good => page_file('letter_en.jpg'));
+
+# A good page with 50 MB behind it, another one for each ten callers, stored outside the row and uncompressed.
+$node->safe_psql('postgres', q{
+	ALTER TABLE documents ALTER doc SET STORAGE EXTERNAL;
+	INSERT INTO documents SELECT 'large' || i, doc || decode(repeat('00', 50 << 20), 'hex') || convert_to(i::text, 'UTF8')
+	  FROM documents, generate_series(0, 19) i WHERE name = 'good';
+	CREATE TABLE outcomes (outcome text)});
+my $script = PostgreSQL::Test::Utils::tempdir . '/call.sql';
+append_to_file($script, q{DO $$ BEGIN
+	PERFORM 1 FROM documents WHERE name = 'large' || pg_backend_pid() % 20 AND dsocr_text(doc) LIKE '%Yours faithfully%';
+	INSERT INTO outcomes VALUES (CASE WHEN FOUND THEN 'read' ELSE 'misread' END);
+EXCEPTION WHEN OTHERS THEN INSERT INTO outcomes VALUES (SQLSTATE || ' ' || SQLERRM);
+END $$;
+});
+
+# The engine and its children, in MB.
+my $engine = status($node, 'pid');
+
+sub engine_mb
+{
+	my ($rss) = slurp_file("/proc/$engine/status") =~ /RssAnon:\s+(\d+) kB/;
+	return $rss / 1024;
+}
+
+sub run_crowd
+{
+	my ($out, $most) = ('', 0);
+	$node->safe_psql('postgres', 'TRUNCATE outcomes');
+	my $run = IPC::Run::start([ 'pgbench', '-n', '-c', $CALLERS, '-j', 2, '-t', 1, '-f', $script, '-d', $node->connstr('postgres') ],
+		'>', \$out, '2>&1');
+	while ($run->pumpable)
+	{
+		$run->pump_nb;
+		my $now = engine_mb();
+		$most = $now if $now > $most;
+		sleep 0.05;
+	}
+	$run->finish;
+	return $most;
+}
+
+my $before = engine_mb();
+my $start = time;
+my $most = run_crowd();
+note(sprintf 'engine: %.0f MB before, %.0f MB at most, %.1f s', $before, $most, time - $start);
+is($node->safe_psql('postgres', 'SELECT outcome, count(*) FROM outcomes GROUP BY 1'), "read|$CALLERS", 'every caller has its page read');
+cmp_ok($most, '<', $before + 256 + 100, 'the engine stays below model + max_inflight_bytes + 100 MB');
+
+# A short queue: who does not fit is told at once.
+$node->safe_psql('postgres', 'ALTER SYSTEM SET dsocr.max_waiting = 20');
+$node->reload;
+sleep 1;
+run_crowd();
+my $outcomes = $node->safe_psql('postgres', q{SELECT coalesce(string_agg(DISTINCT left(outcome, 5), ',' ORDER BY left(outcome, 5)), '') FROM outcomes});
+is($outcomes, '53000,read ' =~ s/ //r, 'with dsocr.max_waiting = 20: read, or 53000');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM outcomes'), $CALLERS, 'and nobody without an answer');
+fails($node, q{DO $$ DECLARE o text := (SELECT outcome FROM outcomes WHERE outcome LIKE '53000%' LIMIT 1); BEGIN
+	RAISE EXCEPTION USING ERRCODE = left(o, 5), MESSAGE = substr(o, 7); END $$}, '53000', 'full queue', message => qr/./);
+is(status($node, 'pid'), $engine, 'the engine has lived through it');
+same_bystander('the crowd');
+not_restarted($node);
+$node->stop('fast');
+done_testing();
