@@ -23,14 +23,14 @@ make_toy(const char *name, const char *toy_settings, char *dir, size_t n)
     return system(command) == 0;
 }
 
-/* value(x, y, c) = (7x + 13y + 50c + 3 ((x y) mod 31)) & 255, 300 x 220. */
+/* value(x, y, c) = (7x + 13y + 50c + 3 ((x y) mod 31)) & 255; the toy's page is 300 x 220. */
 __attribute__((unused)) static Image
-toy_page(void)
+toy_page(int width, int height)
 {
-    Image image = {300, 220, 3, 0, malloc(300 * 220 * 3)};
+    Image image = {width, height, 3, 0, malloc((size_t)width * height * 3)};
 
-    for (int y = 0, i = 0; y < 220; y++)
-        for (int x = 0; x < 300; x++)
+    for (int y = 0, i = 0; y < height; y++)
+        for (int x = 0; x < width; x++)
             for (int c = 0; c < 3; c++)
                 image.pixels[i++] = (uint8_t)(7 * x + 13 * y + 50 * c + 3 * (x * y % 31));
     return image;

@@ -88,7 +88,7 @@ static bool
 open_toy(Toy *t, const char *backend, const char *dir)
 {
     DsError err = {0};
-    Image page = toy_page();
+    Image page = toy_page(300, 220);
     bool ok;
 
     memset(t, 0, sizeof *t);
