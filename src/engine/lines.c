@@ -153,7 +153,7 @@ look_at(Look *l, const Image *page, int rotate, DsError *err)
     if (rotate == -1 && rows_upside_down(&l->parts, &l->rows) &&
         (st = go_on(l, change_sheet(l, 180, 0) && find_parts(l) && find_rows(l), err)))
         return st;
-    return go_on(l, blocks_find(&l->sheet, &l->rows, &l->scratch, &l->blocks), err);
+    return go_on(l, blocks_find(&l->parts, &l->rows, &l->scratch, &l->blocks), err);
 }
 
 /* --- from the sheet to the page ---------------------------------------------------------------- */

@@ -11,6 +11,7 @@
 
 #define LEADING                                                                                    \
     2.2f /* baseline distances over this many x-heights, and more than usual, part blocks */
+#define MANY_EDGES  100
 #define MANY_BLOCKS 300 /* more than this are simply read from top to bottom */
 
 static float
@@ -95,9 +96,50 @@ by_baseline(const void *a, const void *b, void *arg)
     return (p->box.x0 > q->box.x0) - (p->box.x0 < q->box.x0);
 }
 
+/* The edges of frames, then the rules that run across, as flat boxes. */
+static bool
+find_edges(const Parts *p, Arena *arena, Blocks *out)
+{
+    out->edges = arena_array(arena, MANY_EDGES, sizeof(Box));
+    if (!out->edges)
+        return false;
+    for (int frames = 1; frames >= 0; frames--)
+    {
+        for (int i = 0; i < p->nparts && out->nedges + 2 <= MANY_EDGES; i++)
+        {
+            const Box *b = &p->parts[i].box;
+
+            if (p->parts[i].kind != PART_RULE || b->x1 - b->x0 < 10 * p->size ||
+                frames != (b->y1 - b->y0 > 2 * p->size))
+                continue;
+            out->edges[out->nedges++] = (Box){b->x0, b->y0, b->x1, b->y0 + 1};
+            if (frames)
+                out->edges[out->nedges++] = (Box){b->x0, b->y1 - 1, b->x1, b->y1};
+        }
+        if (frames)
+            out->nframes = out->nedges;
+    }
+    return true;
+}
+
+/* A frame's edge lies between two rows. */
+static bool
+framed_apart(const Blocks *bl, const Row *a, const Row *b)
+{
+    for (int i = 0; i < bl->nframes; i++)
+    {
+        const Box *e = &bl->edges[i];
+
+        if (shared_x(e, &a->box) > 0 && shared_x(e, &b->box) > 0 && e->y0 > a->baseline &&
+            e->y0 < b->baseline - b->x_height)
+            return true;
+    }
+    return false;
+}
+
 /* row.block for each row, rows numbered from the top; returns how many blocks. */
 static int
-chain_rows(Rows *rows, const int *by_y, int *next)
+chain_rows(Rows *rows, const Blocks *bl, const int *by_y, int *next)
 {
     int n = 0;
 
@@ -113,7 +155,8 @@ chain_rows(Rows *rows, const int *by_y, int *next)
         if (r->block < 0)
             r->block = n++;
         if (next[i] >= 0 && only_neighbour(rows, by_y, next[i], -1) == i &&
-            may_follow(r, &rows->rows[by_y[next[i]]]))
+            may_follow(r, &rows->rows[by_y[next[i]]]) &&
+            !framed_apart(bl, r, &rows->rows[by_y[next[i]]]))
             rows->rows[by_y[next[i]]].block = r->block;
     }
     return n;
@@ -157,19 +200,24 @@ usual_x_height(const Rows *rows, const Row *r, float *tmp)
     return n ? tmp[n / 2] : r->measured;
 }
 
-/* Something across the columns of both lies between upper and lower. */
+/* c lies across the columns of both, between upper and lower. */
+static bool
+parts_them(const Box *c, const Box *upper, const Box *lower)
+{
+    return shared_x(upper, c) > 0 && shared_x(lower, c) > 0 &&
+           c->y0 >= upper->y1 - (upper->y1 - upper->y0) / 4 &&
+           c->y1 <= lower->y0 + (lower->y1 - lower->y0) / 4;
+}
+
 static bool
 parted(const Blocks *bl, const Box *upper, const Box *lower)
 {
     for (int i = 0; i < bl->n; i++)
-    {
-        const Box *c = &bl->blocks[i].box;
-
-        if (shared_x(upper, c) > 0 && shared_x(lower, c) > 0 &&
-            c->y0 >= upper->y1 - (upper->y1 - upper->y0) / 4 &&
-            c->y1 <= lower->y0 + (lower->y1 - lower->y0) / 4)
+        if (parts_them(&bl->blocks[i].box, upper, lower))
             return true;
-    }
+    for (int i = 0; i < bl->nedges; i++)
+        if (parts_them(&bl->edges[i], upper, lower))
+            return true;
     return false;
 }
 
@@ -285,11 +333,10 @@ at_end(const Blocks *bl, const Block *b, float body, bool top)
 }
 
 static const char *
-type_of(const Sheet *s, const Rows *rows, const Blocks *bl, const Block *b, float body,
-        float largest)
+type_of(int page_h, const Rows *rows, const Blocks *bl, const Block *b, float body, float largest)
 {
     int letters = letters_of(rows, bl->order, b);
-    bool top = b->box.y1<s->h / 5, bottom = b->box.y0> s->h * 4 / 5;
+    bool top = b->box.y1<page_h / 5, bottom = b->box.y0> page_h * 4 / 5;
 
     if (b->n == 1 && letters <= 4 && rows->n > 3 &&
         ((top && at_end(bl, b, body, true)) || (bottom && at_end(bl, b, body, false))))
@@ -307,7 +354,7 @@ type_of(const Sheet *s, const Rows *rows, const Blocks *bl, const Block *b, floa
 }
 
 static void
-name_types(const Sheet *s, const Rows *rows, Blocks *bl)
+name_types(int page_h, const Rows *rows, Blocks *bl)
 {
     float body = body_x_height(rows), largest = 0;
 
@@ -315,7 +362,7 @@ name_types(const Sheet *s, const Rows *rows, Blocks *bl)
         if (bl->blocks[i].x_height > largest && letters_of(rows, bl->order, &bl->blocks[i]) > 4)
             largest = bl->blocks[i].x_height;
     for (int i = 0; i < bl->n; i++)
-        bl->blocks[i].type = type_of(s, rows, bl, &bl->blocks[i], body, largest);
+        bl->blocks[i].type = type_of(page_h, rows, bl, &bl->blocks[i], body, largest);
 }
 
 /* The blocks' rows from top to bottom, as a list. */
@@ -345,19 +392,19 @@ fill_blocks(const Rows *rows, const int *by_y, Blocks *bl, float *tmp)
 }
 
 bool
-blocks_find(const Sheet *s, Rows *rows, Arena *arena, Blocks *out)
+blocks_find(const Parts *p, Rows *rows, Arena *arena, Blocks *out)
 {
     int *by_y = arena_array(arena, (size_t)rows->n + 1, sizeof(int));
     int *next = arena_array(arena, (size_t)rows->n + 1, sizeof(int));
     float *tmp = arena_array(arena, (size_t)rows->n + 1, sizeof(float));
 
-    *out = (Blocks){0, NULL, arena_array(arena, (size_t)rows->n + 1, sizeof(int))};
-    if (!by_y || !next || !tmp || !out->order)
+    *out = (Blocks){.order = arena_array(arena, (size_t)rows->n + 1, sizeof(int))};
+    if (!by_y || !next || !tmp || !out->order || !find_edges(p, arena, out))
         return false;
     for (int i = 0; i < rows->n; i++)
         by_y[i] = i;
     qsort_r(by_y, rows->n, sizeof(int), by_baseline, rows->rows);
-    out->n = chain_rows(rows, by_y, next);
+    out->n = chain_rows(rows, out, by_y, next);
     out->blocks = arena_array(arena, (size_t)out->n + 1, sizeof(Block));
     if (!out->blocks)
         return false;
@@ -368,6 +415,6 @@ blocks_find(const Sheet *s, Rows *rows, Arena *arena, Blocks *out)
         rows->rows[i].x_height = usual_x_height(rows, &rows->rows[i], tmp);
     if (out->n <= MANY_BLOCKS && !reading_order(out, arena))
         return false;
-    name_types(s, rows, out);
+    name_types(p->h, rows, out);
     return true;
 }

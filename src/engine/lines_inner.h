@@ -137,9 +137,11 @@ typedef struct Blocks
     int n;
     Block *blocks; /* in reading order */
     int *order;    /* rows in reading order, each block's together */
+    int nedges, nframes;
+    Box *edges; /* frames' upper and lower edges (nframes of them), then rules that run across */
 } Blocks;
 
-bool blocks_find(const Sheet *s, Rows *rows, Arena *arena, Blocks *out);
+bool blocks_find(const Parts *p, Rows *rows, Arena *arena, Blocks *out);
 
 /* --- lines_mask.c ------------------------------------------------------------------------------ */
 

@@ -20,6 +20,7 @@ typedef struct Pair
 
 typedef struct Joiner
 {
+    const Parts *parts;
     Piece *pieces; /* [n] by box.x0 */
     int n;
     int *old;   /* [n] index before sorting */
@@ -60,7 +61,7 @@ sort_pieces(const Pieces *in, const Parts *p, Arena *arena, Joiner *j)
     Key *keys = arena_array(arena, (size_t)in->n + 1, sizeof(Key));
     Box *boxes = arena_array(arena, (size_t)in->n + 1, sizeof(Box));
 
-    *j = (Joiner){.n = in->n};
+    *j = (Joiner){.parts = p, .n = in->n};
     j->pieces = arena_array(arena, (size_t)in->n + 1, sizeof(Piece));
     j->old = arena_array(arena, (size_t)in->n + 1, sizeof(int));
     j->above = arena_array(arena, (size_t)in->n + 1, sizeof(int));
@@ -136,46 +137,77 @@ beside(const Joiner *j, int i, int dir)
     return found;
 }
 
-/* How many rows of text lie on this side of the gap around piece i, and their mean width. */
-static int
-stack(const Joiner *j, int i, float edge, bool left, float *width)
+/* Whether running text lies on this side of the gap around piece i; counts its rows. */
+static bool
+column_beside(const Joiner *j, int i, float edge, bool left, float size, int *rows)
 {
-    int n = 1;
-    float sum = j->pieces[i].box.x1 - j->pieces[i].box.x0;
+    int n = 0, wide = 0;
 
     for (int dir = -1; dir <= 1; dir += 2)
     {
-        int at = i;
+        int at = dir < 0 ? i : j->below[i];
 
-        for (int k = 0; k < CHAIN; k++)
+        for (int k = 0; k <= CHAIN && at >= 0; k++)
         {
-            at = dir > 0 ? j->below[at] : j->above[at];
-            if (at < 0 || (left ? j->pieces[at].box.x1 > edge : j->pieces[at].box.x0 < edge))
+            const Box *b = &j->pieces[at].box;
+
+            if (at != i && (left ? b->x1 > edge : b->x0 < edge))
                 break;
-            sum += j->pieces[at].box.x1 - j->pieces[at].box.x0;
             n++;
+            wide += b->x1 - b->x0 > COLUMN_WIDTH * size;
+            at = dir > 0 ? j->below[at] : j->above[at];
         }
     }
-    *width = sum / n;
-    return n;
+    *rows = n;
+    return wide >= 2 && wide * 5 >= n * 3;
 }
 
 static bool
 gutter(const Joiner *j, const Pair *pair)
 {
     const Piece *l = &j->pieces[pair->left], *r = &j->pieces[pair->right];
-    float size = least(l->size, r->size), wl, wr;
-    int nl = stack(j, pair->left, r->box.x0 - 0.8f * size, true, &wl);
-    int nr = stack(j, pair->right, l->box.x1 + 0.8f * size, false, &wr);
+    float size = least(l->size, r->size);
+    int nl, nr;
 
-    return nl >= 2 && nr >= 2 && nl + nr >= 5 && wl > COLUMN_WIDTH * size &&
-           wr > COLUMN_WIDTH * size;
+    return column_beside(j, pair->left, r->box.x0 - 0.8f * size, true, size, &nl) &&
+           column_beside(j, pair->right, l->box.x1 + 0.8f * size, false, size, &nr) && nl + nr >= 5;
 }
 
+/* The edge of a box on a form stands in the gap. The lines of a table reach over many rows. */
 static bool
-lone(const Joiner *j, int i)
+walled(const Joiner *j, const Pair *pair)
 {
-    return j->above[i] < 0 && j->below[i] < 0;
+    const Piece *l = &j->pieces[pair->left], *r = &j->pieces[pair->right];
+    const Parts *p = j->parts;
+    int y = (int)((l->right_top + l->right_bottom + r->left_top + r->left_bottom) / 4);
+
+    for (int i = p->row_start[y]; i < p->row_start[y + 1]; i++)
+    {
+        const Part *part = &p->parts[p->runs[i].part];
+        float high = part->box.y1 - part->box.y0;
+
+        if (p->runs[i].x0 >= l->box.x1 && p->runs[i].x1 <= r->box.x0 && part->kind == PART_RULE &&
+            high > 1.8f * p->size && high < 8 * p->size)
+            return true;
+    }
+    return false;
+}
+
+/* Alone at the upper or lower end of the page: a running head or foot. */
+static bool
+at_end(const Joiner *j, int i)
+{
+    const Piece *a = &j->pieces[i];
+    bool over = false, under = false;
+
+    if (j->above[i] >= 0 || j->below[i] >= 0)
+        return false;
+    for (int k = 0; k < j->n && !(over && under); k++)
+    {
+        over |= j->pieces[k].ncore >= 4 && j->pieces[k].bottom < a->top;
+        under |= j->pieces[k].ncore >= 4 && j->pieces[k].top > a->bottom;
+    }
+    return !over || !under;
 }
 
 static bool
@@ -186,9 +218,9 @@ one_row(const Joiner *j, const Pair *pair)
 
     if (pair->gap < 1.2f * size)
         return true;
-    if (size > 2.2f * least(l->size, r->size) || gutter(j, pair))
+    if (size > 2.2f * least(l->size, r->size) || gutter(j, pair) || walled(j, pair))
         return false;
-    return pair->gap < 5 * size || !lone(j, pair->left) || !lone(j, pair->right);
+    return pair->gap < 5 * size || !at_end(j, pair->left) || !at_end(j, pair->right);
 }
 
 static int

@@ -96,7 +96,7 @@ kind_of(const Part *part, const Parts *p)
         return part->area > 0.15f * w * h && w > 3 * s ? PART_PICTURE : PART_RULE;
     if (w > 60 * s)
         return PART_RULE;
-    if (part->area < 0.02f * s * s || (w < 0.12f * s && h < 0.12f * s))
+    if (part->area < 0.012f * s * s || (w < 0.1f * s && h < 0.1f * s))
         return PART_SPECK;
     return h < 0.55f * s ? PART_SMALL : PART_CORE;
 }

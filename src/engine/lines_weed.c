@@ -38,6 +38,15 @@ is_blot(const Part *part, float size)
     return part->area > 0.45f * w * h && (w * 5 > h * 2 || h < 0.9f * size);
 }
 
+/* An upright stroke and nothing else: many of them side by side are a bar code. */
+static bool
+is_bar(const Part *part)
+{
+    int w = part->box.x1 - part->box.x0, h = part->box.y1 - part->box.y0;
+
+    return part->nruns < 1.1f * h && part->area > 0.75f * w * h && h > 2 * w;
+}
+
 /* The rule's end is at the part's side: the part is the ornament of a frame. */
 static bool
 at_end_of(const Box *part, const Box *rule, float reach)
@@ -83,7 +92,7 @@ find_rules(const Parts *p, Arena *arena, Rules *out)
 static bool
 is_writing(const Parts *p, const Rows *rows, const Row *r, float contrast, const Rules *rules)
 {
-    int blots = 0, letters = 0, ornaments = 0;
+    int blots = 0, letters = 0, ornaments = 0, bars = 0;
 
     if (r->contrast < 0.5f * contrast || r->x_height < 3)
         return false;
@@ -96,10 +105,13 @@ is_writing(const Parts *p, const Rows *rows, const Row *r, float contrast, const
             continue;
         letters++;
         blots += is_blot(part, p->size);
+        bars += is_bar(part);
         for (int i = 0; i < rules->n && r->ncore <= 8 && !ornament; i++)
             ornament = at_end_of(&part->box, &rules->box[i], 0.8f * p->size);
         ornaments += ornament;
     }
+    if (letters >= 6 && bars * 10 >= letters * 7)
+        return false;
     return letters > 0 && ornaments * 2 < letters && (letters > 2 || blots < letters);
 }
 
