@@ -52,43 +52,63 @@ product(int mr, int np, const Spot *s)
 }
 
 static void
-p_1_4(const Spot *s)
-{
-    product(1, 4, s);
-}
-static void
 p_1_1(const Spot *s)
 {
     product(1, 1, s);
 }
+
+static void
+p_1_2(const Spot *s)
+{
+    product(1, 2, s);
+}
+
+static void
+p_1_3(const Spot *s)
+{
+    product(1, 3, s);
+}
+
+static void
+p_1_4(const Spot *s)
+{
+    product(1, 4, s);
+}
+
 static void
 p_2_1(const Spot *s)
 {
     product(2, 1, s);
 }
+
 static void
 p_3_1(const Spot *s)
 {
     product(3, 1, s);
 }
+
 static void
 p_4_1(const Spot *s)
 {
     product(4, 1, s);
 }
+
 static void
 p_5_1(const Spot *s)
 {
     product(5, 1, s);
 }
+
 static void
 p_6_1(const Spot *s)
 {
     product(6, 1, s);
 }
 
+/* By rows, and for one row by panels: a single chain would wait for each sum. */
 static void (*const products[ROWS_MOST + 1])(const Spot *) = {0,     p_1_1, p_2_1, p_3_1,
                                                               p_4_1, p_5_1, p_6_1};
+static void (*const row_products[PANELS_MOST + 1])(const Spot *) = {0, p_1_1, p_1_2, p_1_3, p_1_4};
 
 /* y[row][0 .. 16 panels) for all rows; panels follow each other `apart` floats apart. */
 static void
@@ -99,7 +119,7 @@ rows_by_panels(const float *const *x, float *const *y, int rows, const float *pa
 
     for (int p = 0, np; p < panels; p += np)
     {
-        np = rows == 1 && panels - p >= 4 ? 4 : 1;
+        np = rows > 1 ? 1 : panels - p < PANELS_MOST ? panels - p : PANELS_MOST;
         for (int r = 0, mr; r < rows; r += mr)
         {
             Spot s = {x + r, panel + (size_t)p * apart, apart, step, k, to + r, go_on, scale};
@@ -107,10 +127,7 @@ rows_by_panels(const float *const *x, float *const *y, int rows, const float *pa
             mr = rows_for(rows - r);
             for (int m = r; m < r + mr; m++)
                 to[m] = y[m] + 16 * p;
-            if (np == 4)
-                p_1_4(&s);
-            else
-                products[mr](&s);
+            (rows == 1 ? row_products[np] : products[mr])(&s);
         }
     }
 }
