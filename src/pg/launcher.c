@@ -29,6 +29,7 @@
 
 #include "module.h"
 #include "queue.h"
+#include "store.h"
 
 #define WORKERS_MAX   32
 #define LOOKERS_MAX   2    /* workers that a look into every database may have at once */
@@ -342,7 +343,7 @@ look_everywhere(int looking)
     {
         Oid database = linitial_oid(to_look);
 
-        if (!has_worker(database))
+        if (!has_worker(database) || planted("two"))
         {
             if (!start_worker(database, true))
                 break;

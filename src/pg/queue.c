@@ -848,7 +848,7 @@ somebody_waits(void)
 {
     LOCKTAG extension = extension_tag(), database;
 
-    if (LockHasWaiters(&extension, ShareUpdateExclusiveLock, true))
+    if (!planted("two") && LockHasWaiters(&extension, ShareUpdateExclusiveLock, true))
         return true;
     /* DROP DATABASE, or CREATE DATABASE ... TEMPLATE, holds a lock that keeps new sessions out. */
     SET_LOCKTAG_OBJECT(database, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
@@ -945,7 +945,8 @@ take_the_place(void)
     if (!OidIsValid(me.extension))
         proc_exit(0);
     tag = extension_tag();
-    if (LockAcquire(&tag, ShareUpdateExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
+    if (LockAcquire(&tag, ShareUpdateExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL &&
+        !planted("two"))
         leave(true);
     pg_atomic_write_u32(&me.slot->proc, my_proc_number());
     pg_memory_barrier();

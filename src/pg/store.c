@@ -53,7 +53,7 @@ planted(const char *mistake)
 {
     const char *wanted = getenv("DSOCR_PLANT");
 
-    return wanted && strcmp(wanted, mistake) == 0;
+    return wanted && strstr(wanted, mistake) != NULL;
 }
 #endif
 

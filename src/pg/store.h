@@ -42,7 +42,9 @@ extern void store_dead(Job *item, const AnswerError *e, bool with_row);
 /* The next keys of a source that is being backfilled into the queue. False: that was the end. */
 extern bool store_backfill(int watch);
 
-/* For tests of the tests: whether this mistake is to be made. */
+/* For tests of the tests: whether this mistake is to be made. DSOCR_PLANT names them: token (an answer is stored whoever
+ * has claimed the job), early (the job goes before the result is there), requeue (claims of a worker that is gone stay), and
+ * two, which is none: a second worker and a third are let in, and must do no harm. */
 #ifdef DS_PLANT
 extern bool planted(const char *mistake);
 #else

@@ -1,0 +1,34 @@
+#!/bin/bash
+# plants.sh - the run under kills fails when it should: once with each mistake of src/pg/store.h, in a server of its own
+# that was built with PLANT=1; and passes with a second worker forced, which is no mistake.
+#
+# Prints one line per mistake. Not as root; needs build/dsocr-fake, or DSOCR_FAKE.
+cd "$(dirname "$0")/../.." || exit 1
+. test/server.sh
+top=$(mktemp -d "${TMPDIR:-/tmp}/dsocr-plants.XXXXXX")
+trap 'rm -rf "$top"' EXIT
+export DSOCR_FAKE=${DSOCR_FAKE:-$PWD/build/dsocr-fake}
+mkdir "$top/src" && tar -c --exclude=./build* --exclude='*.o' --exclude='*.so' --exclude=./model --exclude=./tmp_check . | tar -x -C "$top/src"
+pg_config=$(server_copy "$top/pg") && cd "$top/src" &&
+    make -s -f pgxs.mk PLANT=1 PG_CONFIG="$pg_config" all install >"$top/build.log" 2>&1 || { tail "$top/build.log"; echo "FAIL the planted server is not built"; exit 1; }
+export PATH=${pg_config%/*}:$PATH PG_REGRESS=$(dirname "$("$pg_config" --pgxs)")/../test/regress/pg_regress
+export PERL5LIB=$top/src/test/t:$(dirname "$("$pg_config" --pgxs)")/../test/perl:${PERL5LIB:-}
+export CHAOS_JOBS=240 CHAOS_KILLS=12 CHAOS_RESTARTS=1 CHAOS_PATIENCE=${CHAOS_PATIENCE:-15} CHAOS_SEED=7
+status=0
+
+# try MISTAKES WHAT-IT-SAYS PATTERN: the line of the run that must be there.
+try() {
+    mkdir -p "$top/$1" # a run that fails leaves its server behind
+    TESTDIR=$top/$1 DSOCR_PLANT=$1 prove -v test/t/020_chaos.pl >"$top/$1.log" 2>&1
+    if grep -q "$3" "$top/$1.log"; then
+        echo "ok   $2"
+    else
+        echo "FAIL $2"; grep -E '^(not )?ok|# (kill|  *(got|exp))' "$top/$1.log"; status=1
+    fi
+}
+
+try requeue   'claims of a dead worker forgotten: documents are missed' '^not ok .* 0 lost'
+try early     'jobs deleted before the result is there: documents are missed' '^not ok .* 0 lost'
+try two       'a second worker does no harm' '^Result: PASS'
+try token,two 'the token not looked at: results are doubled' '^not ok .* 0 twice'
+exit $status
