@@ -7,6 +7,7 @@
 #   make test-engine  the engine's tests alone; T="lines tokenizer" picks some
 #   make fresh        the README's own lines in a bare Debian (root, debootstrap)
 #   make fuzz         a minute of fuzzing per target (FUZZ_SECONDS=60)
+#   make chaos        20,000 documents read under 200 kills; make check does 1,000 under 20
 #   make format       applies .clang-format
 #
 # Switches: BUILD=dir, CC=clang, SAN=1 (address and undefined-behaviour sanitizers), PLANT=1 (mistakes can be
@@ -38,7 +39,7 @@ BUILD   ?= build$(VARIANT)
 include mk/engine.mk
 include mk/test.mk
 
-.PHONY: all pg install uninstall installcheck clean demo check fresh deps format
+.PHONY: all pg install uninstall installcheck clean demo check chaos fresh deps format
 
 all: engine pg
 
@@ -84,6 +85,11 @@ check:
 
 fresh:
 	@test/fresh.sh
+
+# The large run under kills; the small one is a part of `check`.
+chaos:
+	@deps/install.sh run build test
+	@STEPS="gcc build15 server" CHAOS_JOBS=20000 CHAOS_KILLS=200 CHAOS_RESTARTS=20 test/run.sh 15
 
 deps:
 	@deps/install.sh run build test demo

@@ -111,7 +111,8 @@ if wanted build15 regress15 pgtap server; then
     step server bash -c 'ls test/t/*.pl >/dev/null 2>&1 || { echo "skip server: no test/t"; exit 0; }
         export PG_REGRESS=$(dirname "$($PG_CONFIG --pgxs)")/../test/regress/pg_regress TESTDIR=$PWD
         export PERL5LIB=$PWD/test/t:$(dirname "$($PG_CONFIG --pgxs)")/../test/perl:/usr/share/postgresql/15/test/perl:${PERL5LIB:-}
-        prove -v --timer test/t/*.pl'
+        if [ -n "${CHAOS_JOBS:-}" ]; then prove -v --timer test/t/020_chaos.pl; else prove -v --timer test/t/*.pl; fi'
+    step planted env TESTDIR="$PWD" test/chaos/plants.sh
 fi
 step quality test/quality.sh
 
