@@ -27,8 +27,7 @@ typedef struct Look
     int npictures;
     int reduce, rotation;
     float skew; /* degrees the lines fell to the right */
-    int (*tick)(void *);
-    void *tick_arg;
+    Ticker ticker;
 } Look;
 
 static DsStatus
@@ -38,20 +37,13 @@ no_memory(DsError *err)
     return ds_hint(err, "Scale the image down, or raise dsocr.max_inflight_bytes.");
 }
 
-static bool
-cancelled(const Look *l)
-{
-    return l->tick && l->tick(l->tick_arg);
-}
-
+/* What a station's end means: done is false without memory, or when it was stopped. */
 static DsStatus
-go_on(const Look *l, bool had_memory, DsError *err)
+outcome(Look *l, bool done, DsError *err)
 {
-    if (!had_memory)
-        return no_memory(err);
-    if (cancelled(l))
+    if (!go_on(&l->ticker))
         return ds_fail(err, DS_CANCELLED, "stopped while looking for lines");
-    return DS_OK;
+    return done ? DS_OK : no_memory(err);
 }
 
 /* The page as a sheet, reduced until its size, and the number of pieces of ink on it, can be worked with. */
@@ -67,7 +59,7 @@ make_sheet(Look *l, const Image *page)
     for (;; l->reduce++)
     {
         arena_free(&l->sheets[0]);
-        if (!sheet_make(page, l->reduce, &l->sheets[0], &l->sheet))
+        if (!sheet_make(page, l->reduce, &l->ticker, &l->sheets[0], &l->sheet))
             return false;
         if (sheet_count_runs(&l->sheet) <= LINES_MAX_RUNS)
             return true;
@@ -86,7 +78,7 @@ change_sheet(Look *l, int turn, float straighten)
     int other = 1 - l->at;
 
     if (turn ? !sheet_turn(&l->sheet, turn, &l->sheets[other], &next)
-             : !sheet_straighten(&l->sheet, straighten, &l->sheets[other], &next))
+             : !sheet_straighten(&l->sheet, straighten, &l->ticker, &l->sheets[other], &next))
         return false;
     arena_free(&l->sheets[l->at]);
     l->at = other;
@@ -99,14 +91,15 @@ static bool
 find_parts(Look *l)
 {
     arena_free(&l->scratch);
-    return parts_find(&l->sheet, sheet_count_runs(&l->sheet), &l->scratch, &l->parts) &&
-           parts_sort(&l->parts, &l->scratch, &l->pictures, &l->npictures);
+    return go_on(&l->ticker) &&
+           parts_find(&l->sheet, sheet_count_runs(&l->sheet), &l->scratch, &l->parts) &&
+           go_on(&l->ticker) && parts_sort(&l->parts, &l->scratch, &l->pictures, &l->npictures);
 }
 
 static bool
 find_rows(Look *l)
 {
-    return rows_find(&l->parts, &l->scratch, &l->rows) &&
+    return go_on(&l->ticker) && rows_find(&l->parts, &l->scratch, &l->rows) && go_on(&l->ticker) &&
            rows_measure(&l->sheet, &l->parts, &l->scratch, &l->rows) &&
            rows_weed(&l->parts, &l->scratch, &l->rows);
 }
@@ -147,13 +140,14 @@ look_at(Look *l, const Image *page, int rotate, DsError *err)
 {
     DsStatus st;
 
-    if ((st = go_on(l, make_sheet(l, page), err)) || (st = go_on(l, turn_sheet(l, rotate), err)) ||
-        (st = go_on(l, straighten_sheet(l), err)) || (st = go_on(l, find_rows(l), err)))
+    if ((st = outcome(l, make_sheet(l, page), err)) ||
+        (st = outcome(l, turn_sheet(l, rotate), err)) ||
+        (st = outcome(l, straighten_sheet(l), err)) || (st = outcome(l, find_rows(l), err)))
         return st;
     if (rotate == -1 && rows_upside_down(&l->parts, &l->rows) &&
-        (st = go_on(l, change_sheet(l, 180, 0) && find_parts(l) && find_rows(l), err)))
+        (st = outcome(l, change_sheet(l, 180, 0) && find_parts(l) && find_rows(l), err)))
         return st;
-    return go_on(l, blocks_find(&l->parts, &l->rows, &l->scratch, &l->blocks), err);
+    return outcome(l, blocks_find(&l->parts, &l->rows, &l->scratch, &l->blocks), err);
 }
 
 /* --- from the sheet to the page ---------------------------------------------------------------- */
@@ -301,7 +295,7 @@ add_views(const Look *l, int row, const LineShape *shape, Arena *arena, PageLine
 
 /* A line in which no view shows any ink is not a line. */
 static bool
-add_block(const Look *l, const Block *b, const LineShape *shape, Arena *arena, PageLines *out)
+add_block(Look *l, const Block *b, const LineShape *shape, Arena *arena, PageLines *out)
 {
     TextBlock *block = &out->blocks[out->nblocks];
 
@@ -311,6 +305,8 @@ add_block(const Look *l, const Block *b, const LineShape *shape, Arena *arena, P
         int row = l->blocks.order[b->first + i];
         TextLine *line = &out->lines[out->nlines];
 
+        if (!go_on(&l->ticker))
+            return false;
         describe_line(l, &l->rows.rows[row], out->nblocks, out, line);
         if (!add_views(l, row, shape, arena, out, line))
             return false;
@@ -346,8 +342,6 @@ take_results(Look *l, const Image *page, const LineShape *shape, Arena *arena, P
     {
         if (!add_block(l, &l->blocks.blocks[i], shape, arena, out))
             return false;
-        if (cancelled(l))
-            return true;
     }
     return true;
 }
@@ -356,7 +350,7 @@ DsStatus
 lines_find(const Image *page, const LineShape *shape, int rotate, int (*tick)(void *),
            void *tick_arg, Arena *arena, PageLines *out, DsError *err)
 {
-    Look l = {.tick = tick, .tick_arg = tick_arg};
+    Look l = {.ticker = {tick, tick_arg, false}};
     DsStatus st;
 
     *out = (PageLines){0};
@@ -366,7 +360,7 @@ lines_find(const Image *page, const LineShape *shape, int rotate, int (*tick)(vo
         return ds_fail(err, DS_BAD_INPUT, "image is %d x %d pixels", page->width, page->height);
     st = look_at(&l, page, rotate, err);
     if (st == DS_OK)
-        st = go_on(&l, take_results(&l, page, shape, arena, out), err);
+        st = outcome(&l, take_results(&l, page, shape, arena, out), err);
     arena_free(&l.sheets[0]);
     arena_free(&l.sheets[1]);
     arena_free(&l.scratch);
@@ -383,7 +377,7 @@ lines_cut(const Image *page, const LineShape *shape, float x0, float x1, float b
 
     if (!(x_height >= 1 && x_height <= 10000 && x1 >= x0))
         return ds_fail(err, DS_BAD_REQUEST, "a line needs an x-height of at least one pixel");
-    if (!sheet_make(page, 1, arena, &sheet) || !strip_cut(&sheet, &strip, shape, arena, &cut))
+    if (!sheet_make(page, 1, NULL, arena, &sheet) || !strip_cut(&sheet, &strip, shape, arena, &cut))
         return no_memory(err);
     *views = cut.views;
     *nviews = cut.n;

@@ -17,6 +17,22 @@
 #define LINES_MAX_ROWS  4000 /* of a page; what is beyond is left out and `truncated` says so */
 #define LINES_MAX_VIEWS 8000
 
+/* Who wants to be asked, at least every 100 ms, whether to go on. */
+typedef struct Ticker
+{
+    int (*tick)(void *);
+    void *arg;
+    bool stopped;
+} Ticker;
+
+static inline bool
+go_on(Ticker *t)
+{
+    if (t && t->tick && !t->stopped && t->tick(t->arg))
+        t->stopped = true;
+    return !t || !t->stopped;
+}
+
 /* --- lines_sheet.c: Image -> Sheet ------------------------------------------------------------- */
 
 typedef struct Sheet
@@ -27,13 +43,14 @@ typedef struct Sheet
     int otsu;      /* what Otsu's method says: what views are cut by */
 } Sheet;
 
-/* Grey, reduced by averaging `reduce` x `reduce` pixels, paper divided to white. Both return false without memory. */
-bool sheet_make(const Image *page, int reduce, Arena *arena, Sheet *out);
+/* Grey, reduced by averaging `reduce` x `reduce` pixels, paper divided to white. All return false without memory, or
+ * when the ticker (may be NULL) stops them. */
+bool sheet_make(const Image *page, int reduce, Ticker *ticker, Arena *arena, Sheet *out);
 bool sheet_turn(const Sheet *in, int degrees, Arena *arena,
                 Sheet *out); /* clockwise, multiples of 90 */
 
 /* Rotates clockwise by `degrees` about the middle, on a canvas that holds all of it. */
-bool sheet_straighten(const Sheet *in, float degrees, Arena *arena, Sheet *out);
+bool sheet_straighten(const Sheet *in, float degrees, Ticker *ticker, Arena *arena, Sheet *out);
 
 /* --- lines_parts.c: Sheet -> Parts ------------------------------------------------------------- */
 
@@ -73,6 +90,9 @@ typedef struct Parts
 } Parts;
 
 int sheet_count_runs(const Sheet *s);
+/* The first run of row y that ends after x. */
+int runs_from(const Parts *p, int y, int x);
+
 bool parts_find(const Sheet *s, int nruns, Arena *arena, Parts *out);
 
 /* --- lines_sort.c: what each part is ----------------------------------------------------------- */

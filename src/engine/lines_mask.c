@@ -51,13 +51,13 @@ paint_runs(Sheet *patch, const Sheet *from, const Parts *p, int px, int py, int 
     int top = py - SEAM < 0 ? 0 : py - SEAM, bottom = py + patch->h + SEAM;
 
     for (int y = top; y < bottom && y < p->h; y++)
-        for (int i = p->row_start[y]; i < p->row_start[y + 1]; i++)
+        for (int i = runs_from(p, y, px - SEAM); i < p->row_start[y + 1]; i++)
         {
             const Run *run = &p->runs[i];
             const Part *part = &p->parts[run->part];
 
-            if (run->x1 + SEAM <= px || run->x0 - SEAM >= px + patch->w)
-                continue;
+            if (run->x0 - SEAM >= px + patch->w)
+                break;
             if (from ? part->row == row || part->kind == PART_TALL : is_foreign(part, row, r))
                 paint(patch, from, px, py, run, y);
         }

@@ -100,11 +100,13 @@ count_changes(const Parts *p, const Row *r, int row, Profile *out)
 
     memset(out->p, 0, sizeof(float) * out->n);
     for (int y = top; y < bottom; y++)
-        for (int i = p->row_start[y]; i < p->row_start[y + 1]; i++)
+        for (int i = runs_from(p, y, r->box.x0); i < p->row_start[y + 1]; i++)
         {
             const Run *run = &p->runs[i];
             int a, b;
 
+            if (run->x0 >= r->box.x1)
+                break;
             if (p->parts[run->part].row != row || p->parts[run->part].kind == PART_TALL)
                 continue;
             a = (int)floorf(y - r->slope * (run->x0 - middle) + 0.5f) - out->y0;

@@ -57,6 +57,23 @@ sheet_count_runs(const Sheet *s)
     return (int)n;
 }
 
+int
+runs_from(const Parts *p, int y, int x)
+{
+    int lo = p->row_start[y], hi = p->row_start[y + 1];
+
+    while (lo < hi)
+    {
+        int mid = (lo + hi) / 2;
+
+        if (p->runs[mid].x1 <= x)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
 static int
 root_of(int *parent, int i)
 {

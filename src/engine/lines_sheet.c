@@ -13,6 +13,7 @@
 #define MAX_FILTER 2   /* 5 x 5 */
 #define DARKEST    40  /* paper is never taken to be darker */
 #define PALEST     190 /* ink is never taken to be paler, unless Otsu says so */
+#define TICK_ROWS  256
 #define BLUR_RUNS  3
 
 typedef struct Plane
@@ -45,7 +46,7 @@ grey_row(const Image *page, int y, uint8_t *out)
 
 /* Mean of `reduce` x `reduce` pixels; a remainder at the right and lower edge is left out. */
 static bool
-grey_plane(const Image *page, int reduce, Arena *arena, Plane *out)
+grey_plane(const Image *page, int reduce, Ticker *ticker, Arena *arena, Plane *out)
 {
     int w = page->width / reduce, h = page->height / reduce;
     uint8_t *line = arena_alloc(arena, page->width);
@@ -57,6 +58,8 @@ grey_plane(const Image *page, int reduce, Arena *arena, Plane *out)
     {
         uint8_t *to = out->px + (size_t)y * w;
 
+        if (y % TICK_ROWS == 0 && !go_on(ticker))
+            return false;
         if (reduce == 1)
         {
             grey_row(page, y, to);
@@ -102,18 +105,22 @@ box_mean(const uint8_t *px, int n, int step)
 }
 
 static bool
-reduce_plane(const Plane *in, int w, int h, Arena *arena, Plane *out)
+reduce_plane(const Plane *in, int w, int h, Ticker *ticker, Arena *arena, Plane *out)
 {
     Plane wide;
     int a, b;
 
     if (!plane_new(&wide, w, in->h, arena) || !plane_new(out, w, h, arena))
         return false;
-    for (int x = 0; x < w; x++)
+    for (int y = 0; y < in->h; y++)
     {
-        box_window(x, in->w, w, &a, &b);
-        for (int y = 0; y < in->h; y++)
+        if (y % TICK_ROWS == 0 && !go_on(ticker))
+            return false;
+        for (int x = 0; x < w; x++)
+        {
+            box_window(x, in->w, w, &a, &b);
             wide.px[(size_t)y * w + x] = box_mean(in->px + (size_t)y * in->w + a, b - a, 1);
+        }
     }
     for (int y = 0; y < h; y++)
     {
@@ -221,7 +228,7 @@ widen(const Plane *level, int w, Arena *arena, Plane *out)
 
 /* grey = grey / level * 255, row by row, the level interpolated on the way. */
 static bool
-divide(Plane *grey, const Plane *level, Arena *arena)
+divide(Plane *grey, const Plane *level, Ticker *ticker, Arena *arena)
 {
     uint8_t *table = arena_alloc(arena, 256 * 256);
     Plane wide;
@@ -241,6 +248,8 @@ divide(Plane *grey, const Plane *level, Arena *arena)
         const uint8_t *a, *b;
         uint8_t *g = grey->px + (size_t)y * grey->w;
 
+        if (y % TICK_ROWS == 0 && !go_on(ticker))
+            return false;
         between(y, wide.h, grey->h, &at, &f);
         a = wide.px + (size_t)at * wide.w;
         b = f ? a + wide.w : a;
@@ -289,17 +298,17 @@ pale(int otsu)
 }
 
 bool
-sheet_make(const Image *page, int reduce, Arena *arena, Sheet *out)
+sheet_make(const Image *page, int reduce, Ticker *ticker, Arena *arena, Sheet *out)
 {
     Plane grey, level;
     int w, h;
 
-    if (!grey_plane(page, reduce, arena, &grey))
+    if (!grey_plane(page, reduce, ticker, arena, &grey))
         return false;
     w = grey.w / REDUCE > 1 ? grey.w / REDUCE : 1;
     h = grey.h / REDUCE > 1 ? grey.h / REDUCE : 1;
-    if (!reduce_plane(&grey, w, h, arena, &level) || !bright_level(&level, arena) ||
-        !divide(&grey, &level, arena))
+    if (!reduce_plane(&grey, w, h, ticker, arena, &level) || !bright_level(&level, arena) ||
+        !divide(&grey, &level, ticker, arena))
         return false;
     *out = (Sheet){grey.w, grey.h, grey.px, 0, otsu(grey.px, (size_t)grey.w * grey.h)};
     out->threshold = pale(out->otsu);
@@ -350,7 +359,7 @@ sample(const Sheet *s, int x, int y)
 }
 
 bool
-sheet_straighten(const Sheet *in, float degrees, Arena *arena, Sheet *out)
+sheet_straighten(const Sheet *in, float degrees, Ticker *ticker, Arena *arena, Sheet *out)
 {
     double a = degrees * M_PI / 180, c = cos(a), s = sin(a);
     int w = (int)ceil(in->w * c + in->h * fabs(s)), h = (int)ceil(in->h * c + in->w * fabs(s));
@@ -366,6 +375,8 @@ sheet_straighten(const Sheet *in, float degrees, Arena *arena, Sheet *out)
         int64_t dx = (int64_t)(c * 65536), dy = (int64_t)(-s * 65536);
         uint8_t *to = p.px + (size_t)y * w;
 
+        if (y % TICK_ROWS == 0 && !go_on(ticker))
+            return false;
         for (int x = 0; x < w; x++, x0 += dx, y0 += dy)
             to[x] = sample(in, (int)(x0 >> 8), (int)(y0 >> 8));
     }

@@ -115,6 +115,22 @@ is_writing(const Parts *p, const Rows *rows, const Row *r, float contrast, const
     return letters > 0 && ornaments * 2 < letters && (letters > 2 || blots < letters);
 }
 
+/* Far more dust than letters, and hardly a row of several: grain of the paper, or noise. */
+static bool
+is_noise(const Parts *p, const Rows *rows)
+{
+    int letters = 0, in_rows = 0, dust = 0;
+
+    for (int i = 0; i < rows->n; i++)
+    {
+        letters += rows->rows[i].ncore;
+        in_rows += rows->rows[i].ncore >= 8 ? rows->rows[i].ncore : 0;
+    }
+    for (int i = 0; i < p->nparts; i++)
+        dust += p->parts[i].row < 0 && p->parts[i].kind <= PART_CORE;
+    return dust > 5 * letters && in_rows * 3 < letters * 2;
+}
+
 bool
 rows_weed(Parts *p, Arena *arena, Rows *rows)
 {
@@ -125,6 +141,8 @@ rows_weed(Parts *p, Arena *arena, Rows *rows)
     if (!tmp || !to || !find_rules(p, arena, &rules))
         return false;
     contrast = median_contrast(rows, tmp);
+    if (is_noise(p, rows))
+        contrast = 1e9f; /* which none reaches */
     for (int i = 0; i < rows->n; i++)
     {
         bool keep = n < LINES_MAX_ROWS && is_writing(p, rows, &rows->rows[i], contrast, &rules);
