@@ -230,6 +230,7 @@ gather(Server *s)
     pthread_mutex_lock(&s->lock);
     if (s->prepared_first == NULL && s->npages == 0)
     {
+        s->slots_used = s->schedule.units_left[0] = s->schedule.units_left[1] = 0;
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += IDLE_MS * 1000000l;
         until.tv_sec += until.tv_nsec / 1000000000;

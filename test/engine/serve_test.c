@@ -306,6 +306,7 @@ full_queue(void)
     promise("nothing is left of the cancelled", status_number(t.socket, "active") == 0 &&
                                                     status_number(t.socket, "waiting") == 0 &&
                                                     status_number(t.socket, "pages_in_hand") == 0 &&
+                                                    status_number(t.socket, "slots_used") == 0 &&
                                                     status_number(t.socket, "inflight_bytes") == 0);
     free(slow.bytes);
     server_stop(&t);

@@ -16,7 +16,7 @@ static const char *const names[] = {
     "book_en.jpg",    "letter_en.jpg",  "journal_en.jpg", "pricelist_de.jpg",
 };
 
-#ifdef __SANITIZE_ADDRESS__
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
 enum
 {
     READINGS = 3,
