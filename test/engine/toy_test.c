@@ -198,7 +198,7 @@ test_f32(const char *backend, const char *bf16, const char *f32)
     char what[96];
 
     if (!promise("the toy opens from F32",
-                 open_toy(&a, backend, bf16) & open_toy(&b, backend, f32)))
+                 open_toy(&a, backend, bf16) && open_toy(&b, backend, f32)))
         return;
     see(&a, NULL);
     see(&b, NULL);

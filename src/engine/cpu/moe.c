@@ -222,19 +222,24 @@ expert_down(void *arg, int piece, int thread)
                           NULL, FINISH_SET);
 }
 
+/* Puts a row's experts together, in the order of their ids. */
 static void
-add_experts(const ExpertsJob *j)
+add_experts(void *arg, int r, int thread)
 {
-    for (int r = 0; r < j->rows; r++)
-        for (int d = 0; d < j->hidden; d++)
-        {
-            float sum = 0;
+    const ExpertsJob *j = arg;
+    const float *weights = j->weights + (size_t)r * j->top;
+    const int32_t *to = j->to + (size_t)r * j->top;
+    float *y = j->y + (size_t)r * j->hidden;
 
-            for (int c = 0; c < j->top; c++)
-                sum += j->weights[(size_t)r * j->top + c] *
-                       j->out[(size_t)j->to[(size_t)r * j->top + c] * j->hidden + d];
-            j->y[(size_t)r * j->hidden + d] += sum;
-        }
+    (void)thread;
+    for (int d = 0; d < j->hidden; d++)
+    {
+        float sum = 0;
+
+        for (int c = 0; c < j->top; c++)
+            sum += weights[c] * j->out[(size_t)to[c] * j->hidden + d];
+        y[d] += sum;
+    }
 }
 
 void
@@ -267,6 +272,9 @@ cpu_experts(Device *d, float *y, const float *x, int rows, int top, const int32_
         return;
     device_for(d, count_pieces(&j, j.width, 2.0 * j.hidden), expert_up, &j);
     device_for(d, count_pieces(&j, j.hidden, j.width), expert_down, &j);
-    if (d->stopped == DS_OK)
-        add_experts(&j);
+    if ((size_t)rows * (size_t)top * (size_t)j.hidden > 65536)
+        device_for(d, rows, add_experts, &j);
+    else
+        for (int r = 0; r < rows && d->stopped == DS_OK; r++)
+            add_experts(&j, r, 0);
 }
