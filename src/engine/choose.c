@@ -66,20 +66,23 @@ typedef struct Ranking
     float first, second;
 } Ranking;
 
-/* The best id that is below (value, id) in rank, so that banned ones can be passed over one by one. */
+/* True when `a` comes after `b` in rank: a smaller logit, or the same with a higher id. NaN has no rank. */
+static bool
+ranks_after(const float *logits, int32_t a, int32_t b)
+{
+    return logits[a] < logits[b] || (logits[a] == logits[b] && a > b);
+}
+
+/* The best id that ranks after `last` (any, if that is -1), so that banned ones can be passed over one by one. */
 static int32_t
 best_below(const float *logits, int vocab, int32_t last)
 {
     int32_t best = -1;
 
     for (int32_t i = 0; i < vocab; i++)
-    {
-        bool below =
-            last < 0 || logits[i] < logits[last] || (logits[i] == logits[last] && i > last);
-
-        if (below && (best < 0 || logits[i] > logits[best]))
+        if ((last < 0 ? logits[i] == logits[i] : ranks_after(logits, i, last)) &&
+            (best < 0 || logits[i] > logits[best]))
             best = i;
-    }
     return best;
 }
 

@@ -10,6 +10,7 @@
 #include "model_parts.h"
 
 #define SIZE_MOST (1 << 20)
+#define SIDE_MOST 1024 /* of a window, a patch, a grid: their squares must be numbers */
 
 typedef struct Reader
 {
@@ -196,6 +197,10 @@ read_sam(Reader *r, Sam *s, ModelConfig *c)
     if (r->st == DS_OK &&
         (s->layers > 256 || s->width % s->heads || h % s->patch_h || w % s->patch_w))
         refuse(r, SAM "*", "has sizes that do not divide");
+    if (r->st == DS_OK &&
+        (s->window_h > SIDE_MOST || s->window_w > SIDE_MOST || s->patch_h > SIDE_MOST ||
+         s->patch_w > SIDE_MOST || h / s->patch_h > SIDE_MOST || w / s->patch_w > SIDE_MOST))
+        refuse(r, SAM "*", "has windows, patches or grids too large");
     if (r->st)
         return;
     s->pos_h = h / s->patch_h;

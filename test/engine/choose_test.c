@@ -114,6 +114,17 @@ test_choice(void)
 }
 
 static void
+test_nan(void)
+{
+    Choice c = choose_next((const float[]){NAN, 1, NAN, 2}, 4, NULL, 0, 0, NULL);
+
+    promise("NaN is never chosen and takes no part",
+            c.id == 3 && c.gap == 1 && close_to(c.probability, exp(1) / (1 + exp(1)), 1e-6));
+    c = choose_next((const float[]){NAN, NAN}, 2, NULL, 0, 0, NULL);
+    promise("nothing but NaN is id 0 with probability 0", c.id == 0 && c.probability == 0);
+}
+
+static void
 test_loops(void)
 {
     int32_t out[60];
@@ -136,6 +147,7 @@ main(void)
 {
     test_rules();
     test_choice();
+    test_nan();
     test_loops();
     return report();
 }

@@ -208,6 +208,8 @@ test_config(void)
     refused("views without a query table", "views of 128 x 128 make a number of rows", "");
     edit_config("vision_config", "tile_size", json_integer(100));
     refused("views that are not whole patches", "views of 100 x 100", "");
+    edit_config("vision_config.width.sam_vit_b", "window_size", json_integer(1 << 20));
+    refused("an absurd window", "too large", "");
     put("config.json", "{\"a\":", 5);
     refused("a broken config says where", "config.json cannot be read", "line 1");
     edit_config("vision_config.width.sam_vit_b", "downsample_channels",

@@ -686,6 +686,29 @@ test_tick(const Machines *m)
     drop(x), drop(y);
 }
 
+/* What the environment pins, and that a name given wins. */
+static void
+test_pinned(void)
+{
+    Device *d;
+    DsError err;
+
+    setenv("DSOCR_CPU", "generic", 1);
+    if (promise("DSOCR_CPU=generic opens", device_open(NULL, 1, NULL, NULL, &d, &err) == DS_OK))
+    {
+        promise("DSOCR_CPU pins auto", strcmp(device_name(d), "generic") == 0);
+        device_close(d);
+    }
+    setenv("DSOCR_CPU", "abacus", 1);
+    promise("an unknown one is refused by name",
+            device_open("auto", 1, NULL, NULL, &d, &err) == DS_UNSUPPORTED &&
+                strstr(err.message, "abacus"));
+    if (promise("a backend that was asked for is not pinned",
+                device_open("generic", 1, NULL, NULL, &d, &err) == DS_OK))
+        device_close(d);
+    unsetenv("DSOCR_CPU");
+}
+
 int
 main(void)
 {
@@ -725,5 +748,6 @@ main(void)
     }
     promise("an unknown backend is refused",
             device_open("abacus", 1, NULL, NULL, &(Device *){NULL}, &err) == DS_UNSUPPORTED);
+    test_pinned();
     return report();
 }
