@@ -250,10 +250,10 @@ check_request(Server *s, Conn *c, Job *job, DsError *err)
 {
     DsStatus st;
 
-    if (job->kind == WIRE_RENDER)
-        return ds_fail(err, DS_UNSUPPORTED, "page images are not built yet");
     if ((st = check_size(&c->in, &s->settings, err)))
         return st;
+    if (job->kind == WIRE_RENDER)
+        return render_parse(c->options, c->noptions, &job->arena, &job->render, err);
     if (job->kind != WIRE_READ)
         return DS_OK;
     if ((st = request_of(c->options, c->noptions, &s->settings, &job->request, err)))

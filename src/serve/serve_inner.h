@@ -14,6 +14,7 @@
 #include "../engine/dsocr.h"
 #include "../engine/sha256.h"
 #include "cache.h"
+#include "render.h"
 #include "sandbox.h"
 #include "schedule.h"
 #include "wire.h"
@@ -51,7 +52,8 @@ typedef struct Job
     /* the socket thread's, constant once the document is here */
     uint64_t id;
     WireKind kind;
-    DsRequest request;
+    DsRequest request;    /* of a READ */
+    RenderRequest render; /* of a RENDER; its marks are in the arena */
     char *canonical;
     Settings settings; /* as they were at GO */
     uint8_t digest[32];
@@ -98,7 +100,8 @@ typedef struct Worker /* a preparation thread */
 {
     struct Server *server;
     pthread_t thread;
-    PageJob *page;           /* at hand */
+    PageJob *page;           /* at hand, or */
+    Job *job;                /* what is looked into */
     atomic_llong busy_since; /* last sign of life while busy; 0: idle */
 } Worker;
 

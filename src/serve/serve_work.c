@@ -1,7 +1,8 @@
 /* serve_work.c - the preparation threads: a document's sizes, then page after page to pixels and views.
  *
  * Pixels live from the decoder child until ds_page_begin has cut its views, so a document of 500 pages holds the
- * pixels of two. A page that cannot be decoded is a page with a status (P5), unless it is the whole document. */
+ * pixels of two. A page that cannot be decoded is a page with a status (P5), unless it is the whole document. What
+ * needs no model (sizes, page images) is answered from here. */
 #include "serve_inner.h"
 
 #include <errno.h>
@@ -69,9 +70,53 @@ info_text(Job *job, char **text, size_t *n, DsError *err)
     return json_text(&out, text, n, err);
 }
 
-static void
-look_into(Server *s, Job *job)
+static int
+render_tick(void *arg)
 {
+    Worker *w = arg;
+
+    w->busy_since = serve_now();
+    return w->job->cancelled || w->server->stopping;
+}
+
+/* The page's PNG as the answer. */
+static DsStatus
+render_page(Worker *w, char **answer, size_t *n, DsError *err)
+{
+    Job *job = w->job;
+    const RenderRequest *r = &job->render;
+    Image image = {0};
+    uint8_t *png = NULL;
+    DsStatus st;
+
+    if (r->page > job->info.page_count)
+    {
+        ds_fail(err, DS_BAD_REQUEST, "page %d does not exist", r->page);
+        return ds_detail(err, "The document has %d page%s.", job->info.page_count,
+                         job->info.page_count == 1 ? "" : "s");
+    }
+    if ((st = job->info.pages[r->page - 1].status))
+        return ds_fail(err, st, "%s", job->info.pages[r->page - 1].message);
+    st = sandbox_decode(w->server->sandbox, job->body, job->body_length, r->page - 1,
+                        &job->settings.image, &image, job->settings.page_timeout_ms, render_tick, w,
+                        err);
+    if (st == DS_OK)
+        st = render_png(&image, r, &job->settings.image, &png, n, err);
+    sandbox_release(&image);
+    if (st == DS_OK && *n > WIRE_MAX_REPLY)
+    {
+        free(png);
+        st = ds_fail(err, DS_LIMIT, "the image is longer than %u MB", WIRE_MAX_REPLY >> 20);
+        return ds_hint(err, "Ask for a part of the page, or for fewer dpi.");
+    }
+    *answer = (char *)png;
+    return st;
+}
+
+static void
+look_into(Worker *w, Job *job)
+{
+    Server *s = w->server;
     DsError err = {0};
     Choice choice = {0};
     char *text = NULL;
@@ -81,12 +126,14 @@ look_into(Server *s, Job *job)
 
     if (st == DS_OK && job->kind == WIRE_INFO)
         st = info_text(job, &text, &n, &err);
+    else if (st == DS_OK && job->kind == WIRE_RENDER)
+        st = render_page(w, &text, &n, &err);
     else if (st == DS_OK)
         st = choose_pages(job, &choice, &err);
     pthread_mutex_lock(&s->lock);
     if (st != DS_OK)
         job_fail(s, job, &err);
-    else if (job->kind == WIRE_INFO)
+    else if (job->kind != WIRE_READ)
         job_answer(s, job, WIRE_RESULT, text, n);
     else
         begin_reading(job, &choice);
@@ -246,11 +293,12 @@ work_once(Worker *w)
         return false;
     w->busy_since = serve_now();
     w->page = p;
+    w->job = job;
     if (job)
         job->users++;
     pthread_mutex_unlock(&s->lock);
     if (job)
-        look_into(s, job);
+        look_into(w, job);
     else
         work_at_page(w, p);
     pthread_mutex_lock(&s->lock);
