@@ -75,7 +75,7 @@ show "SELECT name, i->>'format' AS format, i->'pages'->0->>'width' AS width, i->
 FROM archive, dsocr_info(scan) AS i ORDER BY name;"
 
 one=${scan:+$(basename "$scan")}
-one=${one:-letter_en.jpg}
+one=${one:-book_en.jpg}
 say "2. The text of a scan"
 show_text "SELECT dsocr_text(scan) FROM archive WHERE name = '${one//\'/\'\'}';"
 
@@ -109,6 +109,14 @@ if [ -z "$scan" ]; then
 FROM to_tsquery('simple', '${DEMO_QUERY:-weir:* | cig:* | mirabell:* | barometer | hedgehog:* | berth}') AS q,
      reading AS r, dsocr_lines(r.result) AS l
 WHERE to_tsvector('simple', r.text) @@ q AND to_tsvector('simple', l.text) @@ q ORDER BY r.name, l.seq, l.line;"
+fi
+
+if [ -z "$scan" ]; then
+    say "7. A table that reads itself: what is inserted from now on is read in the background"
+    show "SELECT dsocr_attach('archive', 'scan');"
+    show "SELECT dsocr_wait(timeout => '2 min') AS left_to_read;"
+    show "SELECT name, page, status, model, left(replace(search_text, E'\n', ' '), 50) AS search_text
+FROM archive_scan_ocr WHERE tsv @@ to_tsquery('simple', 'weirs | mirabelles | hedgehogs') ORDER BY name;"
 fi
 
 model=$(sql -c "SELECT result->'metadata'->>'model' FROM (SELECT dsocr_extract(scan) AS result FROM archive LIMIT 1) AS r" || true)

@@ -46,7 +46,7 @@ unshare --mount --pid --fork --kill-child bash -c '
     exec chroot "$1" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb bash /root/try.sh
 ' - "$root" </dev/null 2>&1 | tee "$work/log" && status=0 || status=$?
 took=$((SECONDS - started))
-if [ $status = 0 ] && grep -q 'Miss Whitcombe\|Yours faithfully\|sweet peas' "$work/log"; then
+if [ $status = 0 ] && grep -q 'THE HISTORY OF CLOUDS\|shepherds\|Pennyfeather' "$work/log"; then
     echo "ok   from a bare Debian to the text of a scan in $took s"
 else
     echo "FAIL after $took s (status $status): no text on the screen"
