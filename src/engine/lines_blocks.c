@@ -11,6 +11,7 @@
 
 #define LEADING                                                                                    \
     2.2f /* baseline distances over this many x-heights, and more than usual, part blocks */
+#define X_OF_CAPS   0.72f
 #define MANY_EDGES  100
 #define MANY_BLOCKS 300 /* more than this are simply read from top to bottom */
 
@@ -49,7 +50,20 @@ by_float(const void *a, const void *b)
     return (p > q) - (p < q);
 }
 
-/* Rows may follow each other in a block: near, alike in size. */
+/* The height of a row's letters when they were taken for capitals, its x-height else. */
+static float
+band_of(const Row *r)
+{
+    return r->caps ? r->x_height / X_OF_CAPS : r->x_height;
+}
+
+static bool
+alike(float a, float b, float times)
+{
+    return a < times * b && b < times * a;
+}
+
+/* Rows may follow each other in a block: near, alike in size. A row without ascenders looks like capitals. */
 static bool
 may_follow(const Row *a, const Row *b)
 {
@@ -58,7 +72,8 @@ may_follow(const Row *a, const Row *b)
     if (d < 0.8f * x ||
         d > (LEADING + 1.8f) * (a->x_height > b->x_height ? a->x_height : b->x_height))
         return false;
-    return a->x_height < 1.4f * b->x_height && b->x_height < 1.4f * a->x_height;
+    return alike(a->x_height, b->x_height, 1.4f) ||
+           (a->caps != b->caps && alike(band_of(a), band_of(b), 1.15f));
 }
 
 /* The only row right below (dir 1) or above (-1); -1: none, or several side by side. */
@@ -179,6 +194,25 @@ block_x_height(const Rows *rows, int block, float *tmp)
             return tmp[n / 2];
     }
     return 0;
+}
+
+/* A row taken for capitals whose letters are as high as the block's x, and no x of the block is as
+ * its capitals would have: it has no ascenders. */
+static void
+settle_by_block(const Rows *rows, Row *r)
+{
+    bool as_x = false, as_caps = false;
+
+    for (int i = 0; i < rows->n; i++)
+    {
+        const Row *o = &rows->rows[i];
+
+        if (o->block != r->block || o->caps || o->ncore <= 3)
+            continue;
+        as_x |= alike(o->x_height, band_of(r), 1.12f);
+        as_caps |= alike(o->x_height, r->x_height, 1.12f);
+    }
+    r->measured = as_x && !as_caps ? band_of(r) : r->x_height;
 }
 
 /* The median x-height of the block's rows like this one; of all its rows for one of few letters. */
@@ -410,7 +444,7 @@ blocks_find(const Parts *p, Rows *rows, Arena *arena, Blocks *out)
         return false;
     fill_blocks(rows, by_y, out, tmp);
     for (int i = 0; i < rows->n; i++)
-        rows->rows[i].measured = rows->rows[i].x_height;
+        settle_by_block(rows, &rows->rows[i]);
     for (int i = 0; i < rows->n; i++)
         rows->rows[i].x_height = usual_x_height(rows, &rows->rows[i], tmp);
     if (out->n <= MANY_BLOCKS && !reading_order(out, arena))

@@ -366,19 +366,25 @@ attach_marks(Parts *p, const Letters *letters, Arena *arena, Pieces *pieces)
     return true;
 }
 
-/* A low letter that is tied to none is a comma, quote or dash of a larger kind: it is tried as a mark. */
+/* A low letter that is tied to none, or to one or two as low as a quote's, is a comma, quote or dash of a
+ * larger kind: it is tried as a mark. */
 static bool
 set_loners_aside(Letters *l, const int *set, int npieces, Arena *arena, bool *any)
 {
     int *count = arena_array(arena, (size_t)npieces + 1, sizeof(int));
+    int *high = arena_array(arena, (size_t)npieces + 1, sizeof(int));
 
     *any = false;
-    if (!count)
+    if (!count || !high)
         return false;
     for (int i = 0; i < l->n; i++)
+    {
         count[set[i]]++;
+        high[set[i]] = height(&l->box[i]) > high[set[i]] ? height(&l->box[i]) : high[set[i]];
+    }
     for (int i = 0; i < l->n; i++)
-        if (count[set[i]] == 1 && height(&l->box[i]) < 0.85f * l->p->size)
+        if ((count[set[i]] == 1 && high[set[i]] < 0.85f * l->p->size) ||
+            (count[set[i]] <= 3 && high[set[i]] < 0.7f * l->p->size))
         {
             l->p->parts[l->part[i]].kind = PART_SMALL;
             *any = true;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define COLUMN_WIDTH 7.0f /* letter heights; narrower stacks are figures or labels, not columns */
+#define WORD_SPACE   2.2f /* letter heights: spaces in justified lines are this wide */
 #define CHAIN        6    /* rows looked at above and below */
 
 typedef struct Pair
@@ -26,6 +27,8 @@ typedef struct Joiner
     int *old;   /* [n] index before sorting */
     int *above; /* [n] nearest piece above that shares columns; -1 */
     int *below; /* [n] */
+    int *right; /* [n] the next one at the same height, if they agree; -1 */
+    Box *spans; /* [n] the piece and what is a word space away from it */
     Index ix;
 } Joiner;
 
@@ -66,7 +69,10 @@ sort_pieces(const Pieces *in, const Parts *p, Arena *arena, Joiner *j)
     j->old = arena_array(arena, (size_t)in->n + 1, sizeof(int));
     j->above = arena_array(arena, (size_t)in->n + 1, sizeof(int));
     j->below = arena_array(arena, (size_t)in->n + 1, sizeof(int));
-    if (!keys || !boxes || !j->pieces || !j->old || !j->above || !j->below)
+    j->right = arena_array(arena, (size_t)in->n + 1, sizeof(int));
+    j->spans = arena_array(arena, (size_t)in->n + 1, sizeof(Box));
+    if (!keys || !boxes || !j->pieces || !j->old || !j->above || !j->below || !j->right ||
+        !j->spans)
         return false;
     for (int i = 0; i < in->n; i++)
         keys[i] = (Key){in->pieces[i].box.x0, i};
@@ -149,7 +155,7 @@ column_beside(const Joiner *j, int i, float edge, bool left, float size, int *ro
 
         for (int k = 0; k <= CHAIN && at >= 0; k++)
         {
-            const Box *b = &j->pieces[at].box;
+            const Box *b = &j->spans[at];
 
             if (at != i && (left ? b->x1 > edge : b->x0 < edge))
                 break;
@@ -231,23 +237,57 @@ root_of(int *set, int i)
     return i;
 }
 
+static void
+grow(Box *a, const Box *b)
+{
+    a->x0 = b->x0 < a->x0 ? b->x0 : a->x0;
+    a->y0 = b->y0 < a->y0 ? b->y0 : a->y0;
+    a->x1 = b->x1 > a->x1 ? b->x1 : a->x1;
+    a->y1 = b->y1 > a->y1 ? b->y1 : a->y1;
+}
+
+/* Finds each piece's neighbours, and how far the words around it reach: its span. */
+static void
+look_around(Joiner *j, int *set)
+{
+    for (int i = 0; i < j->n; i++)
+    {
+        int r = beside(j, i, 1);
+
+        set[i] = i;
+        j->above[i] = neighbour(j, i, -1);
+        j->below[i] = neighbour(j, i, 1);
+        j->right[i] = r >= 0 && beside(j, r, -1) == i ? r : -1;
+        j->spans[i] = j->pieces[i].box;
+    }
+    for (int i = 0; i < j->n; i++)
+    {
+        int r = j->right[i];
+
+        if (r >= 0 && j->pieces[r].box.x0 - j->pieces[i].box.x1 <
+                          WORD_SPACE * most(j->pieces[i].size, j->pieces[r].size))
+            set[root_of(set, r)] = root_of(set, i);
+    }
+    for (int i = 0; i < j->n; i++)
+        grow(&j->spans[root_of(set, i)], &j->pieces[i].box);
+    for (int i = 0; i < j->n; i++)
+        j->spans[i] = j->spans[root_of(set, i)];
+}
+
 /* row[i]: the row piece i (in its old numbering) is in. Returns how many rows. */
 static int
 join_pieces(Joiner *j, int *set, int *row)
 {
     int n = 0;
 
+    look_around(j, set);
     for (int i = 0; i < j->n; i++)
-    {
         set[i] = i;
-        j->above[i] = neighbour(j, i, -1);
-        j->below[i] = neighbour(j, i, 1);
-    }
     for (int i = 0; i < j->n; i++)
     {
-        Pair pair = {i, beside(j, i, 1), 0};
+        Pair pair = {i, j->right[i], 0};
 
-        if (pair.right < 0 || beside(j, pair.right, -1) != i)
+        if (pair.right < 0)
             continue;
         pair.gap = j->pieces[pair.right].box.x0 - j->pieces[i].box.x1;
         if (one_row(j, &pair))
@@ -264,15 +304,6 @@ join_pieces(Joiner *j, int *set, int *row)
         row[j->old[i]] = row[j->old[r]];
     }
     return n;
-}
-
-static void
-grow(Box *a, const Box *b)
-{
-    a->x0 = b->x0 < a->x0 ? b->x0 : a->x0;
-    a->y0 = b->y0 < a->y0 ? b->y0 : a->y0;
-    a->x1 = b->x1 > a->x1 ? b->x1 : a->x1;
-    a->y1 = b->y1 > a->y1 ? b->y1 : a->y1;
 }
 
 /* The row a part that spans two of them mostly lies in; -1: none. */
