@@ -215,27 +215,44 @@ median_of(const Letters *l, const int *letters, int n, enum Edge what, int *tmp)
 }
 
 static void
+grow_piece(Piece *piece, const Box *b)
+{
+    piece->box.x0 = b->x0 < piece->box.x0 ? b->x0 : piece->box.x0;
+    piece->box.x1 = b->x1 > piece->box.x1 ? b->x1 : piece->box.x1;
+    piece->box.y0 = b->y0 < piece->box.y0 ? b->y0 : piece->box.y0;
+    piece->box.y1 = b->y1 > piece->box.y1 ? b->y1 : piece->box.y1;
+}
+
+/* The first (step 1) or last (-1) few letters, quotes and the like left out; returns how many. */
+static int
+end_letters(const Letters *l, const int *letters, int n, float size, int step, int *out)
+{
+    int found = 0;
+
+    for (int k = 0, i = step > 0 ? 0 : n - 1; k < n && found < ENDS; k++, i += step)
+        if (height(&l->box[letters[i]]) >= 0.7f * size)
+            out[found++] = letters[i];
+    return found;
+}
+
+static void
 describe(const Letters *l, const int *letters, int n, int *tmp, Piece *out)
 {
-    int ends = n < ENDS ? n : ENDS;
+    int ends[ENDS], k;
 
     out->box = l->box[letters[0]];
     for (int i = 1; i < n; i++)
-    {
-        const Box *b = &l->box[letters[i]];
-
-        out->box.x1 = b->x1 > out->box.x1 ? b->x1 : out->box.x1;
-        out->box.y0 = b->y0 < out->box.y0 ? b->y0 : out->box.y0;
-        out->box.y1 = b->y1 > out->box.y1 ? b->y1 : out->box.y1;
-    }
+        grow_piece(out, &l->box[letters[i]]);
     out->ncore = n;
     out->size = median_of(l, letters, n, HEIGHT, tmp);
     out->top = median_of(l, letters, n, TOP, tmp);
     out->bottom = median_of(l, letters, n, BOTTOM, tmp);
-    out->left_top = median_of(l, letters, ends, TOP, tmp);
-    out->left_bottom = median_of(l, letters, ends, BOTTOM, tmp);
-    out->right_top = median_of(l, letters + n - ends, ends, TOP, tmp);
-    out->right_bottom = median_of(l, letters + n - ends, ends, BOTTOM, tmp);
+    k = end_letters(l, letters, n, out->size, 1, ends);
+    out->left_top = median_of(l, ends, k, TOP, tmp);
+    out->left_bottom = median_of(l, ends, k, BOTTOM, tmp);
+    k = end_letters(l, letters, n, out->size, -1, ends);
+    out->right_top = median_of(l, ends, k, TOP, tmp);
+    out->right_bottom = median_of(l, ends, k, BOTTOM, tmp);
 }
 
 static bool
@@ -325,15 +342,6 @@ row_of_leader(const Letters *marks, int i, int to_right)
         row = marks->p->parts[marks->part[j]].row;
     }
     return row;
-}
-
-static void
-grow_piece(Piece *piece, const Box *b)
-{
-    piece->box.x0 = b->x0 < piece->box.x0 ? b->x0 : piece->box.x0;
-    piece->box.x1 = b->x1 > piece->box.x1 ? b->x1 : piece->box.x1;
-    piece->box.y0 = b->y0 < piece->box.y0 ? b->y0 : piece->box.y0;
-    piece->box.y1 = b->y1 > piece->box.y1 ? b->y1 : piece->box.y1;
 }
 
 static void
