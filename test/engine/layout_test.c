@@ -52,71 +52,19 @@ static const struct
 static void
 grounded(void)
 {
-    PageReading p = read_text(REF("title", "[[330, 198, 559, 230]]") "# Yearly **report**\n\n" REF(
-        "sub_title",
-        "[[450, "
-        "263, "
-        "547, "
-        "283]]") "## "
-                 "1. "
-                 "Élè"
-                 "ve"
-                 "\n"
-                 "\n" REF(
-                     "text", "[[0, 0, 999, 999]]") "First line\nsecond \\( a^2 \\) "
-                                                   "line\n\n" REF(
-                                                       "equation",
-                                                       "[[1, "
-                                                       "2, 3, "
-                                                       "4]]") " \\[ E = mc^2 \\quad (3) \\] "
-                                                              "\n\n" REF("image",
-                                                                         "[[5, 6, 7, 8]]") "\n"
-                                                                                           "\n" REF("figure_title",
-                                                                                                    "[[5, 6, 7, 8]]") "<center>"
-                                                                                                                      "Figure "
-                                                                                                                      "1</"
-                                                                                                                      "center>"
-                                                                                                                      "\n\n" REF(
-                                                                                                                          "t"
-                                                                                                                          "a"
-                                                                                                                          "b"
-                                                                                                                          "l"
-                                                                                                                          "e",
-                                                                                                                          "["
-                                                                                                                          "["
-                                                                                                                          "9"
-                                                                                                                          ","
-                                                                                                                          " "
-                                                                                                                          "9"
-                                                                                                                          ","
-                                                                                                                          " "
-                                                                                                                          "9"
-                                                                                                                          ","
-                                                                                                                          " "
-                                                                                                                          "9"
-                                                                                                                          "]"
-                                                                                                                          "]") "<table><tr><"
-                                                                                                                               "td>a</"
-                                                                                                                               "td><td>1</"
-                                                                                                                               "td></"
-                                                                                                                               "tr><tr><td>b "
-                                                                                                                               "&amp; "
-                                                                                                                               "c</td><td></"
-                                                                                                                               "td></tr></"
-                                                                                                                               "table>"
-                                                                                                                               "\n\n" REF(
-                                                                                                                                   "tab"
-                                                                                                                                   "le_"
-                                                                                                                                   "foo"
-                                                                                                                                   "tno"
-                                                                                                                                   "te",
-                                                                                                                                   "[["
-                                                                                                                                   "5, "
-                                                                                                                                   "6, "
-                                                                                                                                   "7, "
-                                                                                                                                   "8]"
-                                                                                                                                   "]") "\\* of all\n\n" REF("Stempel",
-                                                                                                                                                             "[[5, 6, 7, 8]]") "x\n\n");
+    /* clang-format off */
+    PageReading p = read_text(
+        REF("title", "[[330, 198, 559, 230]]") "# Yearly **report**\n\n"
+        REF("sub_title", "[[450, 263, 547, 283]]") "## 1. Élève\n\n"
+        REF("text", "[[0, 0, 999, 999]]") "First line\nsecond \\( a^2 \\) line\n\n"
+        REF("equation", "[[1, 2, 3, 4]]") " \\[ E = mc^2 \\quad (3) \\] \n\n"
+        REF("image", "[[5, 6, 7, 8]]") "\n\n"
+        REF("figure_title", "[[5, 6, 7, 8]]") "<center>Figure 1</center>\n\n"
+        REF("table", "[[9, 9, 9, 9]]")
+            "<table><tr><td>a</td><td>1</td></tr><tr><td>b &amp; c</td><td></td></tr></table>\n\n"
+        REF("table_footnote", "[[5, 6, 7, 8]]") "\\* of all\n\n"
+        REF("Stempel", "[[5, 6, 7, 8]]") "x\n\n");
+    /* clang-format on */
     int n = (int)(sizeof expected / sizeof *expected);
 
     if (!promise("each block becomes an element", p.nelements == n))
