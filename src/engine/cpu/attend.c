@@ -139,6 +139,7 @@ cpu_attend(Device *d, const AttendJob *jobs, int n)
 {
     AttendAll a = {d, jobs, 0};
     size_t scratch = 0;
+    double work = 0;
     int rows = 0;
 
     for (int i = 0; i < n; i++)
@@ -147,11 +148,12 @@ cpu_attend(Device *d, const AttendJob *jobs, int n)
 
         scratch = floats > scratch ? floats : scratch;
         rows = jobs[i].rows > rows ? jobs[i].rows : rows;
+        work += 2.0 * jobs[i].rows * jobs[i].keys * jobs[i].heads * jobs[i].from.dim;
     }
     if (d->stopped || rows == 0 || !device_scratch(d, scratch))
         return;
     a.strips = (rows + STRIP - 1) / STRIP;
-    device_for(d, n * jobs->heads * a.strips, attend_piece, &a);
+    device_for(d, n * jobs->heads * a.strips, work, attend_piece, &a);
 }
 
 /* ---- keys and values ---- */
@@ -190,7 +192,10 @@ void
 cpu_keep(Device *d, const KeepJob *jobs, int n)
 {
     KeepAll a = {jobs};
+    double work = 0;
 
+    for (int i = 0; i < n; i++) /* a number kept takes the time of some multiply-adds */
+        work += 32.0 * jobs[i].n * jobs[i].to.heads * jobs[i].to.dim;
     if (n > 0)
-        device_for(d, n * jobs->to.heads, keep_piece, &a);
+        device_for(d, n * jobs->to.heads, work, keep_piece, &a);
 }

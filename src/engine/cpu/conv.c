@@ -68,7 +68,8 @@ cpu_conv3(Device *d, float *y, const float *x, int views, int h, int w, int chan
     j.columns = piece_columns(d, weight->n, (double)j.step * weight->k,
                               (double)j.rows * weight->n * weight->k);
     j.across = (weight->n + j.columns - 1) / j.columns;
-    device_for(d, (j.rows + j.step - 1) / j.step * j.across, conv_piece, &j);
+    device_for(d, (j.rows + j.step - 1) / j.step * j.across, (double)j.rows * weight->n * weight->k,
+               conv_piece, &j);
 }
 
 /* ---- patches ---- */
@@ -108,5 +109,5 @@ cpu_patches(Device *d, float *y, const uint8_t *pixels, int channels, int gh, in
 {
     PatchJob j = {y, pixels, table, channels, gw, ph, pw};
 
-    device_for(d, gh, patch_piece, &j);
+    device_for(d, gh, 8.0 * gh * gw * 3 * ph * pw, patch_piece, &j);
 }

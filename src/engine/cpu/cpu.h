@@ -19,9 +19,12 @@ typedef void (*PieceFn)(void *arg, int piece, int thread);
 Pool *pool_open(int threads); /* NULL: no memory, no threads */
 void pool_close(Pool *p);
 
-/* Runs fn(arg, 0 .. n-1) on all threads, ticking between; returns when all are done. After a stop the pieces
+/* Runs fn(arg, 0 .. n-1), `work` in all, on all threads, ticking between; returns when all are done. After a stop the pieces
  * that have not begun are left out. */
-void device_for(Device *d, int n, PieceFn fn, void *arg);
+void device_for(Device *d, int n, double work, PieceFn fn, void *arg);
+
+/* Work, in multiply-adds: less than this is not worth waking a thread for (5 us with AVX2). */
+#define PIECE_LEAST 262144.0
 
 /* Makes sure that every thread has this many floats of scratch; false (and the device stopped) without memory. */
 bool device_scratch(Device *d, size_t floats);

@@ -80,8 +80,7 @@ linear_plain(float *y, int ldy, const float *x, int ldx, int rows, const Weight 
 
 /* A piece is long enough to be worth taking and short enough to be stopped: 4 M multiply-adds are 0.1 ms with
  * AVX2 and 8 ms plain. Small products stay whole. */
-#define PIECE_LEAST 65536.0
-#define PIECE_MOST  4194304.0
+#define PIECE_MOST 4194304.0
 
 int
 piece_columns(const Device *d, int n, double macs_of_column, double all_macs)
@@ -146,7 +145,8 @@ cpu_linear(Device *d, float *y, int ldy, const float *x, int ldx, int rows, cons
         return;
     j.columns = piece_columns(d, w->n, (double)strip * w->k, (double)rows * w->n * w->k);
     j.across = (w->n + j.columns - 1) / j.columns;
-    device_for(d, (rows + LINEAR_ROWS - 1) / LINEAR_ROWS * j.across, linear_piece, &j);
+    device_for(d, (rows + LINEAR_ROWS - 1) / LINEAR_ROWS * j.across, (double)rows * w->n * w->k,
+               linear_piece, &j);
 }
 
 /* ---- packing ---- */
@@ -184,7 +184,7 @@ cpu_pack(Device *d, Weight *w)
     }
     while ((double)j.step * w->k < PIECE_LEAST * 4)
         j.step *= 2;
-    device_for(d, (w->n + j.step - 1) / j.step, pack_piece, &j);
+    device_for(d, (w->n + j.step - 1) / j.step, 8.0 * w->n * w->k, pack_piece, &j);
 }
 
 void

@@ -56,7 +56,8 @@ cpu_mlp(Device *d, float *y, float *h, const float *x, int rows, const Mlp *m)
     j.across = (m->gate.n + j.columns - 1) / j.columns;
     if (!device_scratch(d, (size_t)strip * (size_t)j.columns))
         return;
-    device_for(d, (rows + LINEAR_ROWS - 1) / LINEAR_ROWS * j.across, mlp_piece, &j);
+    device_for(d, (rows + LINEAR_ROWS - 1) / LINEAR_ROWS * j.across,
+               2.0 * rows * m->gate.n * m->gate.k, mlp_piece, &j);
     cpu_linear(d, y, m->down.n, h, m->down.k, rows, &m->down, NULL, FINISH_ADD);
 }
 
@@ -257,6 +258,7 @@ cpu_experts(Device *d, float *y, const float *x, int rows, int top, const int32_
                     .hidden = experts->gate.k,
                     .width = experts->gate.n};
     size_t all = (size_t)rows * (size_t)top;
+    double work;
 
     if (d->stopped || rows <= 0)
         return;
@@ -270,11 +272,8 @@ cpu_experts(Device *d, float *y, const float *x, int rows, int top, const int32_
     sort_rows(&j, ids);
     if (!device_scratch(d, (size_t)LINEAR_ROWS * (size_t)((j.width + 15) / 16 * 16)))
         return;
-    device_for(d, count_pieces(&j, j.width, 2.0 * j.hidden), expert_up, &j);
-    device_for(d, count_pieces(&j, j.hidden, j.width), expert_down, &j);
-    if ((size_t)rows * (size_t)top * (size_t)j.hidden > 65536)
-        device_for(d, rows, add_experts, &j);
-    else
-        for (int r = 0; r < rows && d->stopped == DS_OK; r++)
-            add_experts(&j, r, 0);
+    work = (double)all * j.hidden * j.width;
+    device_for(d, count_pieces(&j, j.width, 2.0 * j.hidden), 2 * work, expert_up, &j);
+    device_for(d, count_pieces(&j, j.hidden, j.width), work, expert_down, &j);
+    device_for(d, rows, (double)all * j.hidden, add_experts, &j);
 }

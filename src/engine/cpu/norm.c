@@ -62,7 +62,7 @@ norm(Device *d, NormJob j)
 {
     j.kernels = d->kernels;
     j.step = 65536 / j.cols + 1; /* rows worth handing out */
-    device_for(d, (j.rows + j.step - 1) / j.step, norm_piece, &j);
+    device_for(d, (j.rows + j.step - 1) / j.step, 8.0 * j.rows * j.cols, norm_piece, &j);
 }
 
 void

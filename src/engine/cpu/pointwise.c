@@ -40,5 +40,5 @@ cpu_add_rows(Device *d, float *x, int views, int rows, int cols, const float *w)
 {
     AddJob j = {x, w, (size_t)rows * (size_t)cols};
 
-    device_for(d, views, add_piece, &j);
+    device_for(d, views, (double)views * rows * cols, add_piece, &j);
 }

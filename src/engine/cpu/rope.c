@@ -45,5 +45,5 @@ cpu_rope(Device *d, float *x, int ldx, int rows, int heads, int dim, const int32
 {
     RopeJob j = {x, positions, table, ldx, rows, heads, dim, 65536 / (heads * dim) + 1};
 
-    device_for(d, (rows + j.step - 1) / j.step, rope_piece, &j);
+    device_for(d, (rows + j.step - 1) / j.step, 8.0 * rows * heads * dim, rope_piece, &j);
 }

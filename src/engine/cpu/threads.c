@@ -212,12 +212,12 @@ publish(Pool *p, int n, PieceFn fn, void *arg)
 }
 
 void
-device_for(Device *d, int n, PieceFn fn, void *arg)
+device_for(Device *d, int n, double work, PieceFn fn, void *arg)
 {
     if (d->stopped || n <= 0)
         return;
     atomic_store(&d->pool->skip, 0);
-    if (n == 1 || d->threads == 1 || n > COUNT_MASK)
+    if (n == 1 || d->threads == 1 || work < PIECE_LEAST || n > COUNT_MASK)
         for (int i = 0; i < n && d->stopped == DS_OK; i++)
         {
             fn(arg, i, 0);
