@@ -40,6 +40,16 @@ LANGUAGE C STABLE PARALLEL SAFE COST 100000 ROWS 100;
 COMMENT ON FUNCTION dsocr_extract_many(bytea[], text, jsonb) IS
 'Reads many scans that are in the engine together; rows come as scans are finished, ord is the place in the array. A document that cannot be read gives a result as dsocr_try_extract does.';
 
+CREATE FUNCTION dsocr_read(query text, mode text DEFAULT NULL, options jsonb DEFAULT '{}')
+RETURNS TABLE(ord bigint, key jsonb, result jsonb) AS 'MODULE_PATHNAME', 'dsocr_read'
+LANGUAGE C VOLATILE COST 100000 ROWS 1000;
+COMMENT ON FUNCTION dsocr_read(text, text, jsonb) IS
+'Runs a query whose last column is a scan, as the caller, and reads all its scans, many at once. Rows come as scans are finished: ord is the row of the query, key its other columns. In the select list rows are given one by one; in FROM the server collects them first. A document that cannot be read gives a result as dsocr_try_extract does. dsocr.timeout does not count here, statement_timeout does.';
+
+CREATE FUNCTION dsocr_trigger() RETURNS trigger AS 'MODULE_PATHNAME', 'dsocr_trigger' LANGUAGE C;
+COMMENT ON FUNCTION dsocr_trigger() IS
+'BEFORE INSERT OR UPDATE FOR EACH ROW: reads the scan in the first column named and fills the second with its text and the third, which may be left out, with the result: dsocr_trigger(''scan'', ''ocr_text'', ''ocr''). An UPDATE that leaves the scan alone reads nothing.';
+
 CREATE FUNCTION dsocr_info(doc bytea)
 RETURNS jsonb AS 'MODULE_PATHNAME', 'dsocr_info'
 LANGUAGE C STABLE PARALLEL SAFE COST 1000;
@@ -602,7 +612,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     readers constant name[] := ARRAY['dsocr_extract', 'dsocr_try_extract', 'dsocr_text', 'dsocr_markdown', 'dsocr_pages',
-        'dsocr_extract_many', 'dsocr_info', 'dsocr_submit', 'dsocr_result', 'dsocr_cancel', 'dsocr_wait', 'current_model', 'list_review'];
+        'dsocr_extract_many', 'dsocr_read', 'dsocr_trigger', 'dsocr_info', 'dsocr_submit', 'dsocr_result', 'dsocr_cancel', 'dsocr_wait', 'current_model', 'list_review'];
     managers constant name[] := readers || ARRAY['dsocr_status', 'dsocr_attach', 'dsocr_detach', 'dsocr_pause', 'dsocr_resume', 'dsocr_retry',
         'dsocr_reprocess', 'enqueue', 'filter_columns', 'add_watch', 'remove_watch', 'add_job', 'key_columns']::name[];
     views constant name[] := ARRAY['watches', 'jobs', 'failed_items', 'coverage', 'review', 'stats', 'models'];
@@ -638,7 +648,7 @@ COMMENT ON FUNCTION dsocr_grant(name, text) IS
 
 REVOKE ALL ON FUNCTION dsocr_extract(bytea, text, text, jsonb), dsocr_try_extract(bytea, text, text, jsonb),
     dsocr_text(bytea, text, jsonb), dsocr_markdown(bytea, text, jsonb), dsocr_pages(bytea, text, text, jsonb),
-    dsocr_extract_many(bytea[], text, jsonb), dsocr_info(bytea), dsocr_status(), dsocr_grant(name, text),
+    dsocr_extract_many(bytea[], text, jsonb), dsocr_read(text, text, jsonb), dsocr_trigger(), dsocr_info(bytea), dsocr_status(), dsocr_grant(name, text),
     dsocr_attach(regclass, name, text, jsonb, text, name, regconfig, bool, bool, int, text), dsocr_detach(int, bool), dsocr_pause(int),
     dsocr_resume(int), dsocr_retry(int, text), dsocr_wait(int, interval), dsocr_reprocess(int, text), dsocr_submit(bytea, text, text, jsonb),
     dsocr_result(bigint, interval), dsocr_cancel(bigint) FROM PUBLIC;

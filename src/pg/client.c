@@ -202,7 +202,13 @@ take_slice(Call *c)
     else
     {
         if (c->whole == NULL)
+        {
+            /* Where the call's other memory is: who asks may come back in a context of the next row's. */
+            MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(c->out.data));
+
             c->whole = detoast_attr(c->q->doc);
+            MemoryContextSwitchTo(old);
+        }
         appendBinaryStringInfo(&c->out, VARDATA_ANY(c->whole) + c->taken, n);
     }
     c->taken += c->out.len;
@@ -700,12 +706,12 @@ client_ask(Question *questions, int n, ClientDone done, void *arg)
 /* ---- one by one ---- */
 
 Client *
-client_open(MemoryContext answers)
+client_open(MemoryContext answers, bool once)
 {
     Client *client = client_make();
 
     client->answers = answers;
-    client->once = true;
+    client->once = once;
     client->deadline = 0;
     return client;
 }

@@ -30,12 +30,13 @@ extern void client_ask(Question *questions, int n, ClientDone done, void *arg);
 
 extern void client_require_preload(void);
 
-/* The same, for who has other things to do: questions are added one by one, and nothing is asked a second time. An
- * engine that is lost is told by the error's code: "lost" when the document was being read, "again" when it was not, or
- * when the engine was replaced on purpose. A question must live until it is done. */
+/* The same, for who has other things to do: questions are added one by one, and must live until they are done. once:
+ * nothing is asked a second time, and whether a document is refused is left to who asks; an engine that is lost is told by
+ * the error's code: "lost" when the document was being read, "again" when it was not, or when the engine was replaced
+ * on purpose. */
 typedef struct Client Client;
 /* Lives in the current context, whose end closes the sockets; replies and errors go into `answers`. */
-extern Client *client_open(MemoryContext answers);
+extern Client *client_open(MemoryContext answers, bool once);
 extern bool client_add(Client *client, Question *q); /* false: no socket is free */
 extern bool client_turn(Client *client, ClientDone done,
                         void *arg); /* what can be done now; true: some were answered */

@@ -19,6 +19,7 @@
 
 #include "answer.h"
 #include "client.h"
+#include "functions.h"
 #include "module.h"
 
 PG_FUNCTION_INFO_V1(dsocr_extract);
@@ -70,8 +71,7 @@ append_options(StringInfo to, Jsonb *options)
         appendStringInfoString(to, "{}");
 }
 
-/* What the wire calls the options of a READ: {"mode", "pages", "options"} in UTF-8. */
-static char *
+char *
 reading_options(const char *mode, const char *pages, Jsonb *options)
 {
     StringInfoData s;
@@ -157,8 +157,7 @@ unread_result(const AnswerError *e)
     return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(s.data)));
 }
 
-/* The result, also for a document that cannot be read; other errors are raised. */
-static Jsonb *
+Jsonb *
 result_of(const Question *q)
 {
     if (q->error == NULL)

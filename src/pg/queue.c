@@ -1029,7 +1029,7 @@ dsocr_queue_main(Datum arg)
     set_up(DatumGetObjectId(arg));
     take_the_place();
     MemoryContextSwitchTo(TopMemoryContext);
-    me.client = client_open(me.answers);
+    me.client = client_open(me.answers, true);
     MemoryContextSwitchTo(me.turn);
     while (!attempt_or_log("queueing again what was being read", queue_again, NULL))
         client_wait(me.client, TICK_MS);

@@ -13,21 +13,24 @@ pg_config=$(server_copy "$top/pg") && cd "$top/src" &&
     make -s -f pgxs.mk PLANT=1 PG_CONFIG="$pg_config" all install >"$top/build.log" 2>&1 || { tail "$top/build.log"; echo "FAIL the planted server is not built"; exit 1; }
 export PATH=${pg_config%/*}:$PATH PG_REGRESS=$(dirname "$("$pg_config" --pgxs)")/../test/regress/pg_regress
 export PERL5LIB=$top/src/test/t:$(dirname "$("$pg_config" --pgxs)")/../test/perl:${PERL5LIB:-}
-export CHAOS_JOBS=240 CHAOS_KILLS=12 CHAOS_RESTARTS=1 CHAOS_PATIENCE=${CHAOS_PATIENCE:-15} CHAOS_SEED=7
+export CHAOS_JOBS=360 CHAOS_KILLS=12 CHAOS_RESTARTS=1 CHAOS_PATIENCE=${CHAOS_PATIENCE:-15}
 status=0
 
-# try MISTAKES WHAT-IT-SAYS PATTERN: the line of the run that must be there.
+# try MISTAKES WHAT-IT-SAYS PATTERN: the line that must be there in one of three runs: whether a kill hits the moment in
+# which a mistake matters is a matter of luck.
 try() {
-    mkdir -p "$top/$1" # a run that fails leaves its server behind
-    TESTDIR=$top/$1 DSOCR_PLANT=$1 prove -v test/t/020_chaos.pl >"$top/$1.log" 2>&1
-    if grep -q "$3" "$top/$1.log"; then
-        echo "ok   $2"
-    else
-        echo "FAIL $2"; grep -E '^(not )?ok|# (kill|  *(got|exp))' "$top/$1.log"; status=1
-    fi
+    local seed log=$top/$1.log
+    for seed in 7 8 9; do
+        mkdir -p "$top/$1.$seed" # a run that fails leaves its server behind
+        CHAOS_SEED=$seed TESTDIR=$top/$1.$seed DSOCR_PLANT=$1 prove -v test/t/020_chaos.pl >"$log" 2>&1
+        grep -qE "$3" "$log" && echo "ok   $2" && return
+    done
+    echo "FAIL $2"
+    grep -E '^(not )?ok|# (kill|  *(got|exp))' "$log"
+    status=1
 }
 
-try requeue   'claims of a dead worker forgotten: documents are missed' '^not ok .* 0 lost'
+try requeue   'claims of a dead worker forgotten: documents are missed' '^not ok .* (0 lost|the queue is empty)'
 try early     'jobs deleted before the result is there: documents are missed' '^not ok .* 0 lost'
 try two       'a second worker does no harm' '^Result: PASS'
 try token,two 'the token not looked at: results are doubled' '^not ok .* 0 twice'

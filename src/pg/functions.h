@@ -1,0 +1,16 @@
+/* functions.h - what other ways of asking share with the plain functions. */
+#ifndef DS_FUNCTIONS_H
+#define DS_FUNCTIONS_H
+
+#include "postgres.h"
+
+#include "client.h"
+#include "utils/jsonb.h"
+
+/* What the wire calls the options of a READ: {"mode", "pages", "options"} in UTF-8. NULL means the default. */
+extern char *reading_options(const char *mode, const char *pages, Jsonb *options);
+
+/* The result of a question that is answered, also for a document that cannot be read; other errors are raised. */
+extern Jsonb *result_of(const Question *q);
+
+#endif
