@@ -372,7 +372,7 @@ type_of(int page_h, const Rows *rows, const Blocks *bl, const Block *b, float bo
     int letters = letters_of(rows, bl->order, b);
     bool top = b->box.y1<page_h / 5, bottom = b->box.y0> page_h * 4 / 5;
 
-    if (b->n == 1 && letters <= 4 && rows->n > 3 &&
+    if (b->n == 1 && letters <= 4 && rows->n > 3 && b->x_height < 1.4f * body &&
         ((top && at_end(bl, b, body, true)) || (bottom && at_end(bl, b, body, false))))
         return "page_number";
     if (b->n == 1 && rows->n > 6 && b->x_height < 1.15f * body && bottom &&
