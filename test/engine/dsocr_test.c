@@ -209,11 +209,13 @@ threads_and_slots(void)
     }
 }
 
-/* Gives up every 40th piece of work. */
+/* Gives up at the 1st, 2nd, 4th, 8th ... look: often, and yet every page comes to its end. */
 static int
 now_and_then(void *arg)
 {
-    return ++*(int *)arg % 40 == 0;
+    int n = ++*(int *)arg;
+
+    return (n & (n - 1)) == 0;
 }
 
 static void
@@ -224,7 +226,7 @@ given_up(void)
 
     promise("work given up and begun anew: the same answer",
             same(alone, read_together(e, one, 1, 4)));
-    promise("and work was given up", ticks >= 40);
+    promise("and work was given up", ticks > 0);
     ds_close(e);
 }
 
