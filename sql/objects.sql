@@ -15,7 +15,7 @@ WHERE d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'dsocr');
 
 -- what reads images or steers is not for PUBLIC
 SELECT proname, provolatile, proparallel, procost, proisstrict AS strict, pg_get_function_arguments(oid) AS arguments
-FROM functions WHERE NOT public ORDER BY 1;
+FROM functions WHERE NOT public ORDER BY 1, 6;
 -- the others work on what they are given, and may back indexes
 SELECT proname, provolatile, proparallel FROM functions WHERE public AND (provolatile <> 'i' OR proparallel <> 's' OR prosecdef) ORDER BY 1;
 

@@ -13,12 +13,14 @@
 #include "tsearch/ts_public.h"
 #include "tsearch/ts_utils.h"
 #include "utils/builtins.h"
+#include "utils/json.h"
 
 #include "flow.h"
 #include "hits.h"
 #include "place.h"
 
 PG_FUNCTION_INFO_V1(dsocr_highlight);
+PG_FUNCTION_INFO_V1(dsocr_hit_boxes);
 
 /* A word of the flow that one of the query's operands matches. */
 typedef struct Word
@@ -373,4 +375,42 @@ dsocr_highlight(PG_FUNCTION_ARGS)
             put_hit((ReturnSetInfo *)fcinfo->resultinfo, r->pages[i].number, &hits[j]);
     }
     return (Datum)0;
+}
+
+static void
+put_json(StringInfo s, const Hit *h)
+{
+    appendStringInfoString(s, s->len ? ", {\"text\": " : "[{\"text\": ");
+    escape_json(s, h->fragment);
+    if (h->has_box)
+        appendStringInfo(s, ", \"bbox\": [%.0f, %.0f, %.0f, %.0f]", h->box.low.x, h->box.low.y,
+                         h->box.high.x, h->box.high.y);
+    else
+        appendStringInfoString(s, ", \"bbox\": null");
+    appendStringInfoString(s, ", \"geometry\": ");
+    if (h->geometry)
+        escape_json(s, h->geometry);
+    else
+        appendStringInfoString(s, "null");
+    appendStringInfoChar(s, '}');
+}
+
+/* The hits as a jsonb array, for dsocr_search: dsocr.hit_boxes(result jsonb, query tsquery, config regconfig). */
+Datum
+dsocr_hit_boxes(PG_FUNCTION_ARGS)
+{
+    const Reading *r = reading_of(PG_GETARG_JSONB_P(0));
+    StringInfoData s;
+
+    initStringInfo(&s);
+    for (int i = 0; i < r->npages; i++)
+    {
+        int n;
+        Hit *hits = hits_on_page(&r->pages[i], PG_GETARG_TSQUERY(1), PG_GETARG_OID(2), &n);
+
+        for (int j = 0; j < n; j++)
+            put_json(&s, &hits[j]);
+    }
+    appendStringInfoString(&s, s.len ? "]" : "[]");
+    return DirectFunctionCall1(jsonb_in, CStringGetDatum(s.data));
 }
