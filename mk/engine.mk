@@ -11,7 +11,7 @@ DS_CFLAGS = -std=gnu11 $(CFLAGS) $(WARN) -D_GNU_SOURCE -fvisibility=hidden -fPIE
             $(INCLUDES) $(VARIANT_CFLAGS) \
             -DDSOCR_VERSION='"$(DSOCR_VERSION)"' -DDSOCR_MODELS_DIR='"$(DSOCR_MODELS_DIR)"'
 DS_LDFLAGS = -pie -Wl,-z,relro,-z,now $(VARIANT_LDFLAGS) $(LDFLAGS)
-DS_LIBS = -ljansson -lpcre2-8 -llept -lpng -ljpeg -ltiff -lwebp -lexif -lseccomp -lz -lm -lpthread
+DS_LIBS = -ljansson -lpcre2-8 -lpng -ljpeg -ltiff -lwebp -lseccomp -lz -lm -lpthread
 
 ifdef SAN
 VARIANT_CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
