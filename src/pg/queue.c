@@ -478,7 +478,7 @@ is_claimed(int watch, Datum key)
     return false;
 }
 
-/* All rows of a key are claimed together. */
+/* All rows of a key are claimed together. Said so that the index of keys is used, not that of queued jobs. */
 static void
 claim_key(Claim *c, Datum key, int64 token)
 {
@@ -491,7 +491,7 @@ claim_key(Claim *c, Datum key, int64 token)
     add_bigint(&a, token);
     n = run_kept_sql(
         "UPDATE dsocr.job SET state = 'claimed', token = $3, claimed_at = clock_timestamp() "
-        "WHERE watch = $1 AND key = $2 AND state = 'queued' "
+        "WHERE watch = $1 AND key = $2 AND state NOT IN ('claimed', 'dead') "
         "RETURNING id, force, attempts, crashes",
         &a);
     if (n == 0)

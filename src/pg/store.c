@@ -248,7 +248,8 @@ take_jobs(const Job *item)
     return ours;
 }
 
-/* A newer job of the key is there: the document has changed since, and that one will read it. */
+/* A newer job of the key is there: the document has changed since, and that one will read it. Said in a way that does
+ * not fit the index of queued jobs, which would be read to its end. */
 static bool
 is_outdated(const Job *item)
 {
@@ -256,7 +257,7 @@ is_outdated(const Job *item)
 
     add_claim(&a, item);
     return run_kept_sql("SELECT FROM dsocr.job WHERE watch = $1 AND key = $2 AND $3 IS NOT NULL "
-                        "AND id > $4 AND state = 'queued' LIMIT 1",
+                        "AND id > $4 AND state NOT IN ('claimed', 'dead') LIMIT 1",
                         &a) > 0;
 }
 

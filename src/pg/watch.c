@@ -47,7 +47,9 @@ PG_FUNCTION_INFO_V1(dsocr_submit);
 PG_FUNCTION_INFO_V1(dsocr_result);
 PG_FUNCTION_INFO_V1(dsocr_cancel);
 
-#define POLL_MS 20 /* between two looks of a caller that waits */
+#define POLL_MS                                                                                    \
+    10 /* between the first two looks of a caller that waits; then half as much more each time, up to */
+#define POLL_MAX_MS 300
 
 static void
 connect_spi(void)
@@ -341,13 +343,14 @@ end_of_wait(Interval *wait)
 
 /* False: the time is over. Interrupts are served. */
 static bool
-wait_a_little(TimestampTz until)
+wait_a_little(TimestampTz until, int *ms)
 {
     long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
 
     if (left <= 0)
         return false;
-    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, Min(left, POLL_MS),
+    *ms = *ms == 0 ? POLL_MS : Min(*ms * 3 / 2, POLL_MAX_MS);
+    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, Min(left, *ms),
                     PG_WAIT_EXTENSION);
     ResetLatch(MyLatch);
     CHECK_FOR_INTERRUPTS();
@@ -408,6 +411,7 @@ dsocr_wait(PG_FUNCTION_ARGS)
     TimestampTz until;
     bool all = PG_ARGISNULL(0);
     int watch = all ? -1 : PG_GETARG_INT32(0);
+    int ms = 0;
     int64 left;
 
     client_require_preload();
@@ -423,7 +427,7 @@ dsocr_wait(PG_FUNCTION_ARGS)
             refuse_paused(watch);
         left = count_pending(GetUserId(), all, watch);
         SPI_finish();
-    } while (left > 0 && wait_a_little(until));
+    } while (left > 0 && wait_a_little(until, &ms));
     PG_RETURN_INT64(left);
 }
 
@@ -499,6 +503,7 @@ dsocr_result(PG_FUNCTION_ARGS)
     TimestampTz until = end_of_wait(PG_GETARG_INTERVAL_P(1));
     Datum result = (Datum)0;
     bool finished, null = true;
+    int ms = 0;
 
     client_require_preload();
     refuse_own_work(0);
@@ -520,7 +525,7 @@ dsocr_result(PG_FUNCTION_ARGS)
             MemoryContextSwitchTo(spi);
         }
         SPI_finish();
-    } while (!finished && wait_a_little(until));
+    } while (!finished && wait_a_little(until, &ms));
     if (null)
         PG_RETURN_NULL();
     PG_RETURN_DATUM(result);
