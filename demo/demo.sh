@@ -116,7 +116,10 @@ if [ -z "$scan" ]; then
     show "SELECT dsocr_attach('archive', 'scan');"
     show "SELECT dsocr_wait(timeout => '2 min') AS left_to_read;"
     show "SELECT name, page, status, model, left(replace(search_text, E'\n', ' '), 50) AS search_text
-FROM archive_scan_ocr WHERE tsv @@ to_tsquery('simple', 'weirs | mirabelles | hedgehogs') ORDER BY name;"
+FROM archive_scan_ocr WHERE current ORDER BY name LIMIT 4;"
+    show "SELECT key->>'name' AS name, page, jsonb_path_query_array(highlights, '\$[*].bbox') AS boxes,
+       left(regexp_replace(snippet, '\s+', ' ', 'g'), 60) AS snippet
+FROM dsocr_search('archive', 'watercress OR cigüeña OR mirabelles');"
 fi
 
 model=$(sql -c "SELECT result->'metadata'->>'model' FROM (SELECT dsocr_extract(scan) AS result FROM archive LIMIT 1) AS r" || true)
