@@ -5,7 +5,13 @@
 #include "check.h"
 #include "dsocr.h"
 
-#define MOST 16
+#if defined(__SANITIZE_ADDRESS__)
+#define FEW_PAGES 1
+#define MOST      5
+#else
+#define FEW_PAGES 0
+#define MOST      16
+#endif
 
 typedef struct Scan
 {
@@ -77,11 +83,15 @@ load_scans(void)
     }
 }
 
-/* Sixteen different pages: the upper thirds of some make up the number. They share the pixels. */
+/* Sixteen different pages: the upper thirds of some make up the number. They share the pixels. Sanitizers make a
+ * page take many times as long: they look at few, and at the thirds alone. */
 static void
 add_thirds(void)
 {
     int whole = nscans;
+
+    for (int i = 0; FEW_PAGES && i < whole; i++)
+        scans[i].image.height /= 3;
 
     for (int i = 0; i < whole && nscans < MOST; i++)
     {
@@ -307,7 +317,7 @@ main(void)
 {
     load_scans();
     add_thirds();
-    promise("there are sixteen pages", nscans == MOST);
+    promise("there are enough different pages", nscans == MOST);
     company();
     threads_and_slots();
     given_up();
