@@ -81,6 +81,9 @@ load_scans(void)
         arena_free(&arena);
         nscans++;
     }
+    for (int i = 0; i < n; i++)
+        free(names[i]);
+    free(names);
 }
 
 /* Sixteen different pages: the upper thirds of some make up the number. They share the pixels. Sanitizers make a
