@@ -6,6 +6,7 @@ SELECT pg_describe_object(d.classid, d.objid, d.objsubid) AS without_comment
 FROM pg_depend d
 WHERE d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass
   AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'dsocr')
+  AND d.classid <> 'pg_type'::regclass -- row types, which are members from 18 on
   AND obj_description(d.objid, d.classid::regclass::name) IS NULL;
 
 CREATE VIEW functions AS
