@@ -718,6 +718,34 @@ COMMENT ON FUNCTION dsocr_search(text, text, int, real) IS 'As dsocr_search(watc
 
 REVOKE ALL ON FUNCTION dsocr_search(int, text, int, real), dsocr_search(regclass, text, int, real), dsocr_search(text, text, int, real) FROM PUBLIC;
 
+-- Pictures, made by the engine; no model is needed.
+
+CREATE FUNCTION dsocr_page_image(doc bytea, page int DEFAULT 1, dpi int DEFAULT 144)
+RETURNS bytea AS 'MODULE_PATHNAME', 'dsocr_page_image'
+LANGUAGE C STABLE PARALLEL SAFE COST 10000;
+COMMENT ON FUNCTION dsocr_page_image(bytea, int, int) IS
+'A page of a scan as an upright PNG. dpi NULL, or a scan that does not say its own: at the size it was scanned.';
+
+CREATE FUNCTION dsocr_crop(doc bytea, page int, region box, rotation int DEFAULT 0)
+RETURNS bytea AS 'MODULE_PATHNAME', 'dsocr_crop'
+LANGUAGE C STABLE PARALLEL SAFE COST 10000;
+COMMENT ON FUNCTION dsocr_crop(bytea, int, box, int) IS
+'A part of a page as a PNG: a box of dsocr_elements, dsocr_lines or dsocr_highlight. rotation: that of the page in the result, when it was turned to be read.';
+
+CREATE FUNCTION dsocr_render_highlight(doc bytea, result jsonb, query tsquery, page int DEFAULT 1, config regconfig DEFAULT 'pg_catalog.simple')
+RETURNS bytea AS 'MODULE_PATHNAME', 'dsocr_render_highlight'
+LANGUAGE C STABLE PARALLEL SAFE COST 10000;
+COMMENT ON FUNCTION dsocr_render_highlight(bytea, jsonb, tsquery, int, regconfig) IS 'A page as a PNG with the hits of a query marked.';
+
+CREATE FUNCTION dsocr_page_html(doc bytea, result jsonb, query tsquery DEFAULT NULL, config regconfig DEFAULT 'pg_catalog.simple')
+RETURNS text AS 'MODULE_PATHNAME', 'dsocr_page_html'
+LANGUAGE C STABLE PARALLEL SAFE COST 10000;
+COMMENT ON FUNCTION dsocr_page_html(bytea, jsonb, tsquery, regconfig) IS
+'One self-contained HTML page: the scan, boxes over it, the text beside it, the hits of a query marked. It fetches nothing; n and p go from hit to hit.';
+
+REVOKE ALL ON FUNCTION dsocr_page_image(bytea, int, int), dsocr_crop(bytea, int, box, int),
+    dsocr_render_highlight(bytea, jsonb, tsquery, int, regconfig), dsocr_page_html(bytea, jsonb, tsquery, regconfig) FROM PUBLIC;
+
 -- 7. Seeing and steering.
 
 CREATE FUNCTION dsocr_status()
@@ -737,7 +765,8 @@ RETURNS void LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    finders constant name[] := ARRAY['dsocr_search', 'search', 'search_source', 'search_exactly', 'search_fuzzily', 'hit_boxes'];
+    finders constant name[] := ARRAY['dsocr_search', 'search', 'search_source', 'search_exactly', 'search_fuzzily', 'hit_boxes',
+        'dsocr_page_image', 'dsocr_crop', 'dsocr_render_highlight', 'dsocr_page_html'];
     readers constant name[] := finders || ARRAY['dsocr_extract', 'dsocr_try_extract', 'dsocr_text', 'dsocr_markdown', 'dsocr_pages',
         'dsocr_extract_many', 'dsocr_read', 'dsocr_trigger', 'dsocr_info', 'dsocr_submit', 'dsocr_result', 'dsocr_cancel', 'dsocr_wait', 'current_model', 'list_review'];
     managers constant name[] := readers || ARRAY['dsocr_status', 'dsocr_attach', 'dsocr_detach', 'dsocr_pause', 'dsocr_resume', 'dsocr_retry',

@@ -106,6 +106,7 @@ if wanted build15 regress15 pgtap server; then
     step pgtap bash -c 'ls test/pgtap/*.sql >/dev/null 2>&1 || { echo "skip pgtap: no test/pgtap"; exit 0; }
         createdb pgtap && psql -qd pgtap -c "CREATE EXTENSION pgtap" -c "CREATE EXTENSION dsocr" &&
         for t in test/pgtap/*.sql; do echo "## $t"; psql -XqAtd pgtap -v ON_ERROR_STOP=1 -f "$t" || echo "FAIL $t"; done'
+    step page_html env PGDATABASE=pgtap test/page_html.sh
     cluster_stop "$bin" "$top/cluster"
     bin=
     step server bash -c 'ls test/t/*.pl >/dev/null 2>&1 || { echo "skip server: no test/t"; exit 0; }

@@ -164,6 +164,7 @@ page_of(JsonbContainer *object, int other_number)
     ReadPage p = {.number = whole_member(object, "page", other_number),
                   .width = whole_member(object, "width", 0),
                   .height = whole_member(object, "height", 0),
+                  .rotation = whole_member(object, "rotation", 0),
                   .status = string_member(object, "status"),
                   .text = string_member(object, "text"),
                   .markdown = string_member(object, "markdown"),

@@ -33,6 +33,7 @@ typedef struct ReadPage
 {
     int number;        /* from 1 */
     int width, height; /* 0: unknown */
+    int rotation; /* degrees clockwise that the reader turned the upright page; boxes are of the turned one */
     const char *status;
     const char *text, *markdown;
     double confidence;

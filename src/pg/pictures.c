@@ -1,0 +1,124 @@
+/* pictures.c - SQL functions that give images of pages: whole, a part, with hits marked. The engine makes them, in its
+ * sandbox; no model is needed. */
+#include "compat.h"
+
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "tsearch/ts_type.h"
+#include "utils/builtins.h"
+#include "utils/geo_decls.h"
+
+#include "client.h"
+#include "hits.h"
+#include "pictures.h"
+
+PG_FUNCTION_INFO_V1(dsocr_page_image);
+PG_FUNCTION_INFO_V1(dsocr_crop);
+PG_FUNCTION_INFO_V1(dsocr_render_highlight);
+
+#define MOST_MARKS 1500 /* so that options stay below the wire's limit */
+#define MOST_PLACE 1e7
+
+/* The document of argument 0 as it is stored, perhaps outside the row. */
+#define DOCUMENT() ((struct varlena *)DatumGetPointer(PG_GETARG_DATUM(0)))
+
+bytea *
+picture_of(struct varlena *doc, const char *options)
+{
+    Question q = {.kind = WIRE_RENDER, .doc = doc, .options = options};
+    bytea *png;
+
+    client_ask(&q, 1, NULL, NULL);
+    if (q.error)
+        answer_raise(q.error);
+    png = palloc(VARHDRSZ + q.nreply);
+    SET_VARSIZE(png, VARHDRSZ + q.nreply);
+    memcpy(VARDATA(png), q.reply, q.nreply);
+    pfree(q.reply);
+    return png;
+}
+
+static void
+append_box(StringInfo s, const BOX *box)
+{
+    double side[] = {box->low.x, box->low.y, box->high.x, box->high.y};
+
+    for (int i = 0; i < 4; i++)
+    {
+        if (!(side[i] >= -MOST_PLACE && side[i] <= MOST_PLACE))
+            ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                            errmsg("the box has no place on a page"),
+                            errdetail("Its corners are %g, %g and %g, %g.", side[0], side[1],
+                                      side[2], side[3])));
+        appendStringInfo(s, "%s%.3f", i ? ", " : "[", side[i]);
+    }
+    appendStringInfoChar(s, ']');
+}
+
+/* dsocr_page_image(doc bytea, page int, dpi int): dpi NULL, the scan's own. */
+Datum
+dsocr_page_image(PG_FUNCTION_ARGS)
+{
+    if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+        PG_RETURN_NULL();
+    if (!PG_ARGISNULL(2) && PG_GETARG_INT32(2) < 1)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("dpi must be at least 1"),
+                        errhint("NULL gives the image as it was scanned.")));
+    PG_RETURN_BYTEA_P(
+        picture_of(DOCUMENT(), psprintf("{\"page\": %d, \"dpi\": %d}", PG_GETARG_INT32(1),
+                                        PG_ARGISNULL(2) ? 0 : PG_GETARG_INT32(2))));
+}
+
+/* dsocr_crop(doc bytea, page int, region box, rotation int) */
+Datum
+dsocr_crop(PG_FUNCTION_ARGS)
+{
+    StringInfoData s;
+
+    if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
+        PG_RETURN_NULL();
+    initStringInfo(&s);
+    appendStringInfo(&s, "{\"page\": %d, \"rotate\": %d, \"region\": ", PG_GETARG_INT32(1),
+                     PG_ARGISNULL(3) ? 0 : PG_GETARG_INT32(3));
+    append_box(&s, PG_GETARG_BOX_P(2));
+    appendStringInfoChar(&s, '}');
+    PG_RETURN_BYTEA_P(picture_of(DOCUMENT(), s.data));
+}
+
+static void
+append_marks(StringInfo s, const ReadPage *page, TSQuery query, Oid config)
+{
+    int n, marks = 0;
+    Hit *hits = hits_on_page(page, query, config, &n);
+
+    for (int i = 0; i < n && marks < MOST_MARKS; i++)
+        if (hits[i].has_box)
+        {
+            if (marks++)
+                appendStringInfoString(s, ", ");
+            append_box(s, &hits[i].box);
+        }
+    if (n > MOST_MARKS)
+        ereport(WARNING, (errmsg("only the first %d of %d hits are marked", MOST_MARKS, n)));
+}
+
+/* dsocr_render_highlight(doc bytea, result jsonb, query tsquery, page int, config regconfig) */
+Datum
+dsocr_render_highlight(PG_FUNCTION_ARGS)
+{
+    const ReadPage *page;
+    StringInfoData s;
+
+    if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2) || PG_ARGISNULL(3) || PG_ARGISNULL(4))
+        PG_RETURN_NULL();
+    page = reading_page(reading_of(PG_GETARG_JSONB_P(1)), PG_GETARG_INT32(3));
+    if (page == NULL)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("the result has no page %d", PG_GETARG_INT32(3))));
+    initStringInfo(&s);
+    appendStringInfo(&s, "{\"page\": %d, \"rotate\": %d, \"marks\": [", page->number,
+                     page->rotation);
+    append_marks(&s, page, PG_GETARG_TSQUERY(2), PG_GETARG_OID(4));
+    appendStringInfoString(&s, "]}");
+    PG_RETURN_BYTEA_P(picture_of(DOCUMENT(), s.data));
+}
