@@ -607,7 +607,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $f$
 BEGIN
     RETURN QUERY EXECUTE format($q$
-        SELECT f.key, f.page, f.rank, ts_headline($2, coalesce(f.search_text, ''), $1, 'StartSel=[, StopSel=], MaxFragments=2, MinWords=5, MaxWords=20'),
+        SELECT f.key, f.page, f.rank, regexp_replace(ts_headline($2, coalesce(f.search_text, ''), $1, 'StartSel=[, StopSel=], MaxFragments=2, MinWords=5, MaxWords=20'), '\s+', ' ', 'g'),
                coalesce(dsocr.hit_boxes(f.result, $1, $2), '[]')
         FROM (SELECT %s AS key, t.page, ts_rank(t.tsv, $1) AS rank, t.search_text, t.result
               FROM %s t WHERE t.current AND t.tsv @@ $1 ORDER BY 3 DESC, 1, 2 LIMIT $3) f$q$, key_of, results)
@@ -635,7 +635,7 @@ BEGIN
     before := current_setting('pg_trgm.word_similarity_threshold');
     PERFORM set_config('pg_trgm.word_similarity_threshold', fuzzy::text, true);
     RETURN QUERY EXECUTE format($q$
-        SELECT f.key, f.page, f.rank, ts_headline($2, coalesce(f.search_text, ''), m.marks, 'StartSel=[, StopSel=], MaxFragments=2, MinWords=5, MaxWords=20'),
+        SELECT f.key, f.page, f.rank, regexp_replace(ts_headline($2, coalesce(f.search_text, ''), m.marks, 'StartSel=[, StopSel=], MaxFragments=2, MinWords=5, MaxWords=20'), '\s+', ' ', 'g'),
                coalesce(dsocr.hit_boxes(f.result, m.marks, $2), '[]')
         FROM (SELECT %1$s AS key, t.page, (SELECT avg(%2$I.word_similarity(w, t.search_text))::real FROM unnest($1) w) AS rank,
                      t.search_text, t.result, t.tsv

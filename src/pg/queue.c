@@ -890,9 +890,13 @@ find_extension(void *arg)
     me.extension = get_extension_oid("dsocr", true);
     if (!OidIsValid(me.extension))
         return;
-    run_sql("SELECT quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = "
-            "e.extnamespace WHERE e.extname = 'dsocr'",
-            NULL, 0);
+    if (run_sql("SELECT quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = "
+                "e.extnamespace WHERE e.extname = 'dsocr'",
+                NULL, 0) == 0)
+    {
+        me.extension = InvalidOid; /* dropped between the two looks */
+        return;
+    }
     store_home = MemoryContextStrdup(TopMemoryContext, got_string(0, 1));
 }
 
