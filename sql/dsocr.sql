@@ -279,7 +279,7 @@ COMMENT ON FUNCTION dsocr.key_columns(regclass) IS 'The columns by which rows of
 CREATE FUNCTION dsocr_attach(source regclass, doc_column name, mode text DEFAULT NULL, options jsonb DEFAULT '{}',
     filter text DEFAULT NULL, result_table name DEFAULT NULL, ts_config regconfig DEFAULT 'pg_catalog.simple',
     store_result bool DEFAULT true, backfill bool DEFAULT true, priority int DEFAULT 0, on_delete text DEFAULT 'cascade') RETURNS int
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET dsocr.timeout = '3s'
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -346,6 +346,15 @@ BEGIN
     END IF;
     IF jsonb_typeof(options) IS DISTINCT FROM 'object' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'options must be a JSON object';
+    END IF;
+    -- What options there are the engine knows; it says so before it looks at the document. One that is not up is not waited for.
+    IF options <> '{}' THEN
+        BEGIN
+            PERFORM @extschema@.dsocr_extract('no document', mode, 'all', options);
+        EXCEPTION
+            WHEN invalid_parameter_value OR feature_not_supported THEN RAISE;
+            WHEN OTHERS THEN NULL;
+        END;
     END IF;
     IF ts_config IS NULL OR store_result IS NULL OR backfill IS NULL OR priority IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',

@@ -94,6 +94,7 @@ sql(q{INSERT INTO archive VALUES (30, '', 'FAKE:exit=after_body;'), (31, '', 'TE
 waits(1, 'a document that ends the engine');
 is(sql(q{SELECT error_code, crashes FROM dsocr.failed_items}), 'engine_crash|2', 'what ends the engine twice, alone, is given up');
 is(sql('SELECT count(*) FROM archive_scan_ocr WHERE id IN (31, 32)'), 2, 'what was beside it is read');
+sql('SELECT pg_reload_conf()'); # the engine's back-off is forgotten
 is(sql(q{SELECT dsocr_retry(1, 'engine_crash')}), 1, 'retry queues it again');
 waits(1, 'a retry');
 is(sql('SELECT count(*) FROM dsocr.failed_items'), 1, 'and it fails again');
@@ -162,6 +163,10 @@ fails($node, q{SELECT dsocr_attach('taken', 'scan', filter => 'colour = 1', resu
 fails($node, q{SELECT dsocr_attach('taken', 'scan', filter => 'id', result_table => 'x')}, '42804', 'filter that is no condition');
 fails($node, q{SELECT dsocr_attach('taken', 'scan', filter => 'true) FROM archive; DROP TABLE archive; --', result_table => 'x')}, '42601', 'filter that is more than a condition');
 fails($node, q{SELECT dsocr_attach('taken', 'scan', filter => 'EXISTS (SELECT 1)', result_table => 'x')}, '0A000', 'filter with a subquery');
+
+faults($node, 'refuse=bad_request');
+fails($node, q{SELECT dsocr_attach('taken', 'scan', options => '{"loud": 1}', result_table => 'x')}, '22023', 'options that the engine does not take');
+no_faults($node);
 
 # ---- keys and names of every kind
 sql(q{CREATE SCHEMA "Ein ""Schema"""; CREATE TABLE "Ein ""Schema"""."Tür 'n' Tor" ("Die id" text, page date, version numeric(6,2), "Bild ä" bytea,
