@@ -350,7 +350,8 @@ BEGIN
     -- What options there are the engine knows; it says so before it looks at the document. One that is not up is not waited for.
     IF options <> '{}' THEN
         BEGIN
-            PERFORM @extschema@.dsocr_extract('no document', mode, 'all', options);
+            EXECUTE format('SELECT %s.dsocr_extract(''no document'', $1, ''all'', $2)',
+                (SELECT e.extnamespace::regnamespace FROM pg_extension e WHERE e.extname = 'dsocr')) USING mode, options;
         EXCEPTION
             WHEN invalid_parameter_value OR feature_not_supported THEN RAISE;
             WHEN OTHERS THEN NULL;
