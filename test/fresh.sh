@@ -13,7 +13,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/dsocr-fresh.XXXXXX")
 root=$work/root
 trap 'rm -rf --one-file-system "$work"' EXIT
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' | head -n 1)
-mirror=${mirror:-http://deb.debian.org/debian/}
+[ -n "$mirror" ] || { echo "apt knows no source for bookworm: apt-get update first" >&2; exit 1; }
 
 started=$SECONDS
 mkdir "$root"
