@@ -276,7 +276,8 @@ put_request(Client *client, Call *c)
     h.database = MyDatabaseId;
     h.options_length = noptions;
     h.body_length = c->size;
-    h.flags = c->losses > 0 || c->q->alone ? WIRE_ALONE : 0;
+    h.flags =
+        (c->losses > 0 || c->q->alone ? WIRE_ALONE : 0) | (c->q->pagewise ? WIRE_PAGEWISE : 0);
     h.timeout_ms = client->deadline ? Max(1, milliseconds_left(client->deadline)) : 0;
     resetStringInfo(&c->out);
     appendBinaryStringInfo(&c->out, (char *)&h, sizeof h);
@@ -415,6 +416,32 @@ take_result(Call *c)
     finish(c);
 }
 
+/* As a result, but more is to come. */
+static void
+take_part(Client *client, Call *c)
+{
+    MemoryContext old = MemoryContextSwitchTo(client->answers);
+    Part *part = palloc(sizeof *part), **end = &c->q->parts;
+
+    *part = (Part){NULL, c->body.data, c->body.len};
+    while (*end)
+        end = &(*end)->next;
+    *end = part;
+    initStringInfo(&c->body);
+    MemoryContextSwitchTo(old);
+}
+
+static void
+take_progress(Call *c)
+{
+    WireProgress p;
+
+    if (c->body.len != sizeof p)
+        return;
+    memcpy(&p, c->body.data, sizeof p);
+    c->q->pages = p.pages;
+}
+
 /* ---- messages ---- */
 
 static void
@@ -430,6 +457,13 @@ take_message(Client *client, Call *c)
                 c->state = CALL_SENDING;
             break;
         case WIRE_PROGRESS:
+            take_progress(c);
+            break;
+        case WIRE_PAGE:
+            if (c->state != CALL_SENT || !c->q->pagewise)
+                mad(client, c, "It told a page when none was awaited.");
+            else
+                take_part(client, c);
             break;
         case WIRE_RESULT:
             if (c->state != CALL_SENT)
@@ -458,7 +492,7 @@ check_header(Client *client, Call *c)
         mad(client, c, psprintf("It sent %s.", wrong));
     else if (c->in.id != (uint64)c->index + 1)
         mad(client, c, "It answered a question that was not asked.");
-    else if (c->in.type != WIRE_RESULT && c->in.type != WIRE_ERROR &&
+    else if (c->in.type != WIRE_RESULT && c->in.type != WIRE_ERROR && c->in.type != WIRE_PAGE &&
              c->in.body_length > sizeof(WireProgress))
         mad(client, c, "It sent a long message where a short one belongs.");
     return c->state != CALL_DONE;
@@ -729,6 +763,13 @@ int
 client_busy(const Client *client)
 {
     return client->ncalls;
+}
+
+void
+client_free_part(Part *part)
+{
+    pfree(part->json);
+    pfree(part);
 }
 
 void

@@ -7,6 +7,14 @@
 #include "answer.h"
 #include "serve/wire.h"
 
+/* A page that was read before the rest. */
+typedef struct Part
+{
+    struct Part *next;
+    char *json; /* [n] UTF-8, as a reply with one page; the asker's to free */
+    size_t n;
+} Part;
+
 /* One question. Zeroed, then filled by who asks; the answer is filled by client_ask. */
 typedef struct Question
 {
@@ -14,8 +22,12 @@ typedef struct Question
     const char *options; /* UTF-8 JSON */
     struct varlena *doc; /* as it came, perhaps still in TOAST; NULL: no body */
     bool bulk, alone;    /* gives way to others; nothing else may be in the engine meanwhile */
+    bool pagewise;       /* pages are wanted as soon as they are read */
 
-    char *reply; /* UTF-8 JSON from the engine, or NULL */
+    Part *
+        parts; /* come before there is a reply, which has the pages that are left; who asks takes them off */
+    uint32 pages; /* to be read; 0: not known yet */
+    char *reply;  /* UTF-8 JSON from the engine, or NULL */
     size_t nreply;
     AnswerError *error; /* why there is no reply, or NULL */
 } Question;
@@ -43,5 +55,6 @@ extern bool client_turn(Client *client, ClientDone done,
 extern void client_wait(Client *client, long ms); /* for the engine, the latch, or so long */
 extern int client_busy(const Client *client);     /* questions not yet answered */
 extern void client_drop(Client *client, const Question *q); /* cancels one; no done for it */
+extern void client_free_part(Part *part);
 
 #endif

@@ -575,10 +575,24 @@ check_job(Server *s, Conn *c, int64_t now)
 }
 
 static void
+tell_parts(Server *s, Conn *c)
+{
+    while (c->job->parts)
+    {
+        Part *part = c->job->parts;
+
+        c->job->parts = part->next;
+        say(s, c, WIRE_PAGE, c->job->id, part->text, part->n);
+        free(part);
+    }
+}
+
+static void
 hand_over(Server *s, Conn *c)
 {
     Job *job = c->job;
 
+    tell_parts(s, c);
     if (job->state != JOB_ANSWERED)
         return;
     c->closing = c->state ==

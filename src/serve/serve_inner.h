@@ -45,6 +45,14 @@ typedef struct DonePage
     int vision_tokens, output_tokens;
 } DonePage;
 
+/* A page that is read and not yet told. */
+typedef struct Part
+{
+    struct Part *next;
+    char *text; /* [n] JSON, ours */
+    size_t n;
+} Part;
+
 typedef struct Conn Conn;
 
 typedef struct Job
@@ -60,6 +68,7 @@ typedef struct Job
     char sha256[65];
     int64_t arrived, admitted, deadline; /* monotonic ms; deadline INT64_MAX: none */
     int timeout_ms;
+    bool pagewise; /* pages are told as they are read */
     char started_at[32];
     Sha256 hash;
     uint64_t received;
@@ -74,11 +83,14 @@ typedef struct Job
     ImageInfo info;
     int *pages; /* [npages] numbers asked for */
     int npages, next_page, pages_done;
-    DonePage *done; /* [npages] */
+    DonePage *done;           /* [npages] */
+    Part *parts, *parts_last; /* in the order they were read */
     WireType answer_type;
     char *answer;
     size_t answer_n;
     struct Job *next;
+    /* the compute thread's */
+    int64_t told; /* the newest part; 0: none */
     /* anyone's */
     atomic_bool cancelled;
     atomic_int part_done, part; /* of the page at hand, for PROGRESS */
@@ -179,6 +191,7 @@ void job_answer(Server *s, Job *job, WireType type, char *text, size_t n);
 void job_fail(Server *s, Job *job, const DsError *why); /* under the lock */
 void job_free_body(Server *s, Job *job);                /* under the lock; when nobody reads it */
 void job_document(Server *s, Job *job); /* all pages done; without the lock, by a user of the job */
+void job_part(Server *s, Job *job, int index); /* one is, of a job that wants it; as job_document */
 
 /* serve_work.c */
 bool workers_start(Server *s);

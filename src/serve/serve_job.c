@@ -38,6 +38,7 @@ job_new(const WireHeader *h, int64_t now)
                      .alone = h->flags & WIRE_ALONE,
                      .reads = h->kind == WIRE_READ,
                      .bytes = h->body_length};
+    job->pagewise = h->flags & WIRE_PAGEWISE;
     arena_init(&job->arena, 64u << 20);
     sha256_init(&job->hash);
     note_time(job->started_at);
@@ -45,17 +46,35 @@ job_new(const WireHeader *h, int64_t now)
 }
 
 static void
+free_page(DonePage *page)
+{
+    free(page->json);
+    free(page->text);
+    free(page->error_code);
+    free(page->error_message);
+    *page = (DonePage){0};
+}
+
+static void
 free_pages(Job *job)
 {
     for (int i = 0; job->done && i < job->npages; i++)
-    {
-        free(job->done[i].json);
-        free(job->done[i].text);
-        free(job->done[i].error_code);
-        free(job->done[i].error_message);
-    }
+        free_page(&job->done[i]);
     free(job->done);
     job->done = NULL;
+}
+
+static void
+free_parts(Job *job)
+{
+    while (job->parts)
+    {
+        Part *part = job->parts;
+
+        job->parts = part->next;
+        free(part->text);
+        free(part);
+    }
 }
 
 void
@@ -64,6 +83,7 @@ job_free(Job *job)
     if (job->body)
         munmap(job->body, job->body_length);
     free_pages(job);
+    free_parts(job);
     arena_free(&job->arena);
     free(job->canonical);
     free(job->answer);
@@ -133,28 +153,37 @@ meta_of(Server *s, const Job *job, char options_hash[65])
         .extension = s->extension,
         .device = s->facts.device,
         .started_at = job->started_at,
-        .duration_ms = (double)(serve_now() - job->admitted),
+        .duration_ms = (double)(serve_now() - (job->told ? job->told : job->admitted)),
     };
 }
 
+/* only: an index, or -1 for all pages that were not told before. */
 static DsStatus
-write_document(const DocumentMeta *meta, const Job *job, char **text, size_t *n, DsError *err)
+write_document(const DocumentMeta *meta, const Job *job, int only, char **text, size_t *n,
+               DsError *err)
 {
     DocumentPage *pages = calloc((size_t)job->npages + 1, sizeof *pages);
     JsonOut out = {0};
+    int npages = 0;
 
     for (int i = 0; pages && i < job->npages; i++)
-        pages[i] = (DocumentPage){
-            .json = job->done[i].json,
+    {
+        const DonePage *done = &job->done[i];
+
+        if ((only >= 0 && i != only) || done->json == NULL)
+            continue;
+        pages[npages++] = (DocumentPage){
+            .json = done->json,
             .page = job->pages[i],
-            .text = job->done[i].text,
-            .error_code = job->done[i].error_code,
-            .error_message = job->done[i].error_message,
-            .vision_tokens = job->done[i].vision_tokens,
-            .output_tokens = job->done[i].output_tokens,
+            .text = done->text,
+            .error_code = done->error_code,
+            .error_message = done->error_message,
+            .vision_tokens = done->vision_tokens,
+            .output_tokens = done->output_tokens,
         };
+    }
     if (pages)
-        json_document(&out, meta, pages, job->npages);
+        json_document(&out, meta, pages, npages);
     else
         out.failed = true;
     free(pages);
@@ -170,7 +199,7 @@ remember(Server *s, DocumentMeta meta, const Job *job)
     size_t n;
 
     meta.cached = true;
-    if (write_document(&meta, job, &text, &n, NULL) != DS_OK)
+    if (write_document(&meta, job, -1, &text, &n, NULL) != DS_OK)
         return;
     pthread_mutex_lock(&s->lock);
     cache_put(s->cache, &key, text, n);
@@ -185,7 +214,7 @@ job_document(Server *s, Job *job)
     DocumentMeta meta = meta_of(s, job, options_hash);
     DsError err = {0};
     size_t n = 0;
-    DsStatus st = write_document(&meta, job, &text, &n, &err);
+    DsStatus st = write_document(&meta, job, -1, &text, &n, &err);
 
     if (st == DS_OK && n > WIRE_MAX_REPLY)
     {
@@ -193,7 +222,7 @@ job_document(Server *s, Job *job)
         st = ds_fail(&err, DS_LIMIT, "the result is longer than %u MB", WIRE_MAX_REPLY >> 20);
         ds_hint(&err, "Read fewer pages at once.");
     }
-    if (st == DS_OK && job->settings.cache_bytes > 0)
+    if (st == DS_OK && job->settings.cache_bytes > 0 && job->told == 0)
         remember(s, meta, job);
     pthread_mutex_lock(&s->lock);
     if (st == DS_OK)
@@ -201,5 +230,27 @@ job_document(Server *s, Job *job)
     else
         job_fail(s, job, &err);
     free_pages(job);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Without memory it is told with the rest, in the end. */
+void
+job_part(Server *s, Job *job, int index)
+{
+    char options_hash[65];
+    DocumentMeta meta = meta_of(s, job, options_hash);
+    Part *part = calloc(1, sizeof *part);
+
+    if (part == NULL || write_document(&meta, job, index, &part->text, &part->n, NULL) != DS_OK)
+    {
+        free(part);
+        return;
+    }
+    job->told = serve_now();
+    pthread_mutex_lock(&s->lock);
+    free_page(&job->done[index]);
+    *(job->parts ? &job->parts_last->next : &job->parts) = part;
+    job->parts_last = part;
+    serve_wake(s);
     pthread_mutex_unlock(&s->lock);
 }

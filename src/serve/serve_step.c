@@ -90,6 +90,8 @@ release_page(Server *s, PageJob *p, bool kept)
     pthread_mutex_unlock(&s->lock);
     if (last)
         job_document(s, job);
+    else if (kept && job->pagewise)
+        job_part(s, job, p->index);
     pthread_mutex_lock(&s->lock);
     job->users--;
     serve_wake(s);

@@ -29,7 +29,7 @@ check_request(const WireHeader *h)
         return "a request of an unknown kind";
     if (h->class_ != WIRE_INTERACTIVE && h->class_ != WIRE_BULK)
         return "a request of an unknown class";
-    if (h->flags & ~(uint32_t)WIRE_ALONE)
+    if (h->flags & ~(uint32_t)(WIRE_ALONE | WIRE_PAGEWISE))
         return "a request with unknown flags";
     return NULL;
 }
@@ -45,7 +45,7 @@ wire_check(const WireHeader *h, uint64_t max_body, bool *other_version)
         *other_version = true;
         return "a message of another protocol version";
     }
-    if (h->type < WIRE_REQUEST || h->type > WIRE_PONG)
+    if (h->type < WIRE_REQUEST || h->type > WIRE_PAGE)
         return "a message of an unknown type";
     if (h->options_length > WIRE_MAX_OPTIONS)
         return "options over the limit";

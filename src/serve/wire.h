@@ -8,6 +8,7 @@
  *                                    <-  GO             a slot and body_length bytes of room are yours
  *   body_length raw bytes            ->                 (not sent when body_length is 0; GO comes all the same)
  *                                    <-  PROGRESS ...   WireProgress, at most one a second
+ *                                    <-  PAGE ...       asked for by WIRE_PAGEWISE: a page as soon as it is read
  *                                    <-  RESULT         body: JSON text (or PNG bytes for RENDER)
  *                                     |  ERROR          body: json_error, at any time, also instead of GO
  *   (the next REQUEST may follow)
@@ -46,6 +47,7 @@ typedef enum WireType
     WIRE_CONFIG,
     WIRE_PING,
     WIRE_PONG,
+    WIRE_PAGE, /* of READ: as RESULT, with one page; RESULT then has only what no PAGE had */
 } WireType;
 
 typedef enum WireKind
@@ -77,12 +79,13 @@ typedef struct WireHeader
     uint16_t class_;         /* WIRE_INTERACTIVE or WIRE_BULK */
     uint32_t role, database; /* oids of who asks, for the log and for fairness */
     uint32_t timeout_ms;     /* 0: none; counted from the header's arrival */
-    uint32_t flags;          /* WIRE_ALONE */
+    uint32_t flags;          /* WIRE_ALONE, WIRE_PAGEWISE */
 } WireHeader;
 
 enum
 {
-    WIRE_ALONE = 1, /* nothing else may be in the engine while this is read (suspects) */
+    WIRE_ALONE = 1,    /* nothing else may be in the engine while this is read (suspects) */
+    WIRE_PAGEWISE = 2, /* the asker keeps pages as they come, in whatever order they are done */
 };
 
 typedef struct WireProgress

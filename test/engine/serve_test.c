@@ -457,6 +457,38 @@ booklet(int pages)
     return p;
 }
 
+/* Told as they are read; the last one is the result. */
+static void
+page_by_page(const TestServer *t, Document p)
+{
+    Question q = reading(p);
+    int fd = ask_connect(t->socket, 60), parts = 0;
+    bool single = true;
+    Reply r;
+
+    q.flags = WIRE_PAGEWISE;
+    q.options = "{\"pages\":\"1-59\"}"; /* the whole document is in the cache by now */
+    r = ask_on(fd, &q);
+    for (; r.type == WIRE_PAGE; parts++)
+    {
+        const char *first = strstr(r.text, "\"page\":");
+
+        single = single && first && strstr(first + 1, "\"status\":") &&
+                 says(&r, WIRE_PAGE, "\"page_count\":60");
+        free(r.text);
+        r = ask_answer(fd);
+    }
+    promise("asked page by page, 58 of 59 pages come before the result", parts == 58 && single);
+    promise("and the result has the one that is left",
+            says(&r, WIRE_RESULT, "\"page_count\":60") && strlen(r.text) < 4000);
+    free(r.text);
+    q.options = "{\"pages\":\"60\"}";
+    r = ask_on(fd, &q);
+    promise("one page is one result", says(&r, WIRE_RESULT, "of page 60"));
+    free(r.text);
+    close(fd);
+}
+
 static void
 many_pages(void)
 {
@@ -475,6 +507,7 @@ many_pages(void)
             says(&r, WIRE_RESULT, "sum 30 of page 3\\n") ||
                 (says(&r, WIRE_RESULT, "of page 59") && !strstr(r.text, "of page 4\"")));
     free(r.text);
+    page_by_page(&t, p);
     free(p.bytes);
     server_stop(&t);
 }

@@ -129,16 +129,45 @@ make_sick(char *json, const char *text)
     return json;
 }
 
+int
+fake_pages(const Faults *f, const char *options, int *pages)
+{
+    json_t *asked = json_loads(options, 0, NULL);
+    const char *s = json_string_value(json_object_get(asked, "pages"));
+    int count = f->pages > 0 ? f->pages : 1, n = 0, first, last, used;
+
+    if (s == NULL || strcmp(s, "all") == 0)
+        for (int page = 1; page <= count && n < FAKE_PAGES; page++)
+            pages[n++] = page;
+    for (; n == 0 || (s && *s == ','); s += used)
+    {
+        s += *s == ',';
+        used = 0;
+        if (sscanf(s, "%d%n-%d%n", &first, &used, &last, &used) < 2)
+            last = first;
+        if (used == 0)
+            break;
+        for (int page = first; page <= last && page <= count && n < FAKE_PAGES; page++)
+            pages[n++] = page;
+    }
+    if (n == 0)
+        pages[n++] = 1;
+    json_decref(asked);
+    return n;
+}
+
 char *
-fake_reading(const Faults *f, const char *options, const char *body, size_t n)
+fake_reading(const Faults *f, const char *options, const char *body, size_t n, const int *asked,
+             int nasked)
 {
     bool sick = f->bad_utf8 || f->nul;
     json_t *pages = json_array(), *errors = json_array(), *all;
     int count = f->pages > 0 ? f->pages : 1;
     char hex[65], *json, *first = sick ? strdup("SICK") : text_of(f, body, n, 1);
 
-    for (int page = 1; page <= count; page++)
+    for (int i = 0; i < nasked; i++)
     {
+        int page = asked[i];
         char *text = sick ? strdup("SICK") : text_of(f, body, n, page);
 
         json_array_append_new(pages, page_of(f, text, page));

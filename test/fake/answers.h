@@ -9,7 +9,12 @@
 #include "faults.h"
 #include "wire.h"
 
-char *fake_reading(const Faults *f, const char *options, const char *body, size_t n);
+#define FAKE_PAGES 1000 /* at most */
+
+/* The pages asked for into pages [FAKE_PAGES]; returns how many. Nonsense is page 1. */
+int fake_pages(const Faults *f, const char *options, int *pages);
+char *fake_reading(const Faults *f, const char *options, const char *body, size_t n,
+                   const int *pages, int npages);
 char *fake_info(const Faults *f, const char *body, size_t n);
 char *fake_status(const WirePong *pong);
 char *fake_error(const char *status, const char *message);

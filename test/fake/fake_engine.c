@@ -7,6 +7,7 @@
 #include "answers.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -117,7 +118,7 @@ gone(int fd, int wait_ms)
 static bool
 linger(int fd, const Faults *f, uint64_t id)
 {
-    WireProgress p = {.pages = 1, .part = 4};
+    WireProgress p = {.pages = f->pages > 0 ? (uint32_t)f->pages : 1, .part = 4};
 
     if (f->silent || hanging)
     {
@@ -156,6 +157,57 @@ answer(int fd, const Faults *f, uint64_t id, const char *json)
     return say(fd, f, WIRE_RESULT, id, json, n);
 }
 
+/* "begun" or "read", the document, the page; whole lines, whoever else writes. */
+static void
+count_page(const Faults *f, const char *what, const char *body, size_t n, int page)
+{
+    unsigned long long mark = 0xcbf29ce484222325ull;
+    char path[256];
+    int fd;
+
+    if (!f->count)
+        return;
+    for (size_t i = 0; i < n; i++)
+        mark = (mark ^ (unsigned char)body[i]) * 0x100000001b3ull;
+    snprintf(path, sizeof path, "%s.pages", socket_path);
+    if ((fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600)) < 0)
+        return;
+    dprintf(fd, "%s %016llx %d\n", what, mark, page);
+    close(fd);
+}
+
+/* The pages one after the other; all but the last are told at once when the asker wants that. */
+static bool
+read_pages(int fd, const Faults *f, const WireHeader *h, const char *options, const char *body)
+{
+    int pages[FAKE_PAGES], n = fake_pages(f, options, pages), first = 0;
+    char *json;
+    bool ok = true;
+
+    for (int i = 0; i < n && ok; i++)
+    {
+        count_page(f, "begun", body, h->body_length, pages[i]);
+        if (f->exit_page && pages[i] == f->exit_page)
+            die(f);
+        if (f->page_slow && gone(fd, f->page_slow))
+            return false;
+        count_page(f, "read", body, h->body_length, pages[i]);
+        pages_read++;
+        if (i == n - 1 || !(h->flags & WIRE_PAGEWISE))
+            continue;
+        json = fake_reading(f, options, body, h->body_length, &pages[i], 1);
+        ok = say(fd, f, WIRE_PAGE, h->id, json, strlen(json));
+        free(json);
+        first = i + 1;
+    }
+    if (!ok)
+        return false;
+    json = fake_reading(f, options, body, h->body_length, pages + first, n - first);
+    ok = answer(fd, f, h->id, json);
+    free(json);
+    return ok;
+}
+
 static bool
 read_document(int fd, Faults *f, const WireHeader *h, const char *options, const char *body)
 {
@@ -172,11 +224,11 @@ read_document(int fd, Faults *f, const WireHeader *h, const char *options, const
         return say_error(fd, f, h->id, f->error, "the fake engine fails");
     if (h->body_length == 0)
         return say_error(fd, f, h->id, "bad_input", "the document is empty");
-    json = h->kind == WIRE_READ ? fake_reading(f, options, body, h->body_length)
-                                : fake_info(f, body, h->body_length);
+    if (h->kind == WIRE_READ)
+        return read_pages(fd, f, h, options, body);
+    json = fake_info(f, body, h->body_length);
     ok = answer(fd, f, h->id, json);
     free(json);
-    pages_read += f->pages > 0 ? f->pages : 1;
     return ok;
 }
 

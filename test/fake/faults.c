@@ -17,14 +17,15 @@ typedef struct Word
     }
 
 static const Word words[] = {
-    FLAG("slow", slow),         FLAG("status", status), FLAG("version", version),
-    FLAG("pages", pages),       FLAG("big", big),       FLAG("bad_page", bad_page),
-    FLAG("silent", silent),     FLAG("hang", hang),     FLAG("stuck", stuck),
-    FLAG("kill", kill),         FLAG("segv", segv),     FLAG("garbage", garbage),
-    FLAG("oversize", oversize), FLAG("short", short_),  FLAG("not_json", not_json),
-    FLAG("bad_utf8", bad_utf8), FLAG("nul", nul),       FLAG("once", once),
-    FLAG("exit", exit),         FLAG("refuse", refuse), FLAG("error", error),
-    FLAG("state", state),
+    FLAG("slow", slow),           FLAG("status", status), FLAG("version", version),
+    FLAG("pages", pages),         FLAG("big", big),       FLAG("bad_page", bad_page),
+    FLAG("silent", silent),       FLAG("hang", hang),     FLAG("stuck", stuck),
+    FLAG("kill", kill),           FLAG("segv", segv),     FLAG("garbage", garbage),
+    FLAG("oversize", oversize),   FLAG("short", short_),  FLAG("not_json", not_json),
+    FLAG("bad_utf8", bad_utf8),   FLAG("nul", nul),       FLAG("once", once),
+    FLAG("exit", exit),           FLAG("refuse", refuse), FLAG("error", error),
+    FLAG("state", state),         FLAG("count", count),   FLAG("page_slow", page_slow),
+    FLAG("exit_page", exit_page),
 };
 
 static void

@@ -18,6 +18,8 @@
  *   version=N        all headers carry this protocol version
  *   refuse=STATUS    an ERROR instead of GO          error=STATUS: an ERROR instead of the answer
  *   state=WORD       starting, ready, failed: told by PONG and STATUS; readings of a failed one give not_ready
+ *   page_slow=MS     waits before each page          exit_page=N: ends the process when page N would be next
+ *   count            each page that is begun, and each that is read, is a line in SOCKET.pages
  *   pages=N          pages of the document           big=BYTES: length of the text of each page
  *   bad_page=N       that page has status error
  *   once             the file of faults goes when a reading has met them */
@@ -29,8 +31,9 @@
 
 typedef struct Faults
 {
-    int slow, status, version, pages, big, bad_page;
-    bool silent, hang, stuck, kill, segv, garbage, oversize, short_, not_json, bad_utf8, nul, once;
+    int slow, status, version, pages, big, bad_page, page_slow, exit_page;
+    bool silent, hang, stuck, kill, segv, garbage, oversize, short_, not_json, bad_utf8, nul, once,
+        count;
     char exit[16], refuse[16], error[16], state[16];
 } Faults;
 
