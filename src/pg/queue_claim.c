@@ -1,0 +1,264 @@
+/* queue_claim.c - from a job to a question: claims jobs, takes their documents out, and asks the engine.
+ *
+ * All rows of a key are claimed together, and a key that is being read is left alone until it is done. A few more are
+ * asked for than the engine has slots, so that these are always full. */
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "module.h"
+#include "queue_worker.h"
+#include "state.h"
+
+static Job *
+make_item(int watch, Datum key)
+{
+    MemoryContext context = AllocSetContextCreate(me.jobs, "dsocr job", ALLOCSET_SMALL_SIZES);
+    MemoryContext old = MemoryContextSwitchTo(context);
+    Job *item = palloc0(sizeof *item);
+
+    item->context = context;
+    item->watch = watch;
+    item->key = PointerGetDatum(PG_DETOAST_DATUM_COPY(key));
+    MemoryContextSwitchTo(old);
+    return item;
+}
+
+/* How many more may be asked for. A few more than the engine has slots: the next page is encoded ahead. */
+int
+room(void)
+{
+    int slots = Max(1, (int)pg_atomic_read_u32(&engine_state->slots));
+    int ahead = Min(slots / 2 + 1, dsocr_max_waiting / 4);
+
+    if (me.bytes >= (Size)dsocr_max_inflight_kb * 1024 / 2)
+        return 0;
+    return Min(slots + ahead, IN_FLIGHT_MAX) - me.nin_flight;
+}
+
+/* One claim's request and yield. */
+typedef struct Claim
+{
+    int watch, limit;
+    bool suspect;
+    List *items;
+} Claim;
+
+/* A page of the queue: what could be claimed. */
+typedef struct Candidates
+{
+    int n;
+    int64 last; /* id */
+    Datum keys[IN_FLIGHT_MAX];
+} Candidates;
+
+static void
+find_candidates(const Claim *c, Candidates *found)
+{
+    Arguments a = {0};
+
+    add_int(&a, c->watch);
+    add_bool(&a, c->suspect);
+    add_bigint(&a, found->last);
+    found->n = (int)run_kept_sql(
+        "SELECT id, key FROM dsocr.job WHERE state = 'queued' AND watch = $1 AND suspect = $2 AND "
+        "id > $3 "
+        "AND (not_before IS NULL OR not_before <= clock_timestamp()) ORDER BY id LIMIT 64",
+        &a);
+    for (int i = 0; i < found->n; i++)
+    {
+        bool null;
+
+        found->last = got_bigint(i, 1, 0);
+        found->keys[i] = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &null);
+    }
+}
+
+static bool
+same_key(const Job *item, int watch, struct varlena *key)
+{
+    const struct varlena *other = (struct varlena *)DatumGetPointer(item->key);
+
+    return item->watch == watch && VARSIZE_ANY(other) == VARSIZE_ANY(key) &&
+           memcmp(other, key, VARSIZE_ANY(key)) == 0;
+}
+
+/* A key that is being read is left alone until it is done. */
+static bool
+is_claimed(int watch, Datum key)
+{
+    struct varlena *plain = PG_DETOAST_DATUM(key);
+
+    for (int i = 0; i < me.nin_flight; i++)
+        if (same_key(me.in_flight[i], watch, plain))
+            return true;
+    for (Job *item = me.waiting; item; item = item->next)
+        if (same_key(item, watch, plain))
+            return true;
+    return false;
+}
+
+/* All rows of a key are claimed together. Said so that the index of keys is used, not that of queued jobs. */
+static void
+claim_key(Claim *c, Datum key, int64 token)
+{
+    Arguments a = {0};
+    Job *item;
+    uint64 n;
+
+    add_int(&a, c->watch);
+    add_argument(&a, TEXTARRAYOID, key, false);
+    add_bigint(&a, token);
+    n = run_kept_sql(
+        "UPDATE dsocr.job SET state = 'claimed', token = $3, claimed_at = clock_timestamp() "
+        "WHERE watch = $1 AND key = $2 AND state NOT IN ('claimed', 'dead') "
+        "RETURNING id, force, attempts, crashes",
+        &a);
+    if (n == 0)
+        return; /* another row of the same key was taken just now */
+    item = make_item(c->watch, key);
+    item->token = token;
+    item->suspect = c->suspect;
+    for (uint64 i = 0; i < n; i++)
+    {
+        item->newest = Max(item->newest, got_bigint(i, 1, 0));
+        item->force |= got_bool(i, 2);
+        item->attempts = Max(item->attempts, (int)got_bigint(i, 3, 0));
+        item->crashes = Max(item->crashes, (int)got_bigint(i, 4, 0));
+    }
+    MemoryContextSwitchTo(me.turn);
+    c->items = lappend(c->items, item);
+}
+
+static void
+claim(void *arg)
+{
+    Claim *c = arg;
+    Candidates found = {0};
+    int64 token;
+
+    if (!pg_strong_random(&token, sizeof token))
+        elog(ERROR, "could not draw a random token");
+    token &= INT64CONST(0x3fffffffffffffff);
+    do
+    {
+        find_candidates(c, &found);
+        for (int i = 0; i < found.n && list_length(c->items) < c->limit; i++)
+            if (!is_claimed(c->watch, found.keys[i]))
+                claim_key(c, found.keys[i], token++);
+    } while (found.n == IN_FLIGHT_MAX && list_length(c->items) < c->limit);
+}
+
+static void
+open_item(void *arg)
+{
+    store_open(arg);
+}
+
+/* From the claim to the engine. */
+static void
+ask(Job *item)
+{
+    ErrorData *error = attempt("opening a document", open_item, item);
+
+    me.in_flight[me.nin_flight++] = item;
+    me.bytes += item->bytes;
+    note_in_flight();
+    if (error)
+        not_stored(item, error);
+    else if (item->ask && blob_is_refused(item->sha256, item->bytes))
+        give_up(item, crash_error());
+    else if (item->ask && client_add(me.client, &item->question))
+        return;
+    forget_item(item);
+}
+
+static void
+ask_waiting(void)
+{
+    while (me.waiting && room() > 0)
+    {
+        Job *item = me.waiting;
+
+        me.waiting = item->next;
+        ask(item);
+    }
+}
+
+/* Claims, and asks for what there is room for; the rest is next. Returns how many were claimed. */
+static int
+claim_and_ask(int watch, int limit, bool suspect)
+{
+    Claim c = {.watch = watch, .limit = limit, .suspect = suspect};
+    Job **end = &me.waiting;
+    ListCell *cell;
+
+    if (!attempt_or_log("claiming jobs", claim, &c))
+        return 0;
+    while (*end)
+        end = &(*end)->next;
+    foreach (cell, c.items)
+    {
+        *end = lfirst(cell);
+        end = &(*end)->next;
+    }
+    ask_waiting();
+    return list_length(c.items);
+}
+
+/* Highest priority first; among equals who has waited longest. */
+static int
+by_priority(const void *a, const void *b)
+{
+    const Served *x = a, *y = b;
+
+    if (x->priority != y->priority)
+        return x->priority > y->priority ? -1 : 1;
+    return x->turn < y->turn ? -1 : x->turn > y->turn;
+}
+
+/* True: a suspect is in the engine, or waits for the others to leave it. */
+static bool
+claim_suspect(void)
+{
+    if (!me.suspects)
+        return false;
+    if (me.nin_flight > 0 || me.waiting)
+        return true;
+    for (int i = 0; i < me.nserved; i++)
+        if (claim_and_ask(me.served[i].watch, 1, true) > 0)
+            return true;
+    return false;
+}
+
+static void
+count_suspects(void *arg)
+{
+    run_kept_sql("SELECT FROM dsocr.job WHERE suspect AND state = 'queued' LIMIT 1", NULL);
+    me.suspects = SPI_processed > 0;
+}
+
+void
+fill(void)
+{
+    me.look = false;
+    if (!engine_ready())
+        return;
+    ask_waiting();
+    if (me.waiting)
+        return;
+    if (me.suspects && me.nin_flight == 0)
+        attempt_or_log("looking for suspects", count_suspects, NULL);
+    if (claim_suspect())
+        return;
+    qsort(me.served, me.nserved, sizeof(Served), by_priority);
+    for (int i = 0; i < me.nserved && room() > 0; i++)
+        if (claim_and_ask(me.served[i].watch, Max(room(), me.pace), false) > 0)
+        {
+            me.served[i].turn = ++me.turns;
+            me.look = true;
+        }
+}

@@ -1,0 +1,186 @@
+/* queue_fail.c - what becomes of jobs that were not read: given back to the queue, or given up.
+ *
+ * What passes is tried again, later and later; what does not is given up at once, and stays visible. An engine that dies
+ * makes suspects of what it was reading: these are read alone, and only what ends the engine alone is to blame. */
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "answer.h"
+#include "module.h"
+#include "queue_worker.h"
+#include "state.h"
+
+#define BACKOFF_MAX_S 300
+#define CRASHES_MAX   2 /* of the engine, while it read this document and nothing else */
+
+/* What becomes of a claim that is given back. */
+typedef struct GiveBack
+{
+    Job *item;
+    bool suspect, attempt, crash;
+    int delay_ms;
+    const char *code, *message;
+} GiveBack;
+
+static void
+give_back_claim(void *arg)
+{
+    GiveBack *g = arg;
+    Arguments a = {0};
+
+    add_bigint(&a, g->item->token);
+    add_bool(&a, g->suspect);
+    add_int(&a, g->attempt ? 1 : 0);
+    add_int(&a, g->crash ? 1 : 0);
+    add_argument(&a, FLOAT8OID, Float8GetDatum(g->delay_ms / 1000.0), false);
+    add_text(&a, g->code);
+    add_text(&a, g->message);
+    run_kept_sql(
+        "UPDATE dsocr.job SET state = 'queued', token = NULL, suspect = $2, "
+        "attempts = attempts + $3, crashes = crashes + $4, error_code = coalesce($6, error_code), "
+        "error_message = coalesce($7, error_message), not_before = clock_timestamp() + "
+        "make_interval(secs => $5) WHERE token = $1 AND state = 'claimed'",
+        &a);
+}
+
+static void
+give_back(GiveBack g)
+{
+    me.suspects |= g.suspect;
+    attempt_or_log("giving a job back", give_back_claim, &g);
+}
+
+/* What is given up, and why. */
+typedef struct Burial
+{
+    Job *item;
+    const AnswerError *e;
+    bool with_row;
+} Burial;
+
+static void
+bury(void *arg)
+{
+    Burial *b = arg;
+
+    store_dead(b->item, b->e, b->with_row);
+}
+
+void
+give_up(Job *item, const AnswerError *e)
+{
+    Burial b = {.item = item, .e = e, .with_row = true};
+    ErrorData *error = attempt("giving a job up", bury, &b);
+
+    if (error == NULL)
+        return;
+    b.with_row = false; /* the results' table does not take it; the job tells all the same */
+    attempt_or_log("giving a job up", bury, &b);
+}
+
+/* 1, 2, 4 ... 300 s, half of it by chance, so that jobs that failed together do not come back together. */
+static int
+backoff_ms(int attempts)
+{
+    double ms = (double)dsocr_retry_delay * (1 << Min(attempts, 20));
+
+    ms = Min(ms, BACKOFF_MAX_S * 1000.0);
+    return (int)(ms / 2 + ms / 2 * (random() % 1000) / 1000);
+}
+
+static void
+try_again_later(Job *item, const AnswerError *e)
+{
+    item->attempts++;
+    if (item->attempts >= dsocr_max_attempts)
+        give_up(item, e);
+    else
+        give_back((GiveBack){.item = item,
+                             .suspect = item->suspect,
+                             .attempt = true,
+                             .delay_ms = backoff_ms(item->attempts - 1),
+                             .code = e->code,
+                             .message = e->message});
+}
+
+const AnswerError *
+crash_error(void)
+{
+    return answer_error_made(ERRCODE_SYSTEM_ERROR, "engine_crash",
+                             "the engine ended twice while it read this document and nothing else",
+                             NULL, NULL);
+}
+
+/* The engine died, and this was being read. Who was alone in it is to blame. */
+static void
+engine_lost(Job *item, const AnswerError *e)
+{
+    if (item->suspect && ++item->crashes >= CRASHES_MAX)
+    {
+        blob_refuse(item->sha256, item->bytes);
+        give_up(item, crash_error());
+        return;
+    }
+    give_back((GiveBack){.item = item,
+                         .suspect = true,
+                         .crash = item->suspect,
+                         .code = e->code,
+                         .message = e->message});
+}
+
+void
+not_answered(Job *item, const AnswerError *e)
+{
+    if (strcmp(e->code, "again") == 0)
+        give_back((GiveBack){.item = item, .suspect = item->suspect});
+    else if (strcmp(e->code, "lost") == 0)
+        engine_lost(item, e);
+    else if (strcmp(e->code, "not_ready") == 0 || strcmp(e->code, "busy") == 0)
+        give_back((GiveBack){.item = item,
+                             .suspect = item->suspect,
+                             .delay_ms = dsocr_retry_delay,
+                             .code = e->code,
+                             .message = e->message});
+    else if (strcmp(e->code, "broken") == 0 || strcmp(e->code, "cancelled") == 0)
+        try_again_later(item, e);
+    else
+        give_up(item, e);
+}
+
+/* A transaction of the job's failed. */
+void
+not_stored(Job *item, ErrorData *error)
+{
+    int state = error->sqlerrcode, class = ERRCODE_TO_CATEGORY(state);
+    AnswerError *e =
+        answer_error_made(state, "store_failed", error->message ? error->message : "unknown",
+                          error->detail, error->hint);
+    bool of_the_moment =
+        class == ERRCODE_INSUFFICIENT_RESOURCES || class == ERRCODE_OPERATOR_INTERVENTION ||
+        state == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE || state == ERRCODE_UNDEFINED_TABLE ||
+        state == ERRCODE_UNDEFINED_COLUMN || state == ERRCODE_UNDEFINED_SCHEMA;
+
+    ereport(LOG, (errcode(state), errmsg("dsocr queue: job " INT64_FORMAT " of watch %d: %s",
+                                         item->newest, item->watch, e->message)));
+    if (of_the_moment)
+        give_back((GiveBack){.item = item,
+                             .suspect = item->suspect,
+                             .delay_ms = Max(1000, dsocr_retry_delay),
+                             .code = e->code,
+                             .message = e->message});
+    else if (state == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+    {
+        e->code = "limit";
+        give_up(item, e);
+    }
+    else if (state == ERRCODE_LOCK_NOT_AVAILABLE || class == ERRCODE_TRANSACTION_ROLLBACK ||
+             state == ERRCODE_FOREIGN_KEY_VIOLATION || state == ERRCODE_SYSTEM_ERROR ||
+             class == ERRCODE_INTERNAL_ERROR || state == ERRCODE_INSUFFICIENT_PRIVILEGE)
+        try_again_later(item, e);
+    else
+        give_up(item, e);
+}

@@ -1,0 +1,149 @@
+/* queue_watches.c - which watches can be served now, and the rows that were there before they were watched.
+ *
+ * A watch names its tables as text: what they stand for is looked up each second, and what is missing is said in the
+ * watch and not an error of the worker's. */
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "queue_worker.h"
+#include "state.h"
+
+/* Sources and results are looked up by name, and a renamed source by its trigger. What is missing is said in the watch. */
+static void
+resolve_watches(void *arg)
+{
+    run_kept_sql(
+        "UPDATE dsocr.watch w SET source_schema = n.nspname, source_table = c.relname FROM "
+        "pg_trigger t "
+        "JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE t.tgname = 'dsocr_watch_' || w.id AND t.tgparentid = 0 AND t.tgfoid = "
+        "'dsocr.enqueue()'::regprocedure "
+        "AND (w.source_schema, w.source_table) <> (n.nspname, c.relname) AND NOT EXISTS (SELECT "
+        "FROM pg_class o "
+        "JOIN pg_namespace m ON m.oid = o.relnamespace WHERE o.relname = w.source_table AND "
+        "m.nspname = w.source_schema)",
+        NULL);
+    run_kept_sql(
+        "WITH seen AS (SELECT w.id, CASE WHEN c.oid IS NULL THEN 'its table does not exist' "
+        "WHEN t.oid IS NULL THEN 'its trigger does not exist' "
+        "WHEN t.tgenabled = 'D' THEN 'its trigger is disabled' "
+        "WHEN r.oid IS NULL THEN 'its table of results does not exist' "
+        "WHEN NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = "
+        "w.doc_column "
+        "AND NOT a.attisdropped) THEN 'its column does not exist' "
+        "WHEN (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = ANY "
+        "(w.key_columns) "
+        "AND NOT a.attisdropped) < cardinality(w.key_columns) THEN 'a column of its key does not "
+        "exist' END AS problem "
+        "FROM dsocr.watch w "
+        "LEFT JOIN (pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace) ON c.relname = "
+        "w.source_table AND n.nspname = w.source_schema "
+        "LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgname = 'dsocr_watch_' || w.id AND "
+        "t.tgfoid = 'dsocr.enqueue()'::regprocedure "
+        "LEFT JOIN (pg_class r JOIN pg_namespace m ON m.oid = r.relnamespace) ON r.relname = "
+        "w.result_table AND m.nspname = w.result_schema) "
+        "UPDATE dsocr.watch w SET problem = s.problem FROM seen s WHERE s.id = w.id AND s.problem "
+        "IS DISTINCT FROM w.problem",
+        NULL);
+}
+
+static uint64
+turn_of(int watch)
+{
+    for (int i = 0; i < me.nserved; i++)
+        if (me.served[i].watch == watch)
+            return me.served[i].turn;
+    return 0;
+}
+
+static void
+list_watches(void *arg)
+{
+    uint64 n = run_kept_sql("SELECT id, priority, backfill FROM dsocr.watch WHERE NOT paused AND "
+                            "problem IS NULL UNION ALL SELECT 0, 0, false",
+                            NULL);
+    Served *served = MemoryContextAllocZero(TopMemoryContext, sizeof(Served) * n);
+
+    for (uint64 i = 0; i < n; i++)
+    {
+        served[i].watch = (int)got_bigint(i, 1, 0);
+        served[i].priority = (int)got_bigint(i, 2, 0);
+        served[i].backfill = got_bool(i, 3);
+        served[i].turn = turn_of(served[i].watch);
+    }
+    if (me.served)
+        pfree(me.served);
+    me.served = served;
+    me.nserved = (int)n;
+}
+
+void
+refresh_watches(void)
+{
+    attempt_or_log("looking up watches", resolve_watches, NULL);
+    attempt_or_log("listing watches", list_watches, NULL);
+}
+
+static void
+backfill_one(void *arg)
+{
+    Served *s = arg;
+
+    s->backfill = store_backfill(s->watch);
+}
+
+/* A chunk for each watch that has one to come. True: some did. */
+bool
+backfill(void)
+{
+    bool any = false;
+
+    for (int i = 0; i < me.nserved; i++)
+    {
+        Served *s = &me.served[i];
+
+        if (!s->backfill)
+            continue;
+        any = true;
+        if (!attempt_or_log("asking for existing rows", backfill_one, s))
+            s->backfill = false; /* until the next tick */
+    }
+    return any;
+}
+
+static void
+find_work(void *arg)
+{
+    bool *found = arg;
+    Arguments a = {0};
+    Datum *watches = palloc(sizeof(Datum) * (me.nserved + 1));
+
+    for (int i = 0; i < me.nserved; i++)
+        watches[i] = Int32GetDatum(me.served[i].watch);
+    add_argument(&a, INT4ARRAYOID,
+                 PointerGetDatum(construct_array(watches, me.nserved, INT4OID, sizeof(int32), true,
+                                                 TYPALIGN_INT)),
+                 false);
+    *found =
+        run_kept_sql("SELECT FROM dsocr.job WHERE state = 'queued' AND watch = ANY ($1) LIMIT 1",
+                     &a) > 0;
+}
+
+bool
+is_busy(void)
+{
+    bool found = true;
+
+    if (me.nin_flight > 0 || me.waiting)
+        return true;
+    for (int i = 0; i < me.nserved; i++)
+        if (me.served[i].backfill)
+            return true;
+    attempt_or_log("looking for jobs", find_work, &found);
+    return found;
+}

@@ -1,0 +1,85 @@
+/* queue_worker.h - what the files of the queue worker share: the worker, its items, its transactions.
+ *
+ *   queue.c          the loop; transactions; coming and going
+ *   queue_watches.c  which watches can be served, and their existing rows
+ *   queue_claim.c    job -> claim -> document -> question to the engine
+ *   queue_done.c     what the engine says: pages, answers; what was cancelled meanwhile
+ *   queue_fail.c     what becomes of jobs that were not read */
+#ifndef DS_QUEUE_WORKER_H
+#define DS_QUEUE_WORKER_H
+
+#include "postgres.h"
+
+#include "utils/elog.h"
+#include "utils/timestamp.h"
+
+#include "client.h"
+#include "queue.h"
+#include "store.h"
+
+#define IN_FLIGHT_MAX 64
+
+/* A watch that can be served now; 0 stands for the inbox. */
+typedef struct Served
+{
+    int watch, priority;
+    bool backfill;
+    uint64 turn; /* when something was last claimed for it */
+} Served;
+
+/* All of the worker's own. */
+typedef struct Worker
+{
+    QueueSlot *slot;
+    Oid extension;
+    Client *client;
+    MemoryContext jobs, answers, turn;
+    Job *in_flight[IN_FLIGHT_MAX];
+    int nin_flight;
+    Size bytes;              /* of documents in flight */
+    Job *finished, *waiting; /* answered; claimed, but there was no room yet */
+    int done,
+        pace; /* in this second; what is done in 50 ms, at most half of what may be in flight */
+    Served *served; /* [nserved], in TopMemoryContext */
+    int nserved;
+    uint64 turns;
+    bool suspects; /* some job may be one */
+    bool look;     /* the queue may hold something that can be claimed */
+    TimestampTz last_tick, last_busy;
+    int ticks;
+} Worker;
+
+extern Worker me;
+
+/* queue.c */
+typedef void (*Work)(void *arg);
+/* Does the work in a transaction. NULL: it is committed; else it is rolled back, and this is why, in the turn's context. */
+extern ErrorData *attempt(const char *what, Work work, void *arg);
+/* For work that has no job to blame: the log says so, and the next tick tries again. */
+extern bool attempt_or_log(const char *what, Work work, void *arg);
+extern void note_in_flight(void);
+extern void forget_item(Job *item); /* it is no longer in flight, and its memory is free */
+extern bool engine_ready(void);
+
+/* queue_watches.c */
+extern void refresh_watches(void);
+extern bool backfill(void); /* a chunk for each watch that has one to come. True: some did */
+extern bool is_busy(void);  /* something is queued, in flight, or still to be asked for */
+
+/* queue_claim.c */
+extern int room(void);  /* how many more may be asked for */
+extern void fill(void); /* claims and asks */
+
+/* queue_done.c */
+extern void answered(int index, Question *q, void *arg); /* a ClientDone */
+extern bool finish_answered(void);                       /* true: some were */
+extern void keep_parts(void);
+extern void drop_cancelled(void);
+
+/* queue_fail.c */
+extern void not_answered(Job *item, const AnswerError *e);
+extern void not_stored(Job *item, ErrorData *error); /* a transaction of the job's failed */
+extern void give_up(Job *item, const AnswerError *e);
+extern const AnswerError *crash_error(void);
+
+#endif
