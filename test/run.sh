@@ -1,6 +1,7 @@
 #!/bin/bash
 # run.sh [all|15] - what `make check` runs: every test, cheapest first, one line per step, and in the end
-# "N passed, N failed". PostgreSQL 16 and 18 are left out with 15. STEPS="format engine" runs these alone.
+# "N passed, N failed". PostgreSQL 16 and 18 are left out with 15. STEPS="format engine" runs these alone, and what they
+# need; TAP="test/t/014_scans.pl" these of the server tests.
 #
 # A step counts its lines "ok ..." and "FAIL ..." or "not ok ..."; a step that fails without such a line counts one.
 # Root may not start PostgreSQL: then the checkout is copied, and the copy is tried by another user.
@@ -39,6 +40,7 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 jobs=$(nproc)
 export MAKEFLAGS=
+[[ " ${STEPS:-} " != *\ @(regress15|pgtap|page_html|server|planted)\ * ]] || STEPS="gcc build15 $STEPS"
 
 wanted() {
     local name
@@ -93,7 +95,7 @@ try_server() {
 }
 export -f try_server
 export top passed
-if wanted build15 regress15 pgtap server; then
+if wanted build15; then
     step build15 try_server
     pg_config=$top/pg15/usr/lib/postgresql/15/bin/pg_config
     bin=${pg_config%/*}
@@ -112,7 +114,8 @@ if wanted build15 regress15 pgtap server; then
     step server bash -c 'ls test/t/*.pl >/dev/null 2>&1 || { echo "skip server: no test/t"; exit 0; }
         export PG_REGRESS=$(dirname "$($PG_CONFIG --pgxs)")/../test/regress/pg_regress TESTDIR=$PWD
         export PERL5LIB=$PWD/test/t:$(dirname "$($PG_CONFIG --pgxs)")/../test/perl:/usr/share/postgresql/15/test/perl:${PERL5LIB:-}
-        if [ -n "${CHAOS_JOBS:-}" ]; then prove -v --timer test/t/020_chaos.pl; else prove -v --timer test/t/*.pl; fi'
+        [ -z "${CHAOS_JOBS:-}" ] || TAP=test/t/020_chaos.pl
+        prove -v --timer ${TAP:-test/t/*.pl}'
     step planted env TESTDIR="$PWD" test/chaos/plants.sh
 fi
 step quality test/quality.sh

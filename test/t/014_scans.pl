@@ -19,7 +19,7 @@ $node->safe_psql('postgres', 'CREATE TABLE scans (folder text, name text, scan b
 # Lines NAME CER [LINES EXTRA] of a file of bounds, by name.
 sub bounds_of
 {
-	my %bounds = map { /^([a-z]\w*)\s+([\d.]+)(.*)/ ? ($1 => [ $2, $3 ]) : () } split /\n/, slurp_file($_[0]);
+	my %bounds = map { /^([a-z]\w*)\s+([\d.]+)/ ? ($1 => $2) : () } split /\n/, slurp_file($_[0]);
 	return %bounds;
 }
 
@@ -34,7 +34,7 @@ sub load_scans
 	}
 }
 
-# What SQL says of a folder's scans: NAME.txt by dsocr_text, and NAME.json, the rows of dsocr_lines in the form that
+# What SQL says of a folder's scans: NAME.txt by dsocr_text, and NAME.json, the rows of dsocr_lines with their elements' types in the form that
 # score.py reads. The options are the same, so that each scan is read once and the second answer is the cache's.
 sub write_readings
 {
@@ -42,10 +42,11 @@ sub write_readings
 	mkdir "$to/$_" for 'text', 'lines';
 	my $rows = $node->safe_psql('postgres', qq{
 		SELECT name, encode(convert_to(t, 'UTF8'), 'hex'), encode(convert_to(jsonb_build_object('document', jsonb_build_object('pages',
-		    jsonb_build_array(jsonb_build_object('elements', jsonb_build_array(jsonb_build_object('lines', l.lines))))))::text, 'UTF8'), 'hex')
-		FROM scans, dsocr_text(scan) t, LATERAL (SELECT coalesce(jsonb_agg(jsonb_build_object('text', text, 'bbox',
-		    jsonb_build_array((bbox[1])[0], (bbox[1])[1], (bbox[0])[0], (bbox[0])[1])) ORDER BY page, seq, line), '[]') AS lines
-		  FROM dsocr_lines(dsocr_extract(scan, 'text'))) l
+		    jsonb_build_array(jsonb_build_object('elements', e.elements))))::text, 'UTF8'), 'hex')
+		FROM scans, dsocr_text(scan) t, LATERAL (SELECT coalesce(jsonb_agg(jsonb_build_object('type', e.type, 'lines',
+		    jsonb_build_array(jsonb_build_object('text', l.text, 'bbox',
+		    jsonb_build_array((l.bbox[1])[0], (l.bbox[1])[1], (l.bbox[0])[0], (l.bbox[0])[1])))) ORDER BY page, seq, line), '[]') AS elements
+		  FROM dsocr_extract(scan, 'text') r, dsocr_lines(r) l JOIN dsocr_elements(r) e USING (page, seq)) e
 		WHERE folder = '$folder'});
 	for (split /\n/, $rows)
 	{
@@ -73,7 +74,7 @@ sub try_folder
 	my ($folder, $path, $bounds_file) = @_;
 	my %bounds = bounds_of($bounds_file);
 	my $to = PostgreSQL::Test::Utils::tempdir;
-	append_to_file("$to/text.bounds", join '', map { "$_ $bounds{$_}[0]\n" } sort keys %bounds);
+	append_to_file("$to/text.bounds", join '', map { "$_ $bounds{$_}\n" } sort keys %bounds);
 	load_scans($folder, $path);
 	write_readings($folder, $to);
 	scored('dsocr_text', $path, "$to/text", "$to/text.bounds", %bounds);
