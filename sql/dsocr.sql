@@ -185,6 +185,7 @@ CREATE TABLE dsocr.job (
     suspect         bool NOT NULL DEFAULT false,   -- it was being read when an engine died: it is read alone
     attempts        int NOT NULL DEFAULT 0,
     crashes         int NOT NULL DEFAULT 0,        -- of the engine, while it read nothing else
+    pages           int,                           -- of the document, once the engine has said it
     token           bigint,                        -- of the claim; an answer to an older one is not stored
     not_before      timestamptz,
     error_code      text,
@@ -201,6 +202,22 @@ COMMENT ON TABLE dsocr.job IS 'Documents that wait for being read, are being rea
 SELECT pg_catalog.pg_extension_config_dump('dsocr.job', '');
 COMMENT ON SEQUENCE dsocr.job_id_seq IS 'Numbers of jobs, and so the generations of keys.';
 SELECT pg_catalog.pg_extension_config_dump('dsocr.job_id_seq', '');
+
+-- A page is kept here until the rest of its document is read, whatever dies meanwhile. Results get all of it at once.
+CREATE TABLE dsocr.page (
+    watch           int NOT NULL,
+    key             text[] NOT NULL,
+    page            int NOT NULL,
+    sha256          text NOT NULL,     -- of the document
+    request         text NOT NULL,     -- mode and options, as one word
+    model           text NOT NULL,
+    page_count      int NOT NULL,      -- of the document
+    part            jsonb NOT NULL,    -- a result with this page alone
+    read_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (watch, key, page)
+);
+COMMENT ON TABLE dsocr.page IS 'Pages that are read, of documents that are not yet read to their end; dsocr.jobs counts them.';
+SELECT pg_catalog.pg_extension_config_dump('dsocr.page', '');
 
 CREATE TABLE dsocr.inbox (
     job             bigint PRIMARY KEY,
@@ -519,7 +536,7 @@ COMMENT ON FUNCTION dsocr_result(bigint, interval) IS
 
 CREATE FUNCTION dsocr_cancel(job bigint) RETURNS bool
 AS 'MODULE_PATHNAME', 'dsocr_cancel' LANGUAGE C VOLATILE STRICT;
-COMMENT ON FUNCTION dsocr_cancel(bigint) IS 'Withdraws a submitted job of one''s own, also while it is read. False: there is none, or it is done.';
+COMMENT ON FUNCTION dsocr_cancel(bigint) IS 'Withdraws a job of dsocr.jobs, also while it is read: one''s own submitted one, or one of a table of one''s own. False: there is none, or it is done.';
 
 -- 5. Views: what one may see is what belongs to sources that one may SELECT, and to one's own submitted jobs. The
 -- conditions run as the caller.
@@ -538,10 +555,14 @@ CREATE VIEW dsocr.watches WITH (security_barrier) AS
 COMMENT ON VIEW dsocr.watches IS 'Tables that read themselves. problem: why a watch is not served at present.';
 
 CREATE VIEW dsocr.jobs WITH (security_barrier) AS
-    SELECT j.id AS job, j.watch, w.source_schema, w.source_table, j.key, j.state, j.attempts, j.suspect, j.not_before, j.created_at, j.claimed_at
-    FROM dsocr.job j LEFT JOIN dsocr.watches w ON w.watch = j.watch LEFT JOIN dsocr.inbox i ON j.watch = 0 AND i.job = j.id
+    SELECT j.id AS job, j.watch, w.source_schema, w.source_table, j.key, j.state, p.done AS pages_done, COALESCE(p.count, j.pages) AS pages,
+           CASE j.state WHEN 'claimed' THEN greatest(j.claimed_at, p.last) END AS page_since, j.attempts, j.suspect, j.not_before, j.created_at, j.claimed_at
+    FROM dsocr.job j
+    CROSS JOIN LATERAL (SELECT count(*)::int AS done, max(p.page_count) AS count, max(p.read_at) AS last
+                        FROM dsocr.page p WHERE p.watch = j.watch AND p.key = j.key) p
+    LEFT JOIN dsocr.watches w ON w.watch = j.watch LEFT JOIN dsocr.inbox i ON j.watch = 0 AND i.job = j.id
     WHERE j.state <> 'dead' AND (w.watch IS NOT NULL OR pg_catalog.pg_has_role(i.role, 'USAGE'));
-COMMENT ON VIEW dsocr.jobs IS 'What is queued and what is being read (claimed); watch 0: dsocr_submit.';
+COMMENT ON VIEW dsocr.jobs IS 'What is queued and what is being read (claimed); watch 0: dsocr_submit. pages_done of pages are read and kept; page_since: when the last of them was, so how long the next one has taken. dsocr_cancel withdraws a job.';
 
 CREATE VIEW dsocr.failed_items WITH (security_barrier) AS
     SELECT j.id AS job, j.watch, w.source_schema, w.source_table, j.key, j.error_code, j.error_message, j.attempts, j.crashes, j.created_at, j.failed_at
@@ -550,7 +571,7 @@ CREATE VIEW dsocr.failed_items WITH (security_barrier) AS
 COMMENT ON VIEW dsocr.failed_items IS 'Documents that were given up, and why; dsocr_retry queues them again.';
 
 CREATE VIEW dsocr.coverage WITH (security_barrier) AS
-    SELECT w.watch, w.source_schema, w.source_table, w.doc_column, COALESCE(t.documents, 0) AS done, q.pending, q.failed, w.backfill,
+    SELECT w.watch, w.source_schema, w.source_table, w.doc_column, COALESCE(t.documents, 0) AS done, q.pending, q.failed, h.half_read, w.backfill,
            q.oldest_pending, t.pages_per_second, CASE WHEN t.documents_per_second > 0.001
                THEN pg_catalog.make_interval(secs => q.pending / t.documents_per_second) END AS time_left, t.pages_by_model, w.problem
     FROM dsocr.watches w
@@ -558,6 +579,7 @@ CREATE VIEW dsocr.coverage WITH (security_barrier) AS
         SELECT count(*) FILTER (WHERE j.state <> 'dead') AS pending, count(*) FILTER (WHERE j.state = 'dead') AS failed,
                min(j.created_at) FILTER (WHERE j.state <> 'dead') AS oldest_pending
         FROM dsocr.job j WHERE j.watch = w.watch) q
+    CROSS JOIN LATERAL (SELECT count(*) AS half_read FROM (SELECT FROM dsocr.page p WHERE p.watch = w.watch GROUP BY p.key) p) h
     CROSS JOIN LATERAL (
         SELECT sum(t.documents)::bigint AS documents, sum(r.rate)::real AS pages_per_second,
                (sum(r.rate * t.documents / greatest(t.pages, 1)))::real AS documents_per_second,
@@ -565,7 +587,7 @@ CREATE VIEW dsocr.coverage WITH (security_barrier) AS
         FROM dsocr.tally t
         CROSS JOIN LATERAL (SELECT t.recent_pages * exp(-least(600, extract(epoch FROM clock_timestamp() - t.last_at)) / 60) / 60 AS rate) r
         WHERE t.watch = w.watch) t;
-COMMENT ON VIEW dsocr.coverage IS 'How far each watch has come: documents read, waiting and given up, pages per second in the last minute, time left.';
+COMMENT ON VIEW dsocr.coverage IS 'How far each watch has come: documents read, waiting and given up, pages per second in the last minute, time left. half_read: those waiting of which some pages are read; their results come when all are.';
 
 CREATE FUNCTION dsocr.list_review() RETURNS TABLE (watch int, key jsonb, page int, version int, status text, confidence real, search_text text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

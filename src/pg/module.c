@@ -261,6 +261,14 @@ find_refused(const uint8 *sha256, uint64 bytes)
     return found;
 }
 
+void
+loaded_model(char model[sizeof engine_state->model])
+{
+    LWLockAcquire(engine_lock, LW_SHARED);
+    strlcpy(model, engine_state->model, sizeof engine_state->model);
+    LWLockRelease(engine_lock);
+}
+
 bool
 blob_is_refused(const uint8 sha256[32], uint64 bytes)
 {

@@ -75,6 +75,7 @@ typedef struct EngineState
 
 extern EngineState *engine_state; /* NULL: the library was not preloaded */
 extern LWLock *engine_lock;
+extern void loaded_model(char model[sizeof engine_state->model]); /* "": none */
 
 /* Relative to the data directory, which is the working directory of every server process: so its length never
  * meets the 108 bytes of a socket address. pg_stat_tmp is left out of base backups. */

@@ -123,6 +123,15 @@ forget_item(Job *item)
             break;
         }
     note_in_flight();
+    while (item->question.parts)
+    {
+        Part *part = item->question.parts;
+
+        item->question.parts = part->next;
+        client_free_part(part);
+    }
+    if (item->question.reply)
+        pfree(item->question.reply);
     MemoryContextDelete(item->context);
 }
 
@@ -144,6 +153,9 @@ keep_house(void *arg)
                  "make_interval(secs => $1) RETURNING job) DELETE FROM dsocr.job j USING old "
                  "WHERE j.id = old.job AND j.watch = 0",
                  &a);
+    run_kept_sql("DELETE FROM dsocr.page p WHERE NOT EXISTS (SELECT FROM dsocr.job j WHERE "
+                 "j.watch = p.watch AND j.key = p.key)",
+                 NULL);
 }
 
 /* ---- leaving ---- */
@@ -335,6 +347,7 @@ one_turn(void)
     client_turn(me.client, answered, NULL);
     if (finish_answered())
         me.look = true;
+    keep_parts();
     if (more || (me.look && engine_ready() && me.nserved > 0 && room() > 0))
         client_wait(me.client, 0);
     else

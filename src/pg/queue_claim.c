@@ -115,7 +115,8 @@ claim_key(Claim *c, Datum key, int64 token)
     n = run_kept_sql(
         "UPDATE dsocr.job SET state = 'claimed', token = $3, claimed_at = clock_timestamp() "
         "WHERE watch = $1 AND key = $2 AND state NOT IN ('claimed', 'dead') "
-        "RETURNING id, force, attempts, crashes",
+        "RETURNING id, force, attempts, crashes, EXISTS (SELECT FROM dsocr.page p WHERE p.watch = "
+        "$1 AND p.key = $2)",
         &a);
     if (n == 0)
         return; /* another row of the same key was taken just now */
@@ -126,6 +127,7 @@ claim_key(Claim *c, Datum key, int64 token)
     {
         item->newest = Max(item->newest, got_bigint(i, 1, 0));
         item->force |= got_bool(i, 2);
+        item->has_pages |= got_bool(i, 5);
         item->attempts = Max(item->attempts, (int)got_bigint(i, 3, 0));
         item->crashes = Max(item->crashes, (int)got_bigint(i, 4, 0));
     }

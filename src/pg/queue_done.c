@@ -10,6 +10,84 @@
 #include "queue_worker.h"
 #include "state.h"
 
+/* ---- pages that come before the rest ---- */
+
+typedef struct Keep
+{
+    Job *item;
+    bool wanted; /* so is the rest */
+} Keep;
+
+static void
+keep_first_page(void *arg)
+{
+    Keep *k = arg;
+    const Part *part = k->item->question.parts;
+
+    k->wanted = store_page(k->item, part->json, part->n);
+}
+
+static void
+drop(Job *item)
+{
+    client_drop(me.client, &item->question);
+    forget_item(item);
+}
+
+/* False: the item is gone. */
+static bool
+keep_pages(Job *item)
+{
+    while (item->question.parts)
+    {
+        Part *part = item->question.parts;
+        Keep k = {.item = item};
+        ErrorData *error = attempt("keeping a page", keep_first_page, &k);
+
+        if (error)
+            not_stored(item, error);
+        if (error || !k.wanted)
+        {
+            drop(item);
+            return false;
+        }
+        item->question.parts = part->next;
+        client_free_part(part);
+    }
+    return true;
+}
+
+static void
+tell_page_count(void *arg)
+{
+    Job *item = arg;
+
+    store_page_count(item, item->said_pages);
+}
+
+void
+keep_parts(void)
+{
+    for (int i = me.nin_flight - 1; i >= 0; i--)
+    {
+        Job *item = me.in_flight[i];
+        int pages = item->question.pages + item->nkept;
+
+        if (item->question.parts)
+        {
+            if (keep_pages(item))
+                item->said_pages = item->page_count;
+        }
+        else if (item->question.pages > 0 && item->said_pages == 0)
+        {
+            item->said_pages = pages;
+            attempt_or_log("telling how many pages there are", tell_page_count, item);
+        }
+    }
+}
+
+/* ---- answers ---- */
+
 static void
 store(void *arg)
 {
@@ -21,12 +99,12 @@ finish(Job *item)
 {
     ErrorData *error;
 
+    if (!keep_pages(item))
+        return;
     if (item->question.error)
         not_answered(item, item->question.error);
     else if ((error = attempt("storing a result", store, item)) != NULL)
         not_stored(item, error);
-    if (item->question.reply)
-        pfree(item->question.reply);
     forget_item(item);
 }
 
@@ -58,6 +136,8 @@ finish_answered(void)
     return true;
 }
 
+/* ---- what is no longer wanted ---- */
+
 static void
 list_claims(void *arg)
 {
@@ -75,26 +155,40 @@ list_claims(void *arg)
     }
 }
 
+static bool
+is_claim(const List *tokens, const Job *item)
+{
+    ListCell *cell;
+
+    foreach (cell, tokens)
+        if (*(int64 *)lfirst(cell) == item->token)
+            return true;
+    return false;
+}
+
 /* Claims that were taken away, by dsocr_cancel or dsocr_detach, are no longer the engine's business. */
 void
 drop_cancelled(void)
 {
     List *tokens = NIL;
+    Job **at = &me.waiting;
 
-    if (me.nin_flight == 0 || planted("early") ||
+    if ((me.nin_flight == 0 && me.waiting == NULL) || planted("early") ||
         !attempt_or_log("looking for cancelled jobs", list_claims, &tokens))
         return;
     for (int i = me.nin_flight - 1; i >= 0; i--)
+        if (!is_claim(tokens, me.in_flight[i]))
+            drop(me.in_flight[i]);
+    while (*at)
     {
-        Job *item = me.in_flight[i];
-        ListCell *cell;
-        bool there = false;
+        Job *item = *at;
 
-        foreach (cell, tokens)
-            there |= *(int64 *)lfirst(cell) == item->token;
-        if (there)
+        if (is_claim(tokens, item))
+        {
+            at = &item->next;
             continue;
-        client_drop(me.client, &item->question);
+        }
+        *at = item->next;
         forget_item(item);
     }
 }

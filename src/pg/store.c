@@ -30,6 +30,7 @@
 #include "module.h"
 #include "state.h"
 #include "store.h"
+#include "store_pages.h"
 
 #define BACKFILL_KEYS 2000 /* of one transaction */
 
@@ -262,14 +263,15 @@ is_outdated(const Job *item)
 }
 
 static void
-count_pages(const Job *item, Jsonb *result)
+count_pages(const Job *item, Jsonb *result, int documents)
 {
     Arguments a = {0};
 
     add_int(&a, item->watch);
     add_argument(&a, JSONBOID, JsonbPGetDatum(result), false);
+    add_int(&a, documents);
     run_kept_sql(
-        "INSERT INTO dsocr.tally AS t SELECT $1, coalesce($2->'metadata'->>'model', ''), 1, "
+        "INSERT INTO dsocr.tally AS t SELECT $1, coalesce($2->'metadata'->>'model', ''), $3, "
         "count(e), "
         "count(*) FILTER (WHERE e->>'status' = 'error'), count(*) FILTER (WHERE e->>'status' = "
         "'blank'), "
@@ -277,7 +279,7 @@ count_pages(const Job *item, Jsonb *result)
         "coalesce(sum((e->'tokens'->>'output')::numeric), 0), "
         "coalesce(($2->'metadata'->>'duration_ms')::numeric, 0), count(e), now(), now() "
         "FROM (SELECT 1) one LEFT JOIN jsonb_array_elements($2->'document'->'pages') e ON true "
-        "ON CONFLICT (watch, model) DO UPDATE SET documents = t.documents + 1, "
+        "ON CONFLICT (watch, model) DO UPDATE SET documents = t.documents + excluded.documents, "
         "pages = t.pages + excluded.pages, failed_pages = t.failed_pages + excluded.failed_pages, "
         "blank_pages = t.blank_pages + excluded.blank_pages, "
         "looped_pages = t.looped_pages + excluded.looped_pages, tokens = t.tokens + "
@@ -324,25 +326,47 @@ take_document(Job *item, Datum datum)
     MemoryContextSwitchTo(old);
 }
 
+static char *
+words_of(const Job *item, const char *pages)
+{
+    StringInfoData s;
+
+    initStringInfo(&s);
+    appendStringInfoString(&s, "{\"mode\": ");
+    escape_json(&s, item->mode);
+    appendStringInfoString(&s, ", \"pages\": ");
+    escape_json(&s, pages);
+    appendStringInfo(&s, ", \"options\": %s}", item->options);
+    return s.data;
+}
+
+void
+store_ask_for(Job *item, const char *pages)
+{
+    MemoryContext old = MemoryContextSwitchTo(item->context);
+    char *words = words_of(item, pages);
+
+    item->question.options = pg_server_to_any(words, strlen(words), PG_UTF8);
+    MemoryContextSwitchTo(old);
+}
+
 static void
 make_question(Job *item, const char *mode, const char *pages, const char *options)
 {
     MemoryContext old = MemoryContextSwitchTo(item->context);
-    StringInfoData s;
     const char *trouble;
-    char md5[33];
+    char md5[33], *words;
 
-    initStringInfo(&s);
-    appendStringInfoString(&s, "{\"mode\": ");
-    escape_json(&s, mode ? mode : mode_name());
-    appendStringInfoString(&s, ", \"pages\": ");
-    escape_json(&s, pages);
-    appendStringInfo(&s, ", \"options\": %s}", options);
+    item->mode = pstrdup(mode ? mode : mode_name());
+    item->pages = pstrdup(pages);
+    item->options = pstrdup(options);
+    words = words_of(item, pages);
+    store_ask_for(item, pages);
     item->question.kind = WIRE_READ;
-    item->question.options = pg_server_to_any(s.data, s.len, PG_UTF8);
     item->question.bulk = true;
+    item->question.pagewise = true;
     item->question.alone = item->suspect;
-    if (!pg_md5_hash(s.data, s.len, md5, &trouble))
+    if (!pg_md5_hash(words, strlen(words), md5, &trouble))
         elog(ERROR, "could not compute MD5: %s", trouble);
     item->request = pstrdup(md5);
     item->ask = true;
@@ -356,9 +380,7 @@ is_unchanged(const Watch *w, const Job *item)
     char model[sizeof engine_state->model];
     Arguments a = {0};
 
-    LWLockAcquire(engine_lock, LW_SHARED);
-    strlcpy(model, engine_state->model, sizeof model);
-    LWLockRelease(engine_lock);
+    loaded_model(model);
     add_key(&a, w, item->key);
     add_text(&a, item->sha256_hex);
     add_text(&a, model);
@@ -428,8 +450,12 @@ open_row(Job *item)
         scope_leave(&scope);
     }
     if (found == DOCUMENT)
+    {
+        pages_resume(item);
         return;
+    }
     item->ask = false;
+    pages_forget(item);
     if (take_jobs(item) && found == NO_DOCUMENT)
     {
         scope_enter(&scope, w->owner);
@@ -454,6 +480,7 @@ open_inbox(Job *item)
     {
         take_document(item, doc);
         make_question(item, got_string(0, 2), got_string(0, 3), got_string(0, 4));
+        pages_resume(item);
     }
 }
 
@@ -615,8 +642,9 @@ store_pages(const Watch *w, const Job *item, Jsonb *result, Datum texts)
         insert_unread(w, item, version, "no_pages", "the document has no page");
 }
 
+/* last: what came at the end; whole: all pages. */
 static void
-store_row(Job *item, Jsonb *result)
+store_row(Job *item, Jsonb *whole, Jsonb *last)
 {
     Watch *w = load_watch(item->watch);
     bool there = false, ours;
@@ -630,13 +658,16 @@ store_row(Job *item, Jsonb *result)
         scope_leave(&scope);
     }
     ours = take_jobs(item);
-    if (!ours || !there || is_outdated(item))
+    if (!ours || (there && is_outdated(item)))
         return;
-    texts = search_texts(result);
+    pages_forget(item);
+    if (!there)
+        return;
+    texts = search_texts(whole);
     scope_enter(&scope, w->owner);
-    store_pages(w, item, result, texts);
+    store_pages(w, item, whole, texts);
     scope_leave(&scope);
-    count_pages(item, result);
+    count_pages(item, last, 1);
 }
 
 static void
@@ -649,30 +680,73 @@ notify_done(int64 job)
 }
 
 static void
-store_inbox(Job *item, Jsonb *result)
+store_inbox(Job *item, Jsonb *whole, Jsonb *last)
 {
     Arguments a = {0};
 
     if (!take_jobs(item))
         return;
+    pages_forget(item);
     add_bigint(&a, item->newest);
-    add_argument(&a, JSONBOID, JsonbPGetDatum(result), false);
+    add_argument(&a, JSONBOID, JsonbPGetDatum(whole), false);
     run_kept_sql("UPDATE dsocr.inbox SET doc = NULL, result = $2, error = NULL, finished_at = "
                  "now() WHERE job = $1",
                  &a);
-    count_pages(item, result);
+    count_pages(item, last, 1);
     notify_done(item->newest);
 }
 
 void
 store_answer(Job *item)
 {
-    Jsonb *result = answer_jsonb(item->question.reply, item->question.nreply);
+    Jsonb *last = answer_jsonb(item->question.reply, item->question.nreply);
+    Jsonb *whole = item->nkept > 0 ? pages_whole(item, last) : last;
 
     if (item->watch == 0)
-        store_inbox(item, result);
+        store_inbox(item, whole, last);
     else
-        store_row(item, result);
+        store_row(item, whole, last);
+}
+
+/* Locks the claim's job rows, and says there how many pages the document has. A page that was read is a reason to think
+ * that what ended the engine before was another. False: the claim is another's by now. */
+static bool
+hold_jobs(const Job *item, int pages, bool one_is_read)
+{
+    Arguments a = {0};
+
+    add_bigint(&a, item->token);
+    add_int(&a, pages);
+    add_bool(&a, one_is_read);
+    return run_kept_sql("UPDATE dsocr.job SET pages = $2, crashes = CASE WHEN $3 THEN 0 ELSE "
+                        "crashes END WHERE token = $1 AND state = 'claimed'",
+                        &a) > 0 ||
+           planted("token") || planted("early");
+}
+
+bool
+store_page(Job *item, const char *json, size_t n)
+{
+    Jsonb *part = answer_jsonb(json, n);
+
+    item->page_count = json_get_int(json_get_container(&part->root, "document"), "page_count", 0);
+    if (!hold_jobs(item, item->page_count, true))
+        return false;
+    if (is_outdated(item))
+    {
+        take_jobs(item);
+        return false;
+    }
+    item->crashes = 0;
+    pages_add(item, part);
+    count_pages(item, part, 0);
+    return true;
+}
+
+void
+store_page_count(Job *item, int pages)
+{
+    hold_jobs(item, pages, false);
 }
 
 static char *
@@ -724,11 +798,28 @@ bury_inbox(Job *item, const AnswerError *e)
 
     if (!bury_jobs(item, e))
         return;
+    pages_forget(item);
     add_bigint(&a, item->newest);
     add_text(&a, error_json(e));
     run_kept_sql("UPDATE dsocr.inbox SET error = $2::jsonb, finished_at = now() WHERE job = $1",
                  &a);
     notify_done(item->newest);
+}
+
+/* The pages that were read before are not thrown away. */
+static void
+store_failure(const Watch *w, Job *item, const AnswerError *e)
+{
+    Jsonb *whole = pages_given_up(item, e);
+    Datum texts = whole ? search_texts(whole) : (Datum)0;
+    Scope scope;
+
+    scope_enter(&scope, w->owner);
+    if (whole)
+        store_pages(w, item, whole, texts);
+    else
+        insert_unread(w, item, retire_older(w, item), e->code, e->message);
+    scope_leave(&scope);
 }
 
 void
@@ -749,11 +840,11 @@ store_dead(Job *item, const AnswerError *e, bool with_row)
         there = lock_source(w, item);
         scope_leave(&scope);
     }
-    if (!bury_jobs(item, e) || !there)
+    if (!bury_jobs(item, e))
         return;
-    scope_enter(&scope, w->owner);
-    insert_unread(w, item, retire_older(w, item), e->code, e->message);
-    scope_leave(&scope);
+    if (there)
+        store_failure(w, item, e);
+    pages_forget(item);
 }
 
 /* ---- backfill ---- */

@@ -20,9 +20,13 @@ typedef struct Job
     uint8 sha256[32];
     char sha256_hex[65];
     Size bytes;
-    char *request;    /* mode and options, as one word: md5 */
-    bool ask;         /* the document was found and has to be read */
-    struct Job *next; /* of those that wait, or are finished */
+    char *mode, *pages, *options; /* what is asked, all of it */
+    char *request;                /* the same as one word: md5 */
+    bool ask;                     /* the document was found and has to be read */
+    bool has_pages;               /* dsocr.page has something for the key */
+    int nkept, page_count;        /* pages read before, or since; of the document, 0: not known */
+    int said_pages;               /* the job's row says that there are so many */
+    struct Job *next;             /* of those that wait, or are finished */
 } Job;
 
 /* The schema of the extension's functions, quoted; set once by the worker. */
@@ -31,6 +35,15 @@ extern const char *store_home;
 /* In a transaction, SPI connected. Fills the question, or finds that there is nothing to read, and the job goes. ERROR 55000
  * with the reason when the watch cannot be served at present. */
 extern void store_open(Job *item);
+
+/* Makes the question ask for these pages. */
+extern void store_ask_for(Job *item, const char *pages);
+
+/* Keeps a page that is read while others are not. False: the claim is no longer the item's, or a newer job is there, and
+ * nobody waits for the rest. */
+extern bool store_page(Job *item, const char *json, size_t n);
+/* For who looks at the queue: how many pages there are. */
+extern void store_page_count(Job *item, int pages);
 
 /* Stores the answer, unless the claim is no longer the item's, the row is gone, or a newer job is there. */
 extern void store_answer(Job *item);

@@ -216,6 +216,7 @@ dsocr_remove_watch(PG_FUNCTION_ARGS)
     require_watch_owner(PG_GETARG_INT32(0));
     add_int(&a, PG_GETARG_INT32(0));
     run_state_sql("DELETE FROM dsocr.job WHERE watch = $1", &a);
+    run_state_sql("DELETE FROM dsocr.page WHERE watch = $1", &a);
     run_state_sql("DELETE FROM dsocr.tally WHERE watch = $1", &a);
     run_state_sql("DELETE FROM dsocr.watch WHERE id = $1", &a);
     SPI_finish();
@@ -272,9 +273,7 @@ dsocr_current_model(PG_FUNCTION_ARGS)
 
     if (engine_state == NULL)
         PG_RETURN_NULL();
-    LWLockAcquire(engine_lock, LW_SHARED);
-    strlcpy(model, engine_state->model, sizeof model);
-    LWLockRelease(engine_lock);
+    loaded_model(model);
     if (model[0] == '\0')
         PG_RETURN_NULL();
     PG_RETURN_TEXT_P(cstring_to_text(model));
@@ -531,6 +530,35 @@ dsocr_result(PG_FUNCTION_ARGS)
     PG_RETURN_DATUM(result);
 }
 
+/* A job of a watch: with it go the others of its claim, which are the same document, and what was read of it. */
+static uint64
+cancel_watched(int64 job)
+{
+    Arguments a = {0};
+    uint64 n;
+    bool null;
+
+    add_bigint(&a, job);
+    if (run_state_sql("SELECT watch FROM dsocr.job WHERE id = $1 AND watch <> 0 AND "
+                      "state <> 'dead'",
+                      &a) == 0)
+        return 0;
+    require_watch_owner((int)got_bigint(0, 1, 0));
+    n = run_state_sql("DELETE FROM dsocr.job WHERE id = $1 OR token = (SELECT token FROM dsocr.job "
+                      "WHERE id = $1) RETURNING watch, key",
+                      &a);
+    if (n == 0)
+        return 0;
+    add_int(&a, (int)got_bigint(0, 1, 0));
+    add_argument(&a, TEXTARRAYOID,
+                 SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &null), false);
+    run_state_sql(
+        "DELETE FROM dsocr.page WHERE watch = $2 AND key = $3 AND $1 IS NOT NULL AND NOT "
+        "EXISTS (SELECT FROM dsocr.job WHERE watch = $2 AND key = $3 AND state <> 'dead')",
+        &a);
+    return n;
+}
+
 Datum
 dsocr_cancel(PG_FUNCTION_ARGS)
 {
@@ -545,6 +573,8 @@ dsocr_cancel(PG_FUNCTION_ARGS)
                       &a);
     if (n > 0)
         run_state_sql("DELETE FROM dsocr.inbox WHERE job = $1", &a);
+    else
+        n = cancel_watched(PG_GETARG_INT64(0));
     queue_made_job(0); /* the worker looks, and hangs up on the engine */
     SPI_finish();
     PG_RETURN_BOOL(n > 0);

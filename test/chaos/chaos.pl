@@ -1,13 +1,16 @@
 # chaos.pl - everything that can be killed is killed while documents are read; afterwards each has been read exactly once.
 #
 # CHAOS_JOBS documents come in portions, a kill after each (CHAOS_KILLS, of these CHAOS_RESTARTS are restarts of the whole
-# cluster). Some are changed while they are read, some are poison: what is no document, and what ends the engine. A trigger
-# writes down every result that is stored. Then: nothing lost, nothing stored twice, given up exactly the poison.
+# cluster). Some are changed while they are read, some have many pages, some are poison: what is no document, and what ends
+# the engine. A trigger writes down every result that is stored, the engine every page that it reads. Then: nothing lost,
+# nothing stored twice, given up exactly the poison, hardly a page read again.
 #
 # The run must fail when it should: plants.sh builds a server with mistakes in it, which DSOCR_PLANT names.
 use strict;
 use warnings;
 use Dsocr;
+use List::Util qw(sum0);
+use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time sleep);
 
@@ -60,7 +63,15 @@ my $poison = 999999999;
 my @poison = map { $poison - $_ } 0 .. 3;
 my $versions = 0;
 
-sub body { return "convert_to('TEXT:' || $_[0] || ' v$_[1] FAKE:slow=' || 20 + $_[0] % 60 || ';', 'UTF8')" }
+# Every 40th has 12 pages, one of a thousand 60.
+sub pages { return "CASE WHEN $_[0] % 1000 = 500 THEN 60 WHEN $_[0] % 40 = 0 THEN 12 ELSE 1 END" }
+
+sub body
+{
+	my ($id, $version) = @_;
+	return "convert_to('TEXT:' || $id || ' v$version FAKE:count,' || CASE " . pages($id) . " WHEN 1 THEN 'slow=' || 20 + $id % 60 ELSE 'page_slow=10,pages=' || "
+	  . pages($id) . " END || ';', 'UTF8')";
+}
 
 sub feed
 {
@@ -160,12 +171,27 @@ is(sql(q{SELECT count(*) FROM s WHERE id < 999999000}), $fed, "$fed documents ha
 is( sql(q{SELECT count(*) FROM s LEFT JOIN s_scan_ocr r ON r.id = s.id AND r.current AND r.page = 1
 		AND 'TEXT:' || r.search_text = btrim(split_part(convert_from(s.scan, 'UTF8'), 'FAKE', 1)) WHERE s.id < 999999000 AND r.id IS NULL}),
 	0, '0 lost: the newest version of each is read');
+is( sql('SELECT count(*) FROM (SELECT id FROM s WHERE id < 999999000 EXCEPT SELECT id FROM s_scan_ocr WHERE current GROUP BY id HAVING count(DISTINCT page) = '
+		  . pages('id') . ') d'), 0, 'each has all its pages');
 is(sql(q{SELECT count(*) FROM (SELECT FROM s_scan_ocr WHERE current GROUP BY id, page HAVING count(*) > 1) d}), 0, 'one current result for each page');
 is( sql(q{SELECT count(*) FROM (SELECT FROM audit GROUP BY id, page, sha256 HAVING count(*) > 1) d}),
 	0, '0 twice: no version of a document was stored two times');
 is(sql(q{SELECT count(*) FROM audit WHERE what <> 'INSERT'}), 0, 'no result was written over');
 is(sql(q{SELECT string_agg(key[1] || ' ' || error_code, ', ' ORDER BY key[1] DESC) FROM dsocr.failed_items}),
 	"$poison[0] bad_input, $poison[1] limit, $poison[2] engine_crash, $poison[3] bad_input", 'given up is exactly the poison');
+is(sql('SELECT count(*) FROM dsocr.page'), 0, 'nothing is left of documents that were half read');
+
+# What the engine wrote down: a page that it had read when something died is read again; one that it had only begun, too, but
+# that is no loss.
+my (%begun, %read);
+for (split /\n/, slurp_file($node->data_dir . '/pg_stat_tmp/dsocr.sock.pages'))
+{
+	/^(begun|read) (.+)/ and ($1 eq 'read' ? $read{$2} : $begun{$2})++;
+}
+my ($nread, $nbegun) = (sum0(values %read), sum0(values %begun));
+my $again = 100 * ($nread - keys %read) / keys %read;
+cmp_ok($again, '<=', 5, sprintf '%.2f %% of %d pages were read again', $again, scalar keys %read);
+note(sprintf '%d pages were begun %d times: %.2f %% more', scalar keys %begun, $nbegun, 100 * ($nbegun / keys(%begun) - 1));
 note(sql(q{SELECT count(*) || ' results stored of ' || count(DISTINCT id) || ' documents' FROM audit}));
 $node->stop('fast');
 done_testing();

@@ -186,7 +186,8 @@ read_pages(int fd, const Faults *f, const WireHeader *h, const char *options, co
 
     for (int i = 0; i < n && ok; i++)
     {
-        count_page(f, "begun", body, h->body_length, pages[i]);
+        if (i > 0)
+            count_page(f, "begun", body, h->body_length, pages[i]);
         if (f->exit_page && pages[i] == f->exit_page)
             die(f);
         if (f->page_slow && gone(fd, f->page_slow))
@@ -211,11 +212,14 @@ read_pages(int fd, const Faults *f, const WireHeader *h, const char *options, co
 static bool
 read_document(int fd, Faults *f, const WireHeader *h, const char *options, const char *body)
 {
+    int pages[FAKE_PAGES];
     char *json;
     bool ok;
 
     faults_add_body(f, body, h->body_length);
     die_at(f, "after_body");
+    if (h->kind == WIRE_READ && fake_pages(f, options, pages) > 0)
+        count_page(f, "begun", body, h->body_length, pages[0]);
     if (!linger(fd, f, h->id))
         return false;
     if (strcmp(f->state, "failed") == 0 && h->kind == WIRE_READ)

@@ -1,0 +1,24 @@
+/* store_pages.h - finished pages of documents that are not finished: kept with the job, until the rest is read. */
+#ifndef DS_STORE_PAGES_H
+#define DS_STORE_PAGES_H
+
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+
+#include "store.h"
+
+/* In a transaction, SPI connected, as the owner of the extension. */
+
+/* The question is made: what was kept of another document, or was asked in another way or read by another model, is thrown
+ * away; of what fits no page is asked for again. */
+extern void pages_resume(Job *item);
+extern void pages_add(Job *item, Jsonb *part);
+extern void pages_forget(Job *item);
+
+/* All that was kept and the rest, as one result. */
+extern Jsonb *pages_whole(const Job *item, Jsonb *rest);
+/* All that was kept, and each page that was not read as one that failed. NULL: nothing was kept. */
+extern Jsonb *pages_given_up(const Job *item, const AnswerError *e);
+
+#endif

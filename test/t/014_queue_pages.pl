@@ -1,0 +1,118 @@
+# Documents of many pages: pages are kept as they are read, so nothing that dies has them read again; until the last one
+# is read, results are those of before; how far a document is, is seen; reading is cancelled.
+use strict;
+use warnings;
+use Dsocr;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time sleep);
+
+my $node = server('pages', engine => fake_engine(), conf => "log_min_messages = warning\ndsocr.retry_delay = 100ms\nrestart_after_crash = on");
+wait_for_state($node, 'ready');
+my $count = $node->data_dir . '/pg_stat_tmp/dsocr.sock.pages';
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+sub until_true { my ($sql, $promise) = @_; return ok($node->poll_query_until('postgres', $sql), $promise) }
+
+# How often pages were read to their end, and how many pages that were: since the last call.
+sub readings
+{
+	my @lines = -e $count ? grep { /^read/ } split /\n/, slurp_file($count) : ();
+	unlink $count;
+	my %pages = map { $_ => 1 } @lines;
+	return (scalar @lines, scalar keys %pages);
+}
+
+sql(q{CREATE TABLE s (id int PRIMARY KEY, scan bytea); SELECT dsocr_attach('s', 'scan')});
+my $long = 'FAKE:pages=60,page_slow=15,count;';
+my $half = q{SELECT EXISTS (SELECT FROM dsocr.jobs WHERE state = 'claimed' AND pages_done >= 40)};
+my $whole = q{SELECT dsocr_wait(timeout => '60s'); SELECT (SELECT count(*) || ' ' || count(DISTINCT page) FROM s_scan_ocr WHERE id = %d AND current AND status = 'ok'),
+	(SELECT count(*) FROM dsocr.page), (SELECT count(*) FROM dsocr.failed_items)};
+
+# ---- whatever dies at page 40, reading goes on at page 41
+my %death = (
+	'the engine' => sub { kill 'KILL', status($node, 'pid') },
+	'the queue worker' => sub { sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'dsocr queue worker'}) },
+	'the cluster' => sub { $node->stop('immediate'); $node->start; wait_for_state($node, 'ready') });
+my $id = 0;
+for my $what ('the engine', 'the queue worker', 'the cluster')
+{
+	$id++;
+	sql("INSERT INTO s VALUES ($id, '$long $id')");
+	until_true($half, "$what: 40 pages are kept");
+	$death{$what}->();
+	is(sql(sprintf $whole, $id), "0\n60 60|0|0", "$what dies at page 40: all 60 are there");
+	my ($read, $pages) = readings();
+	is($pages, 60, "$what: 60 pages were read");
+	cmp_ok($read, '<=', 62, "$what: at most two of them again");
+	is(sql("SELECT count(*) FROM s_scan_ocr WHERE id = $id"), 60, "$what: nothing is stored twice");
+}
+
+# ---- a new version: the old one is current until all of the new one is read
+sql("INSERT INTO s VALUES (10, 'TEXT:old')");
+sql(q{SELECT dsocr_wait(timeout => '20s')});
+sql("UPDATE s SET scan = '$long new' WHERE id = 10");
+until_true($half, 'the new version is half read');
+is(sql(q{SELECT count(*) || ' ' || max(search_text) FROM s_scan_ocr WHERE id = 10 AND current}), '1 old', 'half read: results are those of the old version');
+is( sql(q{SELECT pages_done BETWEEN 40 AND 59, pages, page_since > claimed_at AND page_since <= clock_timestamp() FROM dsocr.jobs}),
+	't|60|t', 'jobs: page x of 60, and since when');
+is(sql('SELECT half_read, pending FROM dsocr.coverage'), '1|1', 'coverage: one document is half read');
+sql("UPDATE s SET scan = '$long new' WHERE id = 10");
+is(sql(sprintf $whole, 10), "0\n60 60|0|0", 'the same bytes written once more meanwhile');
+my ($read, $pages) = readings();
+cmp_ok($read, '<=', 62, 'have no page read again') or diag("$read readings of $pages pages");
+is(sql(q{SELECT count(*) FILTER (WHERE current AND version = 1), max(version) FROM s_scan_ocr WHERE id = 10}), '0|2', 'the old version is no longer current');
+is(sql('SELECT half_read FROM dsocr.coverage'), 0, 'and nothing is half read');
+
+sql("UPDATE s SET scan = '$long first' WHERE id = 10");
+until_true($half, 'another version is half read');
+sql("UPDATE s SET scan = 'FAKE:pages=3; second' WHERE id = 10");
+is(sql(q{SELECT dsocr_wait(timeout => '60s'); SELECT (SELECT count(*) || ' ' || max(version) FROM s_scan_ocr WHERE id = 10 AND current), (SELECT count(*) FROM dsocr.page)}),
+	"0\n3 3|0", 'other bytes: what was kept of the half read ones is thrown away');
+is(sql(q{SELECT documents, pages FROM dsocr.stats WHERE watch = 1}) =~ /^6\|/ ? 1 : 0, 1, 'documents are counted once');
+readings();
+
+# ---- cancelled while it is read
+sql("INSERT INTO s VALUES (20, 'FAKE:pages=100,page_slow=400;'), (21, 'FAKE:slow=60000;')");
+until_true(q{SELECT count(*) = 1 FROM dsocr.jobs WHERE pages_done > 1}, 'a slow document is being read');
+until_true(q{SELECT count(*) = 2 FROM dsocr.jobs WHERE pages > 0 AND page_since IS NOT NULL}, 'both tell how many pages there are, and since when');
+is($node->safe_psql('postgres', q{SELECT dsocr_status()->>'active' > '1'}), 't', 'two are in the engine');
+my ($rc, $out, $err) = $node->psql('postgres', q{CREATE ROLE nobody LOGIN; SELECT dsocr_grant('nobody', 'manage'); SET ROLE nobody; SELECT dsocr_cancel(max(id)) FROM (SELECT currval('dsocr.job_id_seq') AS id) s});
+isnt($rc, 0, 'a stranger cancels nothing');
+my $start = time;
+is(sql(q{SELECT bool_and(dsocr_cancel(job)) FROM dsocr.jobs}), 't', 'jobs of a watch are cancelled');
+my $free = 0;
+while (time < $start + 5 && !$free) { $free = sql(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE false}) && slots_free(); sleep 0.02 unless $free }
+ok($free && time - $start < 1.5, 'within a second the engine is free of them') or diag(time - $start);
+is(sql(q{SELECT (SELECT count(*) FROM dsocr.job), (SELECT count(*) FROM dsocr.page), (SELECT count(*) FROM s_scan_ocr WHERE id IN (20, 21))}), '0|0|0', 'and nothing is left of them');
+is(sql(q{SELECT dsocr_cancel(123456)}), 'f', 'a job that is not there');
+
+# The engine's own word: the fake one has no connection left but the supervisor's.
+sub slots_free
+{
+	my $pid = status($node, 'pid');
+	my @sockets = grep { (readlink($_) // '') =~ /^socket:/ } glob "/proc/$pid/fd/*";
+	return @sockets <= 2;
+}
+
+# ---- a page that ends the engine
+sql("INSERT INTO s VALUES (30, 'FAKE:pages=5,exit_page=3,count;')");
+is( sql(q{SELECT dsocr_wait(timeout => '60s'); SELECT string_agg(page || ':' || status, ' ' ORDER BY page) FROM s_scan_ocr WHERE id = 30 AND current}),
+	"0\n1:ok 2:ok 3:error 4:error 5:error", 'the pages before it are kept, each of the others is a row that says so');
+is(sql(q{SELECT result->>'error_code' FROM s_scan_ocr WHERE id = 30 AND page = 4}) . ' ' . sql('SELECT error_code FROM dsocr.failed_items'), 'engine_crash engine_crash', 'and the document was given up');
+($read) = readings();
+is($read, 2, 'the pages before it were read once');
+sql('SELECT pg_reload_conf()');
+sql(q{SELECT dsocr_detach(1)});
+
+# ---- submitted documents go on, too
+my $job = sql("SELECT dsocr_submit('FAKE:pages=30,page_slow=20,count;')");
+until_true("SELECT pages_done >= 15 FROM dsocr.jobs WHERE job = $job", 'a submitted document is half read');
+kill 'KILL', status($node, 'pid');
+is( sql("SELECT jsonb_array_length(r->'document'->'pages'), r->'document'->'pages'->29->'page', length(r->'document'->>'text') > 30 * 30, r->'metadata'->'tokens' FROM dsocr_result($job, '20s') r"),
+	'30|30|t|{"output": 360, "vision": 480}', 'its result has all pages, in order');
+($read, $pages) = readings();
+ok($pages == 30 && $read <= 32, 'and at most two were read again') or diag("$read readings of $pages pages");
+is(sql('SELECT count(*) FROM dsocr.page'), 0, 'nothing is left behind');
+$node->stop('fast');
+done_testing();
