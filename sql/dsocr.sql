@@ -782,9 +782,9 @@ REVOKE ALL ON FUNCTION dsocr_page_image(bytea, int, int), dsocr_crop(bytea, int,
 
 CREATE FUNCTION dsocr_status()
 RETURNS jsonb AS 'MODULE_PATHNAME', 'dsocr_status'
-LANGUAGE C VOLATILE PARALLEL SAFE;
+LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION dsocr_status() IS
-'What the engine is doing: state, process, model, device, memory, queue, uptime and the last error.';
+'What the engine is doing: state, process, model, device, memory, uptime and the last error; the queue of this database; and, in queue.databases, which databases have the extension, who serves them, or why nobody does.';
 
 CREATE FUNCTION dsocr_version()
 RETURNS text AS 'MODULE_PATHNAME', 'dsocr_version'

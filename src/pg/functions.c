@@ -21,6 +21,7 @@
 #include "client.h"
 #include "functions.h"
 #include "module.h"
+#include "queue.h"
 
 PG_FUNCTION_INFO_V1(dsocr_extract);
 PG_FUNCTION_INFO_V1(dsocr_try_extract);
@@ -468,10 +469,11 @@ append_state(StringInfo s)
     append_number(s, "slots", pg_atomic_read_u32(&e->slots));
     append_number(s, "slots_used", pg_atomic_read_u32(&e->slots_used));
     append_number(s, "refused_documents", blobs_refused());
+    queue_append_status(s);
     appendStringInfoChar(s, '}');
 }
 
-/* From shared memory alone: answers at once, whatever the engine does. */
+/* From shared memory and the queue's tables: answers at once, whatever the engine does. */
 Datum
 dsocr_status(PG_FUNCTION_ARGS)
 {

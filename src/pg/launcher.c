@@ -76,12 +76,13 @@ queue_start_shared_memory(void)
     memset(queue_state, 0, sizeof *queue_state);
     pg_atomic_init_u32(&queue_state->launcher, 0);
     pg_atomic_init_u32(&queue_state->launcher_proc, 0);
+    pg_atomic_init_u32(&queue_state->no_room, 0);
     pg_atomic_init_u32(&queue_state->everywhere, 0);
     for (int i = 0; i < QUEUE_DATABASES; i++)
     {
         QueueSlot *s = &queue_state->slots[i];
-        pg_atomic_uint32 *u32[] = {&s->database, &s->wanted,    &s->worker,
-                                   &s->proc,     &s->in_flight, &s->has_extension};
+        pg_atomic_uint32 *u32[] = {&s->database,  &s->wanted,        &s->worker,  &s->proc,
+                                   &s->in_flight, &s->has_extension, &s->unserved};
 
         for (int k = 0; k < lengthof(u32); k++)
             pg_atomic_init_u32(u32[k], 0);
@@ -97,6 +98,12 @@ find_slot(Oid database)
     return NULL;
 }
 
+bool
+queue_slots_full(void)
+{
+    return find_slot(InvalidOid) == NULL;
+}
+
 QueueSlot *
 queue_slot(Oid database, bool make)
 {
@@ -110,6 +117,7 @@ queue_slot(Oid database, bool make)
     {
         pg_atomic_write_u32(&slot->wanted, 0);
         pg_atomic_write_u32(&slot->has_extension, 0);
+        pg_atomic_write_u32(&slot->unserved, 0);
         pg_atomic_write_u32(&slot->database, database);
     }
     LWLockRelease(queue_lock);
@@ -172,9 +180,19 @@ is_served(const char *name)
     return false;
 }
 
-/* Oids of all databases that may be served, in TopMemoryContext. */
+/* For the worker that looks into it, and for dsocr_status. */
+static void
+note_served(Oid database, bool served)
+{
+    QueueSlot *slot = queue_slot(database, !served);
+
+    if (slot)
+        pg_atomic_write_u32(&slot->unserved, served ? 0 : 1);
+}
+
+/* Oids of all databases that can be looked into, in TopMemoryContext. */
 static List *
-served_databases(void)
+open_databases(void)
 {
     List *databases = NIL;
     Relation relation;
@@ -190,8 +208,9 @@ served_databases(void)
         Form_pg_database d = (Form_pg_database)GETSTRUCT(tuple);
         MemoryContext old;
 
-        if (!d->datallowconn || !is_served(NameStr(d->datname)))
+        if (!d->datallowconn)
             continue;
+        note_served(d->oid, is_served(NameStr(d->datname)));
         old = MemoryContextSwitchTo(TopMemoryContext);
         databases = lappend_oid(databases, d->oid);
         MemoryContextSwitchTo(old);
@@ -202,7 +221,7 @@ served_databases(void)
     return databases;
 }
 
-/* Slots of databases that are gone, or no longer served, are free again. */
+/* Slots of databases that are gone are free again. */
 static void
 free_slots(const List *databases)
 {
@@ -280,11 +299,13 @@ start_worker(Oid database, bool look)
     if (!ok)
     {
         s->handle = NULL;
+        pg_atomic_write_u32(&queue_state->no_room, 1);
         no_room_until = GetCurrentTimestamp() + (TimestampTz)RECENTLY_FULL * 1000;
         ereport(LOG, (errmsg("dsocr: no room for a queue worker"),
                       errhint("Raise max_worker_processes.")));
         return false;
     }
+    pg_atomic_write_u32(&queue_state->no_room, 0);
     s->database = database;
     s->look = look;
     s->at = GetCurrentTimestamp();
@@ -330,7 +351,8 @@ start_wanted(void)
         QueueSlot *slot = &queue_state->slots[i];
         Oid database = pg_atomic_read_u32(&slot->database);
 
-        if (OidIsValid(database) && pg_atomic_read_u32(&slot->wanted) != 0 && !has_worker(database))
+        if (OidIsValid(database) && pg_atomic_read_u32(&slot->unserved) == 0 &&
+            pg_atomic_read_u32(&slot->wanted) != 0 && !has_worker(database))
             all &= start_worker(database, false);
     }
     return all;
@@ -366,7 +388,7 @@ one_turn(void)
     if (now >= next_look)
     {
         list_free(to_look);
-        to_look = served_databases();
+        to_look = open_databases();
         free_slots(to_look);
         next_look = now + (TimestampTz)dsocr_naptime * USECS_PER_SEC;
     }

@@ -274,6 +274,8 @@ take_the_place(void)
     pg_atomic_write_u32(&me.slot->wanted, 0);
     if (!OidIsValid(me.extension))
         proc_exit(0);
+    if (pg_atomic_read_u32(&me.slot->unserved) != 0)
+        leave(true); /* the launcher starts no other for what is wanted here */
     tag = extension_tag();
     if (LockAcquire(&tag, ShareUpdateExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL &&
         !planted("two"))
@@ -315,7 +317,7 @@ tick(void)
     me.last_tick = now;
     me.pace = Min(me.done / 20, IN_FLIGHT_MAX / 2);
     me.done = 0;
-    if (somebody_waits())
+    if (somebody_waits() || pg_atomic_read_u32(&me.slot->unserved) != 0)
         leave(true);
     refresh_watches();
     if (me.ticks++ % HOUSEKEEPING == 0)

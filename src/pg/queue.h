@@ -4,6 +4,7 @@
 
 #include "postgres.h"
 
+#include "lib/stringinfo.h"
 #include "port/atomics.h"
 
 #define QUEUE_DATABASES 64 /* more of them are found by the launcher's look into each */
@@ -21,12 +22,14 @@ typedef struct QueueSlot
     pg_atomic_uint32 proc;   /* its place in the server's list of processes */
     pg_atomic_uint32 in_flight;
     pg_atomic_uint32 has_extension; /* 1: no, 2: yes, 0: not looked yet */
+    pg_atomic_uint32 unserved; /* 1: dsocr.databases does not name it; written by the launcher */
 } QueueSlot;
 
 typedef struct QueueState
 {
     /* written by the launcher only */
     pg_atomic_uint32 launcher, launcher_proc; /* pid, 0: none */
+    pg_atomic_uint32 no_room;                 /* the server took no other worker, last time */
 
     /* written by anyone */
     pg_atomic_uint32 everywhere; /* some database without a slot has work */
@@ -38,7 +41,10 @@ extern QueueState *queue_state; /* NULL: the library was not preloaded */
 extern void queue_request_shared_memory(void);
 extern void queue_start_shared_memory(void);
 extern QueueSlot *queue_slot(Oid database, bool make); /* NULL: there is none, or none is free */
+extern bool queue_slots_full(void);
 extern void queue_wake_launcher(void);
+/* A member of dsocr_status: ", "queue": {...}" */
+extern void queue_append_status(StringInfo s);
 
 /* This database has new work, visible to all. Raises nothing: it is called after commits. */
 extern void queue_note_work(void);

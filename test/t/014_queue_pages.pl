@@ -114,5 +114,35 @@ is( sql("SELECT jsonb_array_length(r->'document'->'pages'), r->'document'->'page
 ($read, $pages) = readings();
 ok($pages == 30 && $read <= 32, 'and at most two were read again') or diag("$read readings of $pages pages");
 is(sql('SELECT count(*) FROM dsocr.page'), 0, 'nothing is left behind');
+
+# ---- what dsocr_status says of the queue
+sub queue { return sql("SELECT dsocr_status()->'queue'->$_[0]") }
+sub queue_of { my ($db, $key) = @_; return sql("SELECT d->>'$key' FROM jsonb_array_elements(dsocr_status()->'queue'->'databases') d WHERE d->>'database' = '$db'") }
+
+$node->append_conf('postgresql.conf', 'dsocr.naptime = 1s');
+sql(q{SELECT pg_reload_conf(); CREATE DATABASE other; CREATE DATABASE without; CREATE DATABASE forgotten});
+$node->safe_psql($_, 'CREATE EXTENSION dsocr') for 'other', 'forgotten';
+my $slow = sql(q{SELECT dsocr_submit('FAKE:slow=30000;')});
+my $bad = sql(q{SELECT dsocr_submit('FAKE:error=bad_input;')});
+until_true(q{SELECT dsocr_status()->'queue' @> '{"reading": 1, "waiting": 0, "dead": 1}'}, 'jobs that are read and that were given up are counted');
+is(queue_of('postgres', 'state'), 'reading', 'this database is being read for');
+is(queue_of('postgres', 'worker_pid'), sql(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'dsocr queue worker' AND datname = 'postgres'}), 'by the worker that it names');
+until_true(q{SELECT count(*) = 2 FROM jsonb_array_elements(dsocr_status()->'queue'->'databases') d WHERE d->>'database' IN ('other', 'forgotten') AND d->>'reason' IS NULL}, 'other databases with the extension are listed');
+is(queue_of('without', 'state'), '', 'one without it is not');
+sql("SELECT dsocr_cancel($slow)");
+
+$node->append_conf('postgresql.conf', "dsocr.databases = 'postgres, other'");
+sql('SELECT pg_reload_conf()');
+ok($node->poll_query_until('postgres', q{SELECT d->>'state' = 'not_served' AND d->>'reason' = 'dsocr.databases does not name it' FROM jsonb_array_elements(dsocr_status()->'queue'->'databases') d
+	WHERE d->>'database' = 'forgotten'}), 'one that dsocr.databases leaves out is listed with the reason');
+$node->restart;
+wait_for_state($node, 'ready');
+until_true(q{SELECT count(*) = 1 FROM jsonb_array_elements(dsocr_status()->'queue'->'databases') d WHERE d->>'database' = 'forgotten' AND d->>'state' = 'not_served'}, 'also after a restart');
+my $stays = $node->safe_psql('forgotten', q{SELECT dsocr_submit('TEXT:x')});
+sleep 2;
+is($node->safe_psql('forgotten', q{SELECT dsocr_status()->'queue' @> '{"waiting": 1, "reading": 0}' AND (dsocr_status()->'queue'->>'oldest_wait_s')::int BETWEEN 1 AND 10}), 't', 'what is asked for there waits, and one sees for how long');
+$node->append_conf('postgresql.conf', "dsocr.databases = ''");
+sql('SELECT pg_reload_conf()');
+is($node->safe_psql('forgotten', "SELECT dsocr_result($stays, '10s')->'document'->>'text'"), 'x', 'and is read when the database is served again');
 $node->stop('fast');
 done_testing();
