@@ -269,7 +269,8 @@ take_the_place(void)
 {
     LOCKTAG tag;
 
-    attempt_or_log("looking for the extension", find_extension, NULL);
+    if (!attempt_or_log("looking for the extension", find_extension, NULL))
+        leave(true); /* half of what it would know is not enough */
     pg_atomic_write_u32(&me.slot->has_extension, OidIsValid(me.extension) ? 2 : 1);
     pg_atomic_write_u32(&me.slot->wanted, 0);
     if (!OidIsValid(me.extension))

@@ -1,0 +1,48 @@
+# An extension that is dropped while a queue worker looks for it: the worker leaves, and the server stays up. The moment is
+# made by a lock on a catalog that the worker reads between its two looks.
+use strict;
+use warnings;
+use Dsocr;
+use Test::More;
+use Time::HiRes qw(sleep);
+
+my $node = server('goes', engine => fake_engine(), conf => "log_min_messages = warning\ndsocr.naptime = 1h");
+wait_for_state($node, 'ready');
+bystander($node);
+$node->safe_psql('postgres', 'CREATE DATABASE goes');
+my $waits = q{SELECT count(*) > 0 FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE a.backend_type = 'dsocr queue worker' AND a.datname = 'goes' AND NOT l.granted};
+
+# Holds a worker in the middle of its look; the closure returned lets it go on after one more statement.
+sub held_worker
+{
+	my ($promise) = @_;
+	$node->safe_psql('goes', 'CREATE EXTENSION IF NOT EXISTS dsocr');
+	my $session = $node->background_psql('goes');
+	$session->query_safe('BEGIN; LOCK TABLE pg_catalog.pg_namespace IN ACCESS EXCLUSIVE MODE');
+	sleep 1.1; # two workers of one database do not begin within a second
+	$node->safe_psql('postgres', 'SELECT pg_reload_conf()'); # the launcher has all databases looked into
+	ok($node->poll_query_until('postgres', $waits), "$promise: a worker is in the middle of its look");
+	return sub { $session->query_safe("$_[0]; COMMIT"); $session->quit };
+}
+
+sub no_worker
+{
+	return $node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'dsocr queue worker' AND datname = 'goes'});
+}
+
+for my $round (1 .. 3)
+{
+	held_worker("round $round")->('DROP EXTENSION dsocr');
+	ok(no_worker(), "round $round: the extension is dropped, the worker leaves");
+}
+
+# It waits for a second, and not longer; what it could not find out it does not guess.
+my $go_on = held_worker('a look that comes to nothing');
+ok(no_worker(), 'the worker leaves');
+$go_on->('SELECT 1');
+$node->safe_psql('goes', q{CREATE TABLE s (id int PRIMARY KEY, scan bytea); INSERT INTO s VALUES (1, 'TEXT:read all the same'); SELECT dsocr_attach('s', 'scan')});
+is($node->safe_psql('goes', q{SELECT dsocr_wait(timeout => '20s'); SELECT search_text FROM s_scan_ocr}), "0\nread all the same", 'the next one does the work');
+same_bystander('all that');
+not_restarted($node);
+$node->stop('fast');
+done_testing();
