@@ -25,7 +25,7 @@ test-engine: engine tools $(addprefix $(BUILD)/,$(addsuffix _test,$(T)))
 $(FUZZERS): $(BUILD)/%: $(BUILD)/test/fuzz/%.o $(ARCHIVES)
 	@echo "  LINK  $@"
 	@$(CC) $(DS_LDFLAGS) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(DS_LIBS)
-fuzzers: $(FUZZERS)
+fuzzers: $(FUZZERS) tools
 
 fuzz:
 	@$(FUZZ_MAKE) fuzzers
