@@ -16,8 +16,8 @@ for target in build-fuzz/*_fuzz; do
     [ "$seconds" = 0 ] && limit=(-runs=0)
     if "$target" "${limit[@]}" -timeout=20 -rss_limit_mb=2048 -artifact_prefix="build-fuzz/${name}_" \
         "$work" "${corpus[@]}" >"build-fuzz/$name.log" 2>&1; then
-        n=$(cat /dev/null "${corpus[@]/%//*}" 2>/dev/null | wc -c)
-        echo "ok   $name: $(grep -o '^#[0-9]*' "build-fuzz/$name.log" | tail -n 1 | tr -d '#') inputs, corpus of $n bytes"
+        n=$(find "${corpus[@]}" -type f | wc -l)
+        echo "ok   $name: $(grep -a -o '^Done [0-9]*' "build-fuzz/$name.log" | cut -c6-) inputs, $n of them in the corpus"
     else
         echo "FAIL $name: build-fuzz/$name.log"
         tail -n 15 "build-fuzz/$name.log"

@@ -350,8 +350,11 @@ model_config_read(const char *dir, Model *m, ModelConfig *c, DsError *err)
     if (!json_is_object(r.config))
     {
         r.st = ds_fail(err, DS_NOT_READY, "the model's config.json cannot be read");
-        ds_detail(err, "%s/config.json: line %d: %s", dir, r.config ? 1 : fault.line,
-                  r.config ? "not an object" : fault.text);
+        if (r.config || fault.line > 0)
+            ds_detail(err, "%s/config.json: line %d: %s", dir, r.config ? 1 : fault.line,
+                      r.config ? "not an object" : fault.text);
+        else
+            ds_detail(err, "%s", fault.text); /* it names the file */
         ds_hint(err,
                 "Give the path of a directory with config.json, tokenizer.json and *.safetensors.");
     }

@@ -278,6 +278,7 @@ answer_jsonb(const char *json, size_t n)
     if (answer == NULL || !JB_ROOT_IS_OBJECT(answer))
         ereport(ERROR,
                 (errcode(ERRCODE_SYSTEM_ERROR), errmsg("the engine's answer is not a JSON object"),
+                 errdetail("It has %zu bytes.", n),
                  errhint("This is a fault of the engine; its log is the server's.")));
     return c.replaced > 0 ? note_replaced(answer, c.replaced) : answer;
 }
@@ -332,7 +333,8 @@ answer_error(const char *json, size_t n)
                                      json_get_string(root, "detail"),
                                      json_get_string(root, "hint"));
     return answer_error_made(ERRCODE_SYSTEM_ERROR, "broken",
-                             "the engine failed and did not say why as agreed", NULL,
+                             "the engine failed and did not say why as agreed",
+                             psprintf("Its answer has %zu bytes and no status that is known.", n),
                              "This is a fault of the engine; its log is the server's.");
 }
 

@@ -82,9 +82,9 @@ for (@mad)
 		message => qr/the engine did not answer as agreed/, detail => $detail, hint => qr/fault of the engine/);
 	reads($node, $fault);
 }
-fails($node, q{SELECT dsocr_text('mad FAKE:not_json')}, '58000', 'not_json', message => qr/not a JSON object/);
-fails($node, q{SELECT dsocr_text('mad FAKE:error=nonsense')}, '58000', 'unknown status', message => qr/failed and did not say why/);
-fails($node, q{SELECT dsocr_text('mad FAKE:short')}, '58000', 'short', message => qr/lost twice/);
+fails($node, q{SELECT dsocr_text('mad FAKE:not_json')}, '58000', 'not_json', message => qr/not a JSON object/, detail => qr/It has \d+ bytes/, hint => qr/fault of the engine/);
+fails($node, q{SELECT dsocr_text('mad FAKE:error=nonsense')}, '58000', 'unknown status', message => qr/failed and did not say why/, detail => qr/no status that is known/, hint => qr/fault of the engine/);
+fails($node, q{SELECT dsocr_text('mad FAKE:short')}, '58000', 'short', message => qr/lost twice/, detail => qr/refused for an hour/, hint => qr/report it/);
 like($node->safe_psql('postgres', q{SELECT dsocr_text('TEXT:abc FAKE:nul')}), qr/\?/, 'U+0000 from a model loses no page');
 is($node->safe_psql('postgres', q{SELECT (dsocr_extract('TEXT:abc FAKE:nul')->'metadata'->>'replaced_characters')::int > 0}), 't',
 	'U+0000 is replaced and counted');
@@ -111,7 +111,7 @@ reads($node, 'an answer of another version');
 faults($node, 'version=7');
 wait_for_state($node, 'failing');
 fails($node, q{SELECT dsocr_text('x')}, '55000', 'other version',
-	message => qr/the engine does not start/, detail => qr/speaks version 7 of the protocol.*version 1.*restart the server/);
+	message => qr/the engine does not start/, detail => qr/speaks version 7 of the protocol.*version 1.*restart the server/, hint => qr/log/);
 calm();
 reads($node, 'other version');
 
@@ -119,7 +119,7 @@ reads($node, 'other version');
 faults($node, 'state=failed');
 kill 'KILL', status($node, 'pid');
 wait_for_state($node, 'no_model');
-fails($node, q{SELECT dsocr_text('x')}, '55000', 'no model', message => qr/the model cannot be loaded/);
+fails($node, q{SELECT dsocr_text('x')}, '55000', 'no model', message => qr/the model cannot be loaded/, detail => qr/./, hint => qr/./);
 is($node->safe_psql('postgres', q{SELECT dsocr_info('x')->>'bytes'}), 1, 'dsocr_info works without a model');
 like(status($node, 'last_error'), qr/the model cannot be loaded/, 'and the reason is seen');
 no_faults($node);
@@ -139,7 +139,8 @@ is($out, "patience\n", 'a call waits for an engine that loads its model') or dia
 faults($node, 'state=starting');
 kill 'KILL', status($node, 'pid');
 wait_for_state($node, 'loading');
-fails($node, q{SET dsocr.timeout = 300; SELECT dsocr_text('x')}, '57014', 'dsocr.timeout while the engine starts', detail => qr/dsocr.timeout is 300 ms/);
+fails($node, q{SET dsocr.timeout = 300; SELECT dsocr_text('x')}, '57014', 'dsocr.timeout while the engine starts',
+	message => qr/./, detail => qr/dsocr.timeout is 300 ms/, hint => qr/Raise dsocr.timeout/);
 calm();
 
 same_bystander('all faults');

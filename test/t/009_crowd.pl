@@ -23,10 +23,12 @@ $node->safe_psql('postgres', q{
 	  FROM documents, generate_series(0, 19) i WHERE name = 'good';
 	CREATE TABLE outcomes (outcome text)});
 my $script = PostgreSQL::Test::Utils::tempdir . '/call.sql';
-append_to_file($script, q{DO $$ BEGIN
+append_to_file($script, q{DO $$ DECLARE detail text; hint text; BEGIN
 	PERFORM 1 FROM documents WHERE name = 'large' || pg_backend_pid() % 20 AND dsocr_text(doc) LIKE '%Yours faithfully%';
 	INSERT INTO outcomes VALUES (CASE WHEN FOUND THEN 'read' ELSE 'misread' END);
-EXCEPTION WHEN OTHERS THEN INSERT INTO outcomes VALUES (SQLSTATE || ' ' || SQLERRM);
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+	INSERT INTO outcomes VALUES (format('%s %s|%s|%s', SQLSTATE, SQLERRM, detail, hint));
 END $$;
 });
 
@@ -71,8 +73,10 @@ run_crowd();
 my $outcomes = $node->safe_psql('postgres', q{SELECT coalesce(string_agg(DISTINCT left(outcome, 5), ',' ORDER BY left(outcome, 5)), '') FROM outcomes});
 is($outcomes, '53000,read ' =~ s/ //r, 'with dsocr.max_waiting = 20: read, or 53000');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM outcomes'), $CALLERS, 'and nobody without an answer');
-fails($node, q{DO $$ DECLARE o text := (SELECT outcome FROM outcomes WHERE outcome LIKE '53000%' LIMIT 1); BEGIN
-	RAISE EXCEPTION USING ERRCODE = left(o, 5), MESSAGE = substr(o, 7); END $$}, '53000', 'full queue', message => qr/./);
+my $refused = $node->safe_psql('postgres', q{SELECT outcome FROM outcomes WHERE outcome LIKE '53000%' LIMIT 1});
+like($refused, qr/^53000 too many documents wait to be read\|/, 'full queue: message');
+like($refused, qr/\|\d+ wait; dsocr\.max_waiting is 20\.\|/, 'full queue: detail');
+like($refused, qr/\|Try again later or raise the limit\.$/, 'full queue: hint');
 is(status($node, 'pid'), $engine, 'the engine has lived through it');
 same_bystander('the crowd');
 not_restarted($node);
