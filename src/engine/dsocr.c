@@ -355,6 +355,12 @@ ds_page_end(DsEngine *e, DsPage *p)
 }
 
 void
+ds_page_gives_way(DsPage *p)
+{
+    p->gives_way = true;
+}
+
+void
 ds_page_add_decode_ms(DsPage *p, int ms)
 {
     p->reading.ms_decode += ms;

@@ -62,6 +62,9 @@ bool ds_page_done(const DsPage *p);
 const PageReading *ds_page_reading(DsPage *p); /* of a done page; lives as long as it */
 void ds_page_progress(const DsPage *p, int *done, int *all); /* views or tokens */
 
+/* Before its first step: it leaves a quarter of the slots to pages that do not give way. */
+void ds_page_gives_way(DsPage *p);
+
 /* Frees, at any time; gives the page's slots back. The caller is the thread of ds_step. */
 void ds_page_end(DsEngine *e, DsPage *p);
 

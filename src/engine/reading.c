@@ -105,8 +105,10 @@ reading_free_slots(DsEngine *e, DsPage *p)
 void
 reading_admit(DsEngine *e, DsPage *const *pages, int n)
 {
-    int slot = 0;
+    int slot = 0, free = 0, kept = e->slots < 4 ? e->slots > 1 : e->slots / 4;
 
+    for (int i = 0; i < e->slots; i++)
+        free += e->in_slot[i] == NULL;
     for (int i = 0; i < n; i++)
         for (int k = 0; k < pages[i]->nsequences; k++)
         {
@@ -114,10 +116,11 @@ reading_admit(DsEngine *e, DsPage *const *pages, int n)
 
             if (s->state != SEQUENCE_WAITS)
                 continue;
-            while (slot < e->slots && e->in_slot[slot])
+            if (free == 0 || (pages[i]->gives_way && free <= kept))
+                break;
+            while (e->in_slot[slot])
                 slot++;
-            if (slot == e->slots)
-                return;
+            free--;
             e->in_slot[slot] = s;
             s->slot = slot;
             s->state = s->seen == s->nviews ? SEQUENCE_PREFILLS : SEQUENCE_SEES;

@@ -52,6 +52,7 @@ struct DsPage
     NgramRule rule;
     int attempt;
     bool laid_out;
+    bool gives_way;                /* leaves slots free for others */
     double ms_encode, ms_generate; /* this page's share of the steps */
     PageReading reading;
 };
@@ -84,7 +85,8 @@ DsStatus reading_see(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsE
 DsStatus reading_prefill(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsError *err);
 DsStatus reading_write(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsError *err);
 
-/* Gives free slots to waiting sequences, in the order of the pages. */
+/* Gives free slots to waiting sequences, in the order of the pages; the last quarter only to those of pages that do
+ * not give way. */
 void reading_admit(DsEngine *e, DsPage *const *pages, int n);
 
 /* Lays out a page all of whose sequences are done, or begins its next attempt. */

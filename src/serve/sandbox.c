@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -448,7 +449,11 @@ new_job(Sandbox *s, OrderKind kind, size_t n, const ImageLimits *limits, uint64_
 {
     return (Job){
         .sandbox = s,
-        .order = {.kind = kind, .blob_bytes = n, .out_bytes = out_bytes, .limits = *limits},
+        .order = {.kind = kind,
+                  .nice = getpriority(PRIO_PROCESS, 0),
+                  .blob_bytes = n,
+                  .out_bytes = out_bytes,
+                  .limits = *limits},
         .socket = -1,
         .out = -1,
     };

@@ -126,6 +126,7 @@ confine(const Zygote *z, const Order *o)
         limit(RLIMIT_AS, address_space(z, o));
     setrlimit(RLIMIT_CPU,
               &(struct rlimit){seconds, seconds + 1}); /* SIGXCPU first, so that it can be told */
+    setpriority(PRIO_PROCESS, 0, o->nice);
     limit(RLIMIT_FSIZE, 0);
     limit(RLIMIT_NOFILE, 0);
     limit(RLIMIT_NPROC, 0);

@@ -20,6 +20,7 @@ typedef struct Order
     uint64_t id; /* names a child to KILL */
     int page;
     int seconds; /* of processor time */
+    int nice;    /* as the thread that asks */
     uint64_t blob_bytes;
     uint64_t out_bytes;
     ImageLimits limits;

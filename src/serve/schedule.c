@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#define LEAD_MS 500 /* of the engine: a few short calls in a row */
+
 static const double weights[2] = {[WIRE_INTERACTIVE] = 8, [WIRE_BULK] = 1};
 
 /* ---- turns ---- */
@@ -215,8 +217,6 @@ wants_pages(const Schedule *s, int class_)
         preparing += s->preparing[WIRE_BULK];
         units += s->units_left[WIRE_BULK];
     }
-    if (class_ == WIRE_BULK && s->preparing[WIRE_BULK] >= s->limits.preparers - 1)
-        return false;
     if (living < 2)
         return true;
     if (living > s->limits.slots)
@@ -231,21 +231,18 @@ pixels_fit(const Schedule *s, const Ask *a)
 }
 
 Ask *
-schedule_next_page(Schedule *s)
+schedule_next_page(Schedule *s, const bool may[2])
 {
     Turns *t = &s->pages;
     int due = class_due(t);
-    Ask *a = wants_pages(s, due) ? best_of(s, t, due, has_pages) : NULL;
+    Ask *a = may[due] && wants_pages(s, due) ? best_of(s, t, due, has_pages) : NULL;
 
-    if (a == NULL && wants_pages(s, !due))
+    if (a == NULL && may[!due] && wants_pages(s, !due))
         a = best_of(s, t, !due, has_pages);
     if (a == NULL || !pixels_fit(s, a))
         return NULL;
     if (s->living[a->class_] == 0)
-    {
         wake_class(t, a->class_);
-        wake_class(&s->steps, a->class_);
-    }
     serve_turn(s, t, a);
     a->pages_left--;
     s->living[a->class_]++;
@@ -272,14 +269,28 @@ schedule_page_end(Schedule *s, int class_, uint64_t charged, bool preparing)
     s->pixels -= charged;
 }
 
+/* ---- steps ---- */
+
 int
-schedule_first_class(const Schedule *s)
+schedule_step_class(const Schedule *s, const bool has[2], bool coming)
 {
-    return class_due(&s->steps);
+    int due = class_due(&s->steps);
+
+    if (has[due])
+        return due;
+    if (due == WIRE_INTERACTIVE && coming)
+        return -1;
+    return !due;
 }
 
+/* Interactive work that was away comes back with LEAD_MS to spend, bulk work with nothing. */
 void
-schedule_worked(Schedule *s, int class_, int units)
+schedule_worked(Schedule *s, int class_, double ms)
 {
-    spend(&s->steps, class_, units);
+    Turns *t = &s->steps;
+    double lead = class_ == WIRE_BULK ? LEAD_MS / weights[WIRE_INTERACTIVE] : 0;
+
+    spend(t, class_, ms);
+    if (s->living[!class_] == 0 && t->spent[!class_] < t->spent[class_] - lead)
+        t->spent[!class_] = t->spent[class_] - lead;
 }

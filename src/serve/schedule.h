@@ -4,7 +4,9 @@
  *
  * Knows neither sockets nor threads nor a model: the caller locks, and does what is decided here. Two classes share
  * the engine by weight (8 interactive to 1 bulk while both have work, all of it otherwise); inside a class the
- * askers (role and database) take turns, and an asker's documents take turns page by page.
+ * askers (role and database) take turns, and an asker's documents take turns page by page. A step of the engine is
+ * one class's alone, and interactive work may be half a second ahead of its share: a short call waits for no bulk
+ * step but the one it found running, and a flood of calls still leaves bulk its ninth.
  *
  * Sharp edge: memory is half for documents, half for decoded pages, and each half always lets one in when it holds
  * nothing, else a document that fills its half could never be decoded. */
@@ -19,7 +21,6 @@ typedef struct ScheduleLimits
     uint64_t max_inflight_bytes;
     int max_waiting;
     int slots;        /* sequences the engine decodes at once */
-    int preparers;    /* pages that can be decoded at once; bulk leaves one of them free */
     bool reads_lines; /* a page is many short sequences instead of one long one */
 } ScheduleLimits;
 
@@ -88,8 +89,8 @@ void schedule_hold(Schedule *s, Ask *a, uint64_t bytes);
 void schedule_leave(Schedule *s, Ask *a);
 
 /* Whose next page shall be decoded now, charged with its pixels and counted as living and preparing; NULL when
- * enough is ahead of the engine, or no room. */
-Ask *schedule_next_page(Schedule *s);
+ * enough is ahead of the engine, or no room. may: the classes that are asked for. */
+Ask *schedule_next_page(Schedule *s, const bool may[2]);
 
 /* The engine has it: most of its pixels are gone. Returns what it stays charged with. */
 uint64_t schedule_prepared(Schedule *s, int class_, uint64_t pixels);
@@ -97,9 +98,11 @@ uint64_t schedule_prepared(Schedule *s, int class_, uint64_t pixels);
 /* The page is done or dropped. preparing: schedule_prepared was not reached. */
 void schedule_page_end(Schedule *s, int class_, uint64_t charged, bool preparing);
 
-/* The class whose pages come first in the engine's next step; and what the step brought to a class (views or
- * tokens), which is what the next choice is made by. */
-int schedule_first_class(const Schedule *s);
-void schedule_worked(Schedule *s, int class_, int units);
+/* The class whose pages the engine's next step takes, of those it has pages of; coming: interactive pages are being
+ * prepared. -1: none now, it is better to wait a moment for them. */
+int schedule_step_class(const Schedule *s, const bool has[2], bool coming);
+
+/* A class had the engine for ms (or it was kept waiting for the class), by which the next choice is made. */
+void schedule_worked(Schedule *s, int class_, double ms);
 
 #endif

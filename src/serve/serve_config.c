@@ -105,7 +105,6 @@ set_schedule_limits(Server *s)
         .max_inflight_bytes = s->settings.max_inflight_bytes,
         .max_waiting = s->settings.max_waiting,
         .slots = s->facts.slots > 0 ? s->facts.slots : 1,
-        .preparers = s->nworkers,
         .reads_lines = s->facts.reads_lines,
     };
 }

@@ -105,6 +105,7 @@ typedef struct PageJob /* one page on its way through preparation and the engine
     int64_t began;
     double worked_ms; /* its share of the steps */
     int units_done, units;
+    bool stepped; /* in the step at hand */
     struct PageJob *next;
 } PageJob;
 
@@ -114,6 +115,7 @@ typedef struct Worker /* a preparation thread */
     pthread_t thread;
     PageJob *page;           /* at hand, or */
     Job *job;                /* what is looked into */
+    bool for_bulk;           /* of low priority; the others leave bulk work alone */
     atomic_llong busy_since; /* last sign of life while busy; 0: idle */
 } Worker;
 

@@ -1,7 +1,8 @@
 /* serve_step.c - the compute thread: opens the model, then takes the pages at hand one step further, for ever.
  *
- * Continuous batching is the engine's: all living pages of all callers go into each ds_step, in the order of their
- * precedence. This file says which those are, and drops the ones nobody waits for any more between two steps.
+ * Continuous batching is the engine's: all living pages of all callers of a class go into each ds_step, in the order
+ * they were taken out in. This file says which class that is, and drops the pages nobody waits for any more between
+ * two steps.
  * Sharp edge: the progress counter must stop when a step hangs, so it is moved here and by the engine's tick only. */
 #include "serve_inner.h"
 
@@ -10,6 +11,7 @@
 #include <time.h>
 
 #define IDLE_MS       250
+#define COMING_MS     10   /* how long interactive pages are waited for before it is asked again */
 #define STALLED_STEPS 2000 /* steps in a row in which no page wanted anything and none was done */
 
 /* ---- progress ---- */
@@ -24,7 +26,7 @@ step_tick(void *arg)
     if (s->stopping)
         return 1;
     for (int i = 0; i < s->npages; i++)
-        if (!s->pages[i]->job->cancelled)
+        if (s->pages[i]->stepped && !s->pages[i]->job->cancelled)
             return 0;
     return s->npages > 0;
 }
@@ -158,9 +160,9 @@ learn_speed(Server *s, const PageJob *p)
         s->ms_per_unit = s->ms_per_unit > 0 ? 0.9 * s->ms_per_unit + 0.1 * speed : speed;
 }
 
-/* After a step of `ms`: who got further, and so whose time it was. */
+/* After a step of `ms` for n pages of a class: who got further, and so whose time it was. */
 static void
-account(Server *s, double ms)
+account(Server *s, int class_, int n, double ms)
 {
     int moved[LIVING_MOST], nmoved = 0, left[2] = {0, 0}, used = 0;
 
@@ -178,12 +180,10 @@ account(Server *s, double ms)
         p->job->part = p->units;
     }
     for (int i = 0; i < s->npages; i++)
-        if (moved[i] > 0 || nmoved == 0)
-            s->pages[i]->worked_ms += ms / (nmoved ? nmoved : s->npages);
+        if (moved[i] > 0 || (nmoved == 0 && s->pages[i]->stepped))
+            s->pages[i]->worked_ms += ms / (nmoved ? nmoved : n);
     pthread_mutex_lock(&s->lock);
-    for (int i = 0; i < s->npages; i++)
-        if (moved[i] > 0)
-            schedule_worked(&s->schedule, s->pages[i]->job->ask.class_, moved[i]);
+    schedule_worked(&s->schedule, class_, ms);
     s->schedule.units_left[0] = left[0];
     s->schedule.units_left[1] = left[1];
     s->slots_used = s->facts.reads_lines ? used : s->npages;
@@ -223,6 +223,15 @@ sweep(Server *s)
     return kept < n;
 }
 
+static double
+precise_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
 /* Takes over what is prepared; waits a moment when there is nothing at all. */
 static void
 gather(Server *s)
@@ -251,43 +260,93 @@ gather(Server *s)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* The pages at hand, the class that is due first, each class in the order it was taken out in. */
-static int
-order(Server *s, DsPage **pages)
+/* Under the lock: whether an interactive page will come to the engine by our own work alone. */
+static bool
+interactive_coming(const Server *s)
 {
-    int first, n = 0;
+    if (s->schedule.preparing[WIRE_INTERACTIVE] > 0)
+        return true;
+    for (const Job *job = s->jobs; job; job = job->next)
+        if (job->state == JOB_OPEN && job->kind == WIRE_READ && !job->cancelled &&
+            job->ask.class_ == WIRE_INTERACTIVE)
+            return true;
+    return false;
+}
 
+/* The class of the next step. -1: a moment was waited instead. */
+static int
+choose_class(Server *s)
+{
+    bool has[2] = {false, false};
+    double start = precise_ms();
+    struct timespec until;
+    int class_;
+
+    for (int i = 0; i < s->npages; i++)
+        has[s->pages[i]->job->ask.class_] = true;
     pthread_mutex_lock(&s->lock);
-    first = schedule_first_class(&s->schedule);
+    class_ = schedule_step_class(&s->schedule, has, interactive_coming(s));
+    if (class_ < 0)
+    {
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += COMING_MS * 1000000l;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&s->compute, &s->lock, &until);
+        schedule_worked(&s->schedule, WIRE_INTERACTIVE, precise_ms() - start);
+    }
     pthread_mutex_unlock(&s->lock);
-    for (int turn = 0; turn < 2; turn++)
-        for (int i = 0; i < s->npages; i++)
-            if ((s->pages[i]->job->ask.class_ == first) == (turn == 0))
-                pages[n++] = s->pages[i]->page;
+    return class_;
+}
+
+/* The pages of a class; while the other has some too, no more of bulk's than make a short step. */
+static int
+take_class(Server *s, int class_, DsPage **pages)
+{
+    bool both = false;
+    int n = 0;
+
+    for (int i = 0; i < s->npages; i++)
+        both = both || s->pages[i]->job->ask.class_ != class_;
+    for (int i = 0; i < s->npages; i++)
+    {
+        PageJob *p = s->pages[i];
+
+        p->stepped = p->job->ask.class_ == class_ && (class_ == WIRE_INTERACTIVE || !both || n < 1);
+        if (p->stepped)
+            pages[n++] = p->page;
+    }
     return n;
 }
 
-static double
-precise_ms(void)
+static DsStatus
+step_class(Server *s, int class_, bool *worked, DsError *err)
 {
-    struct timespec t;
+    DsPage *pages[LIVING_MOST];
+    double start = precise_ms();
+    int n = take_class(s, class_, pages);
+    DsStatus st = n > 0 ? ds_step(s->engine, pages, n, worked, err) : DS_OK;
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+    account(s, class_, n, precise_ms() - start);
+    return st;
 }
 
+/* Where the class that is due cannot go on, since the other has all slots, the other does. */
 static void
 step(Server *s, int *stalled)
 {
-    DsPage *pages[LIVING_MOST];
     DsError err = {0};
     bool worked = false;
-    double start = precise_ms();
-    DsStatus st = ds_step(s->engine, pages, order(s, pages), &worked, &err);
+    int class_ = choose_class(s);
+    DsStatus st;
 
+    if (class_ < 0)
+        return;
+    st = step_class(s, class_, &worked, &err);
+    if (st == DS_OK && !worked)
+        st = step_class(s, !class_, &worked, &err);
     if (st != DS_OK && st != DS_CANCELLED)
         serve_die(s, SERVE_EXIT_BROKEN, "%s: %s", err.message, err.detail);
-    account(s, precise_ms() - start);
     *stalled = worked || st == DS_CANCELLED ? 0 : *stalled + 1;
     if (*stalled > STALLED_STEPS)
         serve_die(s, SERVE_EXIT_BROKEN, "the engine leaves its pages alone");

@@ -8,9 +8,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #define WEDGED_MS 120000
+#define BULK_NICE 10 /* of the thread, and of the decoder children it orders */
 
 /* ---- looking into documents ---- */
 
@@ -173,9 +176,12 @@ cut_page(Worker *w, PageJob *p, bool *decoded, DsError *err)
     st = ds_page_begin(w->server->engine, &image, job->pages[p->index], &job->request.options,
                        page_tick, w, &p->page, err);
     sandbox_release(&image);
-    if (st == DS_OK)
-        ds_page_add_decode_ms(p->page, (int)(serve_now() - start));
-    return st;
+    if (st != DS_OK)
+        return st;
+    ds_page_add_decode_ms(p->page, (int)(serve_now() - start));
+    if (job->ask.class_ == WIRE_BULK)
+        ds_page_gives_way(p->page);
+    return DS_OK;
 }
 
 /* Whether the document has failed, and not a page of it. */
@@ -237,22 +243,38 @@ work_at_page(Worker *w, PageJob *p)
 
 /* ---- the threads ---- */
 
+/* A worker for bulk takes interactive work too when no other is free. */
+static bool
+may_take(const Worker *w, int class_)
+{
+    const Server *s = w->server;
+
+    if (class_ == WIRE_BULK || !w->for_bulk)
+        return w->for_bulk == (class_ == WIRE_BULK);
+    for (int i = 0; i < s->nworkers; i++)
+        if (!s->workers[i].for_bulk && s->workers[i].busy_since == 0)
+            return false;
+    return true;
+}
+
 static Job *
-next_open(Server *s)
+next_open(const Worker *w)
 {
     Job *best = NULL;
 
-    for (Job *job = s->jobs; job; job = job->next)
+    for (Job *job = w->server->jobs; job; job = job->next)
         if (job->state == JOB_OPEN && job->users == 0 && !job->cancelled &&
-            (best == NULL || job->ask.class_ < best->ask.class_))
+            may_take(w, job->ask.class_) && (best == NULL || job->ask.class_ < best->ask.class_))
             best = job;
     return best;
 }
 
 static PageJob *
-next_page(Server *s)
+next_page(const Worker *w)
 {
-    Ask *a = s->state == WIRE_READY ? schedule_next_page(&s->schedule) : NULL;
+    Server *s = w->server;
+    bool may[2] = {may_take(w, 0), may_take(w, 1)};
+    Ask *a = s->state == WIRE_READY ? schedule_next_page(&s->schedule, may) : NULL;
     PageJob *p;
     Job *job;
 
@@ -286,8 +308,8 @@ static bool
 work_once(Worker *w)
 {
     Server *s = w->server;
-    Job *job = next_open(s);
-    PageJob *p = job ? NULL : next_page(s);
+    Job *job = next_open(w);
+    PageJob *p = job ? NULL : next_page(w);
 
     if (job == NULL && p == NULL)
         return false;
@@ -296,6 +318,8 @@ work_once(Worker *w)
     w->job = job;
     if (job)
         job->users++;
+    if (!w->for_bulk) /* who left this to us may look again */
+        pthread_cond_broadcast(&s->prepare);
     pthread_mutex_unlock(&s->lock);
     if (job)
         look_into(w, job);
@@ -316,6 +340,8 @@ worker_main(void *arg)
     Worker *w = arg;
     Server *s = w->server;
 
+    if (w->for_bulk)
+        setpriority(PRIO_PROCESS, (id_t)gettid(), getpriority(PRIO_PROCESS, 0) + BULK_NICE);
     pthread_mutex_lock(&s->lock);
     while (!s->stopping)
         if (!work_once(w))
@@ -330,6 +356,7 @@ workers_start(Server *s)
     for (int i = 0; i < s->nworkers; i++)
     {
         s->workers[i].server = s;
+        s->workers[i].for_bulk = i >= (s->nworkers + 3) / 4;
         if (pthread_create(&s->workers[i].thread, NULL, worker_main, &s->workers[i]) != 0)
             return false;
     }

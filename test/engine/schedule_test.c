@@ -6,13 +6,13 @@
 #include "schedule.h"
 #include "wire.h"
 
-#define MB (1u << 20)
+#define MB      (1u << 20)
+#define STEP_MS 20
 
-static const ScheduleLimits usual = {.max_inflight_bytes = 256 * MB,
-                                     .max_waiting = 1000,
-                                     .slots = 4,
-                                     .preparers = 2,
-                                     .reads_lines = false};
+static const ScheduleLimits usual = {
+    .max_inflight_bytes = 256 * MB, .max_waiting = 1000, .slots = 4, .reads_lines = false};
+
+static const bool all[2] = {true, true};
 
 static Ask
 ask_of(int class_, uint32_t role, uint64_t bytes)
@@ -135,7 +135,6 @@ world_work(World *w, int i, int units_per_page)
 {
     Ask *a = &w->asks[i];
 
-    schedule_worked(&w->s, a->class_, 1);
     if (--w->left[i] % units_per_page)
         return;
     w->done[i]++;
@@ -157,27 +156,29 @@ world_oldest(const World *w, int class_, const bool *worked)
     return oldest;
 }
 
-/* One unit for each of the first `slots` pages in order of precedence. */
+/* One unit for each of the first `slots` pages of the class that is due; STEP_MS. */
 static void
 world_step(World *w, int units_per_page)
 {
-    bool worked[400] = {false};
-    int first = schedule_first_class(&w->s), i;
+    bool worked[400] = {false}, has[2];
+    int class_, i;
     Ask *a;
 
     admit_all(&w->s);
-    while ((a = schedule_next_page(&w->s)) != NULL)
+    while ((a = schedule_next_page(&w->s, all)) != NULL)
     {
         w->s.pixels -= schedule_prepared(&w->s, a->class_, a->page_bytes);
         w->left[a - w->asks] += units_per_page;
     }
-    for (int slot = 0; slot < usual.slots; slot++)
+    for (int c = 0; c < 2; c++)
+        has[c] = world_oldest(w, c, worked) >= 0;
+    class_ = schedule_step_class(&w->s, has, false);
+    for (int slot = 0; slot < usual.slots && (i = world_oldest(w, class_, worked)) >= 0; slot++)
     {
-        if ((i = world_oldest(w, first, worked)) < 0 && (i = world_oldest(w, !first, worked)) < 0)
-            break;
         worked[i] = true;
         world_work(w, i, units_per_page);
     }
+    schedule_worked(&w->s, class_, STEP_MS);
 }
 
 static int
@@ -205,8 +206,8 @@ classes(void)
     world_ask(&w, WIRE_INTERACTIVE, 2, 1);
     while (world_done(&w, WIRE_INTERACTIVE, 0) == 0 && waited < 1000)
         world_step(&w, 10), waited++;
-    promise("an interactive page passes 200 bulk pages: 10 steps of work in at most 20",
-            waited <= 20);
+    promise("an interactive page passes 200 bulk pages: its 10 steps of work are the next 10",
+            waited <= 10);
 
     world_init(&w);
     for (int i = 0; i < 50; i++)
@@ -220,6 +221,42 @@ classes(void)
            world_done(&w, WIRE_INTERACTIVE, 0));
     promise("bulk is not starved by a flood of interactive work, nor gets more than a quarter",
             bulk >= 5 && bulk <= 40);
+}
+
+/* How the engine's steps are shared. */
+static void
+steps(void)
+{
+    static const bool both[2] = {true, true}, bulk_alone[2] = {[WIRE_BULK] = true};
+    Schedule s;
+    int disturbed = 0, bulk = 0, all_steps = 0;
+
+    schedule_init(&s, &usual);
+    s.living[WIRE_BULK] = 1;
+    for (int i = 0; i < 1000; i++)
+        schedule_worked(&s, WIRE_BULK, STEP_MS);
+    promise("while an interactive page is being prepared, bulk is not stepped",
+            schedule_step_class(&s, bulk_alone, true) == -1);
+    promise("and while there is none, it is",
+            schedule_step_class(&s, bulk_alone, false) == WIRE_BULK);
+    s.living[WIRE_INTERACTIVE] = 1;
+    for (int i = 0; i < 24; i++)
+    {
+        disturbed += schedule_step_class(&s, both, false) == WIRE_BULK;
+        schedule_worked(&s, WIRE_INTERACTIVE, STEP_MS);
+    }
+    promise("a call of 480 ms that comes to a busy engine is never interrupted", disturbed == 0);
+    for (; all_steps < 900; all_steps++)
+    {
+        int class_ = schedule_step_class(&s, both, false);
+
+        bulk += class_ == WIRE_BULK;
+        schedule_worked(&s, class_, STEP_MS);
+    }
+    promise("of a flood that does not end bulk gets its ninth", bulk >= 95 && bulk <= 101);
+    schedule_worked(&s, WIRE_INTERACTIVE, 5000);
+    promise("waiting for pages that do not come ends too",
+            schedule_step_class(&s, bulk_alone, true) == WIRE_BULK);
 }
 
 static void
@@ -280,24 +317,19 @@ pages_ahead(void)
     s.ready = true;
     a.pages_left = 500, a.page_bytes = 100 * MB;
     schedule_enter(&s, &a), schedule_admit(&s);
-    promise("the first page of 100 MB is decoded", schedule_next_page(&s) == &a);
-    s.limits.preparers = 8;
-    promise("the second waits for the pixels of the first", schedule_next_page(&s) == NULL);
-    s.limits.preparers = 2;
+    promise("the first page of 100 MB is decoded", schedule_next_page(&s, all) == &a);
+    promise("the second waits for the pixels of the first", schedule_next_page(&s, all) == NULL);
     schedule_prepared(&s, WIRE_BULK, 100 * MB);
-    promise("which are few once the engine has its views", schedule_next_page(&s) == &a);
+    promise("which are few once the engine has its views", schedule_next_page(&s, all) == &a);
     schedule_page_end(&s, WIRE_BULK, 25 * MB, false),
         schedule_page_end(&s, WIRE_BULK, 100 * MB, true);
     promise("all is given back",
             s.pixels == 0 && s.living[WIRE_BULK] == 0 && s.preparing[WIRE_BULK] == 0);
     a.page_bytes = MB;
-    for (; schedule_next_page(&s); n++)
-    {
-        if (n == 0)
-            promise("bulk leaves one of the preparation threads free",
-                    schedule_next_page(&s) == NULL);
+    promise("who prepares interactive pages alone gets none of them",
+            schedule_next_page(&s, (bool[2]){[WIRE_INTERACTIVE] = true}) == NULL);
+    for (; schedule_next_page(&s, all); n++)
         schedule_prepared(&s, WIRE_BULK, MB);
-    }
     promise("of 498 small pages one more than the slots is taken out", n == usual.slots + 1);
 }
 
@@ -308,6 +340,7 @@ main(void)
     one_too_big();
     full_queue();
     classes();
+    steps();
     roles();
     alone();
     pages_ahead();

@@ -206,4 +206,10 @@ ds_page_add_decode_ms(DsPage *p, int ms)
     p->reading.ms_decode += ms;
 }
 
+void
+ds_page_gives_way(DsPage *p)
+{
+    (void)p;
+}
+
 #endif
