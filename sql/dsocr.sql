@@ -273,6 +273,9 @@ COMMENT ON FUNCTION dsocr.remove_watch(int) IS 'Part of dsocr_detach.';
 CREATE FUNCTION dsocr.add_job(watch int, key text[]) RETURNS void AS 'MODULE_PATHNAME', 'dsocr_add_job' LANGUAGE C STRICT;
 COMMENT ON FUNCTION dsocr.add_job(int, text[]) IS 'Asks for one row of a watch to be read again, even if nothing has changed.';
 
+CREATE FUNCTION dsocr.lock_results(watch int, key text[]) RETURNS void AS 'MODULE_PATHNAME', 'dsocr_lock_results' LANGUAGE C STRICT;
+COMMENT ON FUNCTION dsocr.lock_results(int, text[]) IS 'Part of dsocr_correct: takes a row and its results before the queue does.';
+
 CREATE FUNCTION dsocr.current_model() RETURNS text AS 'MODULE_PATHNAME', 'dsocr_current_model' LANGUAGE C STABLE;
 COMMENT ON FUNCTION dsocr.current_model() IS 'The model that is loaded; NULL: none.';
 
@@ -778,6 +781,162 @@ COMMENT ON FUNCTION dsocr_page_html(bytea, jsonb, tsquery, regconfig) IS
 REVOKE ALL ON FUNCTION dsocr_page_image(bytea, int, int), dsocr_crop(bytea, int, box, int),
     dsocr_render_highlight(bytea, jsonb, tsquery, int, regconfig), dsocr_page_html(bytea, jsonb, tsquery, regconfig) FROM PUBLIC;
 
+-- Correction by hand. The results' table says who may: it runs as the caller, who needs SELECT, INSERT and UPDATE there.
+
+CREATE FUNCTION dsocr.lay_text(page jsonb, new_text text, element int)
+RETURNS TABLE(element int, line int, text text, changed bool)
+AS 'MODULE_PATHNAME', 'dsocr_lay_text' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION dsocr.lay_text(jsonb, text, int) IS
+'A corrected text laid on the lines of a page, or of one element. line NULL: no line that was read; element below 0: nor an element; text NULL: an element stays as it is.';
+
+CREATE FUNCTION dsocr.corrected(page jsonb, new_text text, element int) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1000 SET search_path = pg_catalog, pg_temp
+AS $f$
+    WITH laid AS (
+        SELECT l.*, page->'elements'->(l.element - 1) AS old,
+               CASE WHEN l.element > 0 THEN l.element ELSE COALESCE(max(l.element) FILTER (WHERE l.element > 0 AND l.text IS NOT NULL) OVER (ORDER BY l.o), 0) END AS place
+        FROM dsocr.lay_text($1, $2, $3) WITH ORDINALITY l(element, line, text, changed, o)),
+    joined AS (
+        SELECT l.element, l.place, min(l.o) AS o, (array_agg(l.old))[1] AS old, string_agg(l.text, E'\n' ORDER BY l.o) AS text, bool_or(l.changed) AS changed,
+               jsonb_agg(CASE WHEN l.line IS NULL THEN jsonb_build_object('text', l.text, 'corrected', true)
+                              WHEN l.changed THEN ((l.old->'lines'->(l.line - 1)) - 'confidence') || jsonb_build_object('text', l.text, 'corrected', true)
+                              ELSE l.old->'lines'->(l.line - 1) END ORDER BY l.o) AS lines
+        FROM laid l GROUP BY l.element, l.place),
+    elements AS (
+        SELECT j.*, row_number() OVER w AS n, COALESCE(sum(length(j.text) + 2) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS at
+        FROM (SELECT j.element, j.place, j.o, j.old, j.changed, j.lines, COALESCE(j.text, j.old->>'text', '') AS text, j.text IS NULL AS kept FROM joined j) j
+        WINDOW w AS (ORDER BY j.place, j.element < 0, j.o)),
+    made AS (
+        SELECT e.n, e.text, CASE WHEN e.kept OR e.text = e.old->>'text' THEN e.old ELSE
+                   COALESCE(e.old, '{"type": "text", "label": null, "geometry": null, "confidence": null}')
+                   || jsonb_build_object('text', e.text, 'content', CASE
+                        WHEN e.old->>'type' IN ('title', 'section_header') THEN COALESCE(substring(e.old->>'content' FROM '^#+ '), '') || replace(e.text, E'\n', ' ')
+                        ELSE e.text END)
+                   || CASE WHEN e.old IS NULL OR e.old ? 'lines' THEN jsonb_build_object('lines', e.lines) ELSE '{"corrected": true}' END END
+               || jsonb_build_object('id', e.n - 1, 'char_start', CASE WHEN e.text = '' THEN greatest(e.at - 2, 0) ELSE e.at END,
+                                     'char_end', CASE WHEN e.text = '' THEN greatest(e.at - 2, 0) ELSE e.at + length(e.text) END) AS element
+        FROM (SELECT e.*, (SELECT count(*) FROM elements b WHERE b.n < e.n AND b.text = '') AS empty FROM elements e) x,
+             LATERAL (SELECT x.element, x.old, x.n, x.text, x.kept, x.lines, x.at - 2 * x.empty AS at) e)
+    SELECT CASE WHEN $3 IS NULL THEN ($1 - '{error_code,error_message}'::text[]) || jsonb_build_object('status', CASE WHEN m.text IS NULL THEN 'blank' ELSE 'ok' END) ELSE $1 END
+           || jsonb_build_object('elements', COALESCE(m.elements, '[]'), 'text', COALESCE(m.text, ''), 'markdown', COALESCE(m.markdown, ''))
+    FROM (SELECT jsonb_agg(m.element ORDER BY m.n) AS elements, string_agg(m.text, E'\n\n' ORDER BY m.n) FILTER (WHERE m.text <> '') AS text,
+                 string_agg(m.element->>'content', E'\n\n' ORDER BY m.n) FILTER (WHERE m.element->>'content' <> '') AS markdown FROM made m) m
+$f$;
+COMMENT ON FUNCTION dsocr.corrected(jsonb, text, int) IS 'A page''s result with its text, or that of one element, corrected: boxes stay, lines that changed say so.';
+
+CREATE FUNCTION dsocr_correct(watch int, key jsonb, page int, new_text text, element int DEFAULT NULL) RETURNS int
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' SET timezone = 'UTC'
+SET bytea_output = 'hex' SET extra_float_digits = 1 SET lc_monetary = 'C'
+AS $f$
+#variable_conflict use_variable
+DECLARE
+    home constant text := (SELECT e.extnamespace::regnamespace::text FROM pg_extension e WHERE e.extname = 'dsocr');
+    w dsocr.watches;
+    target text;
+    columns text;
+    matches text;
+    their jsonb;
+    texts text[];
+    old record;
+    result jsonb;
+    searched text;
+    n int;
+BEGIN
+    SELECT * INTO w FROM dsocr.watches s WHERE s.watch = dsocr_correct.watch;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('watch %s does not exist', COALESCE(watch::text, 'NULL')),
+            HINT = 'dsocr.watches lists them.';
+    ELSIF w.results IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_table', MESSAGE = format('the result table of watch %s is not there', watch);
+    ELSIF new_text IS NULL OR page IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'page and new_text must not be NULL';
+    ELSIF jsonb_typeof(key) IS DISTINCT FROM 'object'
+          OR ARRAY(SELECT k FROM jsonb_object_keys(key) k ORDER BY 1) <> ARRAY(SELECT k FROM unnest(w.key_columns) k ORDER BY 1) THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'this is not a key of the table',
+            DETAIL = format('Its key is (%s).', array_to_string(w.key_columns, ', ')),
+            HINT = 'It is what dsocr_search and dsocr.review show as key, for example {"' || w.key_columns[1] || '": 1}.';
+    END IF;
+    target := format('%I.%I', w.result_schema, w.result_table);
+    SELECT string_agg(quote_ident(r), ', ' ORDER BY o), string_agg(format('r.%I = k.%1$I', r), ' AND ' ORDER BY o), jsonb_object_agg(r, key->k)
+    INTO columns, matches, their FROM unnest(w.key_columns, w.result_columns) WITH ORDINALITY u(k, r, o);
+    EXECUTE format('SELECT ARRAY[%s] FROM jsonb_populate_record(NULL::%s, $1) k',
+        (SELECT string_agg(format('format(''%%s'', k.%I)', r), ', ' ORDER BY o) FROM unnest(w.result_columns) WITH ORDINALITY u(r, o)), target)
+    INTO texts USING their;
+    PERFORM dsocr.lock_results(watch, texts);
+    EXECUTE format('SELECT r.version, r.status, r.search_text, r.result, r.confidence, r.model, r.sha256 FROM %s r, jsonb_populate_record(NULL::%1$s, $1) k
+        WHERE %s AND r.page = $2 AND r.current', target, matches) INTO old USING their, page;
+    IF old.version IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'no_data_found', MESSAGE = format('there is no page %s of %s to correct', page, key),
+            HINT = 'It must have been read, and be current.';
+    ELSIF page = 0 THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'page 0 stands for a document that could not be opened';
+    ELSIF old.result IS NULL AND element IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('watch %s stores no results, so there are no elements', watch),
+            HINT = 'Correct the page as a whole.';
+    ELSIF EXISTS (SELECT FROM jsonb_path_query(old.result, '$.elements[*]') WITH ORDINALITY e(e, o)
+                  WHERE (e->>'content') LIKE '%<table%' AND (element IS NULL OR o = element)) THEN
+        RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'the cells of a table cannot be corrected',
+            HINT = 'Correct the other elements of the page one by one.';
+    END IF;
+    result := dsocr.corrected(old.result, new_text, element);
+    EXECUTE format('SELECT left(CASE WHEN $1 IS NULL THEN $2 ELSE %s.dsocr_search_text($1) END, 250000)', home) INTO searched USING result, new_text;
+    EXECUTE format('UPDATE %s r SET current = false FROM jsonb_populate_record(NULL::%1$s, $1) k WHERE %s AND r.page = $2 AND r.current', target, matches) USING their, page;
+    EXECUTE format('INSERT INTO %s (%s, page, version, current, status, search_text, result, confidence, model, sha256, corrected_by, corrected_at)
+        SELECT %s, $2, (SELECT max(r.version) + 1 FROM %1$s r WHERE %4$s), true, $3, $4, $5, $6, $7, $8, current_user, clock_timestamp()
+        FROM jsonb_populate_record(NULL::%1$s, $1) k RETURNING version',
+        target, columns, (SELECT string_agg(format('k.%I', r), ', ' ORDER BY o) FROM unnest(w.result_columns) WITH ORDINALITY u(r, o)), matches)
+    INTO n USING their, page, COALESCE(result->>'status', 'ok'), searched, result, old.confidence, old.model, old.sha256;
+    RETURN n;
+END $f$;
+COMMENT ON FUNCTION dsocr_correct(int, jsonb, int, text, int) IS
+'Corrects the text of a page, or of one element of it (seq of dsocr_elements): a new version, which is searched from then on and stays until the document changes. Lines keep their boxes. The caller needs SELECT, INSERT and UPDATE on the results. Gives the version.';
+
+CREATE FUNCTION dsocr_training_set(watch int) RETURNS TABLE(image bytea, text text)
+LANGUAGE plpgsql STABLE ROWS 1000 COST 100000 SET search_path = pg_catalog, pg_temp
+AS $f$
+#variable_conflict use_column
+DECLARE
+    home constant text := (SELECT e.extnamespace::regnamespace::text FROM pg_extension e WHERE e.extname = 'dsocr');
+    w dsocr.watches;
+    r record;
+    doc bytea;
+    loose bigint := 0;
+    outdated bigint := 0;
+BEGIN
+    SELECT * INTO w FROM dsocr.watches s WHERE s.watch = dsocr_training_set.watch;
+    IF w.results IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('watch %s does not exist', COALESCE(dsocr_training_set.watch::text, 'NULL')),
+            HINT = 'dsocr.watches lists them.';
+    END IF;
+    FOR r IN EXECUTE format($q$SELECT s.%I AS doc, r.page, COALESCE((r.result->>'rotation')::int, 0) AS rotation, r.sha256,
+                (SELECT jsonb_agg(l) FROM jsonb_path_query(r.result, '$.elements[*].lines[*] ? (@.corrected == true)') l) AS lines,
+                (SELECT count(*) FROM jsonb_path_query(r.result, '$.elements[*] ? (@.corrected == true)')) AS loose
+            FROM %s r LEFT JOIN %s s ON %s WHERE r.current AND r.corrected_by IS NOT NULL ORDER BY %s, r.page$q$,
+            w.doc_column, w.results, w.source,
+            (SELECT string_agg(format('s.%I = r.%I', k, c), ' AND ' ORDER BY o) FROM unnest(w.key_columns, w.result_columns) WITH ORDINALITY u(k, c, o)),
+            (SELECT string_agg(format('r.%I', c), ', ' ORDER BY o) FROM unnest(w.result_columns) WITH ORDINALITY u(c, o)))
+    LOOP
+        loose := loose + r.loose + (SELECT count(*) FROM jsonb_array_elements(r.lines) l WHERE l->'bbox' IS NULL);
+        IF r.doc IS NULL OR encode(sha256(r.doc), 'hex') IS DISTINCT FROM r.sha256 THEN
+            outdated := outdated + COALESCE(jsonb_array_length(r.lines), 0);
+            CONTINUE;
+        END IF;
+        doc := r.doc;
+        RETURN QUERY EXECUTE format($q$SELECT %s.dsocr_crop($1, $2, box(point((l#>>'{bbox,0}')::float8, (l#>>'{bbox,1}')::float8),
+                point((l#>>'{bbox,2}')::float8, (l#>>'{bbox,3}')::float8)), $3), l->>'text' FROM jsonb_array_elements($4) l WHERE l->'bbox' IS NOT NULL$q$, home)
+            USING doc, r.page, r.rotation, r.lines;
+    END LOOP;
+    IF loose + outdated > 0 THEN
+        RAISE NOTICE USING MESSAGE = format('%s corrected lines were left out', loose + outdated),
+            DETAIL = format('%s have no line on the page, %s belong to documents that have changed.', loose, outdated);
+    END IF;
+END $f$;
+COMMENT ON FUNCTION dsocr_training_set(int) IS
+'The lines that were corrected, as (image, text), for fine-tuning: train/README.md. Those that have no place on the page are counted in a notice.';
+
+REVOKE ALL ON FUNCTION dsocr_correct(int, jsonb, int, text, int), dsocr_training_set(int) FROM PUBLIC;
+
 -- 7. Seeing and steering.
 
 CREATE FUNCTION dsocr_status()
@@ -798,7 +957,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     finders constant name[] := ARRAY['dsocr_search', 'search', 'search_source', 'search_exactly', 'search_fuzzily', 'hit_boxes',
-        'dsocr_page_image', 'dsocr_crop', 'dsocr_render_highlight', 'dsocr_page_html'];
+        'dsocr_page_image', 'dsocr_crop', 'dsocr_render_highlight', 'dsocr_page_html',
+        'dsocr_correct', 'lock_results', 'lay_text', 'corrected', 'dsocr_training_set'];
     readers constant name[] := finders || ARRAY['dsocr_extract', 'dsocr_try_extract', 'dsocr_text', 'dsocr_markdown', 'dsocr_pages',
         'dsocr_extract_many', 'dsocr_read', 'dsocr_trigger', 'dsocr_info', 'dsocr_submit', 'dsocr_result', 'dsocr_cancel', 'dsocr_wait', 'current_model', 'list_review'];
     managers constant name[] := readers || ARRAY['dsocr_status', 'dsocr_attach', 'dsocr_detach', 'dsocr_pause', 'dsocr_resume', 'dsocr_retry',

@@ -18,6 +18,7 @@
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
@@ -511,12 +512,57 @@ lock_source(const Watch *w, const Job *item)
                         &a) > 0;
 }
 
+/* In the order of the pages, so that two who want several never wait for each other in a circle. */
+static void
+lock_results(const Watch *w, Datum key)
+{
+    Arguments a = {0};
+
+    add_key(&a, w, key);
+    run_kept_sql(psprintf("SELECT FROM %s WHERE %s AND current ORDER BY page, version FOR NO KEY "
+                          "UPDATE",
+                          results_of(w), key_condition(w, w->result_keys, "")),
+                 &a);
+}
+
+void
+store_lock(int watch, Datum key)
+{
+    Scope scope;
+    Arguments a = {0};
+    Watch *w;
+    Oid results;
+
+    scope_enter(&scope, state_owner());
+    w = load_watch(watch);
+    scope_leave(&scope);
+    if (w == NULL)
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("watch %d does not exist", watch)));
+    results = get_relname_relid(w->result_table, get_namespace_oid(w->result_schema, false));
+    if (!OidIsValid(results))
+        cannot_serve(w, "its table of results does not exist");
+    if (pg_class_aclmask(results, GetUserId(), ACL_INSERT | ACL_UPDATE, ACLMASK_ALL) !=
+        (ACL_INSERT | ACL_UPDATE))
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("permission denied for table %s", w->result_table),
+                        errhint("Who corrects needs SELECT, INSERT and UPDATE on it.")));
+    scope_enter(&scope, w->owner);
+    add_key(&a, w, key);
+    run_kept_sql(psprintf("SELECT FROM %s WHERE %s FOR KEY SHARE", source_of(w),
+                          key_condition(w, w->keys, "")),
+                 &a);
+    lock_results(w, key);
+    scope_leave(&scope);
+}
+
 /* A page that was corrected stays current as long as the document is the same. Returns the new version. */
 static int
 retire_older(const Watch *w, const Job *item)
 {
     Arguments a = {0};
 
+    lock_results(w, item->key);
     add_key(&a, w, item->key);
     add_text(&a, item->sha256_hex);
     run_kept_sql(psprintf("UPDATE %s SET current = false WHERE %s AND current AND NOT "
@@ -547,7 +593,7 @@ search_texts(Jsonb *result)
     return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null);
 }
 
-/* One row per page. */
+/* One row per page, but for those that were corrected: they are current still. */
 static void
 insert_pages(const Watch *w, const Job *item, Jsonb *result, Datum texts, int version)
 {
@@ -564,19 +610,20 @@ insert_pages(const Watch *w, const Job *item, Jsonb *result, Datum texts, int ve
     run_kept_sql(
         psprintf(
             "INSERT INTO %s (%s, page, version, current, status, search_text, result, confidence, "
-            "model, sha256) SELECT %s, p.page, $%d, NOT EXISTS (SELECT FROM %s c WHERE %s AND "
-            "c.current "
-            "AND c.page = p.page), p.status, ($%d::text[])[p.o], CASE WHEN $%d THEN p.e || "
+            "model, sha256) SELECT %s, p.page, $%d, true, p.status, ($%d::text[])[p.o], CASE WHEN "
+            "$%d THEN p.e || "
             "coalesce((SELECT s - 'page' FROM jsonb_array_elements($%d->'error_status') s "
             "WHERE s->'page' = p.e->'page' LIMIT 1), '{}') || jsonb_build_object('metadata', "
             "($%d->'metadata') - '{cached,started_at,duration_ms,tokens}'::text[] || "
             "jsonb_build_object('request', $%d::text)) END, "
             "p.confidence, $%d->'metadata'->>'model', $%d FROM (SELECT (e->>'page')::int AS page, "
             "coalesce(e->>'status', 'error') AS status, (e->>'confidence')::real AS confidence, e, "
-            "o FROM jsonb_array_elements($%d->'document'->'pages') WITH ORDINALITY u(e, o)) p",
-            results_of(w), column_list(w, w->result_keys), parameter_list(w), n + 2, results_of(w),
-            key_condition(w, w->result_keys, "c."), n + 6, n + 5, n + 1, n + 1, n + 4, n + 1, n + 3,
-            n + 1),
+            "o FROM jsonb_array_elements($%d->'document'->'pages') WITH ORDINALITY u(e, o)) p "
+            "WHERE NOT EXISTS "
+            "(SELECT FROM %s c WHERE %s AND c.current AND c.page = p.page)",
+            results_of(w), column_list(w, w->result_keys), parameter_list(w), n + 2, n + 6, n + 5,
+            n + 1, n + 1, n + 4, n + 1, n + 3, n + 1, results_of(w),
+            key_condition(w, w->result_keys, "c.")),
         &a);
 }
 

@@ -52,6 +52,10 @@ extern void store_answer(Job *item);
  * that in the results too, as page 0, which the user's constraints may refuse. */
 extern void store_dead(Job *item, const AnswerError *e, bool with_row);
 
+/* For who corrects a page by hand: the source's row and its current results, in the order in which the worker locks them.
+ * Done as the owner, for a caller who may insert and update results; else ERROR 42501. SPI is connected. */
+extern void store_lock(int watch, Datum key);
+
 /* The next keys of a source that is being backfilled into the queue. False: that was the end. */
 extern bool store_backfill(int watch);
 

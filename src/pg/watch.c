@@ -30,14 +30,17 @@
 
 #include "answer.h"
 #include "client.h"
+#include "functions.h"
 #include "module.h"
 #include "queue.h"
 #include "state.h"
+#include "store.h"
 
 PG_FUNCTION_INFO_V1(dsocr_filter_columns);
 PG_FUNCTION_INFO_V1(dsocr_add_watch);
 PG_FUNCTION_INFO_V1(dsocr_remove_watch);
 PG_FUNCTION_INFO_V1(dsocr_add_job);
+PG_FUNCTION_INFO_V1(dsocr_lock_results);
 PG_FUNCTION_INFO_V1(dsocr_current_model);
 PG_FUNCTION_INFO_V1(dsocr_pause);
 PG_FUNCTION_INFO_V1(dsocr_resume);
@@ -50,6 +53,7 @@ PG_FUNCTION_INFO_V1(dsocr_cancel);
 #define POLL_MS                                                                                    \
     10 /* between the first two looks of a caller that waits; then half as much more each time, up to */
 #define POLL_MAX_MS 300
+#define CHECK_MS    3000 /* for the engine to say what it thinks of options */
 
 static void
 connect_spi(void)
@@ -266,6 +270,16 @@ dsocr_add_job(PG_FUNCTION_ARGS)
     PG_RETURN_VOID();
 }
 
+/* Part of dsocr_correct. */
+Datum
+dsocr_lock_results(PG_FUNCTION_ARGS)
+{
+    connect_spi();
+    store_lock(PG_GETARG_INT32(0), PG_GETARG_DATUM(1));
+    SPI_finish();
+    PG_RETURN_VOID();
+}
+
 Datum
 dsocr_current_model(PG_FUNCTION_ARGS)
 {
@@ -432,6 +446,35 @@ dsocr_wait(PG_FUNCTION_ARGS)
 
 /* ---- submitted documents ---- */
 
+/* What mode, pages and options may be the engine knows, and says before it looks at the document. One that is not ready is
+ * not waited for: then the job tells. */
+static void
+check_request(const char *mode, const char *pages, Jsonb *options)
+{
+    Question q = {.kind = WIRE_READ, .options = reading_options(mode, pages, options)};
+    int kept = dsocr_timeout;
+
+    bool plain = mode == NULL && (pages == NULL || strcmp(pages, "all") == 0) &&
+                 (options == NULL || JB_ROOT_COUNT(options) == 0);
+
+    if (plain || pg_atomic_read_u32(&engine_state->state) != ENGINE_READY)
+        return;
+    q.doc = (struct varlena *)cstring_to_text("no document");
+    dsocr_timeout = kept > 0 ? Min(kept, CHECK_MS) : CHECK_MS;
+    PG_TRY();
+    {
+        client_ask(&q, 1, NULL, NULL);
+    }
+    PG_FINALLY();
+    {
+        dsocr_timeout = kept;
+    }
+    PG_END_TRY();
+    if (q.error && (q.error->sqlstate == ERRCODE_INVALID_PARAMETER_VALUE ||
+                    q.error->sqlstate == ERRCODE_FEATURE_NOT_SUPPORTED))
+        answer_raise(q.error);
+}
+
 Datum
 dsocr_submit(PG_FUNCTION_ARGS)
 {
@@ -441,9 +484,9 @@ dsocr_submit(PG_FUNCTION_ARGS)
     client_require_preload();
     if (PG_ARGISNULL(0))
         PG_RETURN_NULL();
-    if (!PG_ARGISNULL(3) && !JB_ROOT_IS_OBJECT(PG_GETARG_JSONB_P(3)))
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("options must be a JSON object")));
+    check_request(PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)),
+                  PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)),
+                  PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3));
     connect_spi();
     run_state_sql("INSERT INTO dsocr.job (id, watch, key) SELECT id, 0, ARRAY[id::text] "
                   "FROM (SELECT nextval('dsocr.job_id_seq') AS id) s RETURNING id",

@@ -1,0 +1,85 @@
+-- correct.sql - what dsocr_correct and dsocr_training_set promise: boxes are kept, history too, and the text is searched.
+BEGIN;
+SET LOCAL client_min_messages = warning;
+SELECT plan(44);
+
+-- ---- a text laid on lines
+CREATE TEMP TABLE t AS SELECT '{"page": 1, "status": "ok", "width": 1000, "height": 1400, "text": "The old title\n\nfirst lne here\nof the archi-\nvists end", "elements": [
+  {"id": 0, "type": "section_header", "content": "## The old title", "text": "The old title", "bbox": [100, 50, 500, 90], "lines": [{"text": "The old title", "bbox": [100, 50, 500, 90], "geometry": "measured", "confidence": 0.9}]},
+  {"id": 1, "type": "figure", "content": "", "text": "", "bbox": [1, 2, 3, 4], "lines": []},
+  {"id": 2, "type": "text", "content": "first lne here\nof the archi-\nvists end", "text": "first lne here\nof the archi-\nvists end", "bbox": [100, 100, 500, 200], "lines": [
+    {"text": "first lne here", "bbox": [100, 100, 500, 130], "geometry": "measured", "confidence": 0.7},
+    {"text": "of the archi-", "bbox": [100, 130, 500, 160], "geometry": "measured", "confidence": 0.9},
+    {"text": "vists end", "bbox": [100, 160, 500, 200], "geometry": "measured", "confidence": 0.9}]}]}'::jsonb AS r;
+-- A line: its element, its upper edge, its text.
+CREATE FUNCTION pg_temp.c(new text, element int DEFAULT NULL) RETURNS text LANGUAGE sql AS $$
+  SELECT string_agg(seq || '.' || coalesce((bbox[1])[1]::text, '-') || ':' || text, ' / ' ORDER BY seq, line) FROM t, dsocr_lines(dsocr.corrected(r, new, element)) $$;
+SELECT is(pg_temp.c(E'The old title\n\nfirst line here\nof the archi-\nvists end'), '1.50:The old title / 3.100:first line here / 3.130:of the archi- / 3.160:vists end', 'a letter changes: every line has its box');
+SELECT is(pg_temp.c('The old title first line here of the archivists end'), '1.50:The old title / 3.100:first line here / 3.130:of the archi- / 3.160:vists end', 'one long line, a divided word made whole: the same');
+SELECT is(pg_temp.c(E'The old title\nfirst line here of\nthe archi-\nvists end'), '1.50:The old title / 3.100:first line here / 3.130:of the archi- / 3.160:vists end', 'divided elsewhere: the same');
+SELECT is(pg_temp.c(E'The old title\n\nfirst line here\nvists end'), '1.50:The old title / 3.100:first line here / 3.160:vists end', 'a line that is not there goes');
+SELECT is(pg_temp.c(E'The old title\n\nfirst line here\nmissed by the reader\nof the archi-\nvists end'), '1.50:The old title / 3.100:first line here / 3.-:missed by the reader / 3.130:of the archi- / 3.160:vists end', 'a new line has no box');
+SELECT is(pg_temp.c(E'The old title\n\nquite another thing\nof the archi-\nvists end'), '1.50:The old title / 3.100:quite another thing / 3.130:of the archi- / 3.160:vists end', 'a line that was all wrong keeps its box');
+SELECT is(pg_temp.c(E'The old title\n\nfirst lne here\nof the archi-\nvists end\n\nA new paragraph'), '1.50:The old title / 3.100:first lne here / 3.130:of the archi- / 3.160:vists end / 4.-:A new paragraph', 'after an empty line, an element');
+SELECT is(pg_temp.c('new words', 1), '1.50:new words / 3.100:first lne here / 3.130:of the archi- / 3.160:vists end', 'one element');
+SELECT is(pg_temp.c('a caption', 2), '1.50:The old title / 2.-:a caption / 3.100:first lne here / 3.130:of the archi- / 3.160:vists end', 'an element that had no text');
+SELECT is(pg_temp.c(''), NULL, 'nothing');
+SELECT is((SELECT dsocr.corrected(r, '', NULL)->>'status' FROM t), 'blank', 'is a blank page');
+SELECT is((SELECT dsocr.corrected(r, r->>'text', NULL) - 'markdown' - 'elements' FROM t), (SELECT r - 'elements' FROM t), 'the same text: the same page');
+SELECT is((SELECT string_agg(e->>'content', '|' ORDER BY o) FROM t, jsonb_array_elements(dsocr.corrected(r, 'A better title first lne here of the archivists end', NULL)->'elements') WITH ORDINALITY u(e, o)),
+  E'## A better title||first lne here\nof the archi-\nvists end', 'a heading keeps its mark');
+SELECT ok((SELECT bool_and(substr(c->>'text', (e->>'char_start')::int + 1, (e->>'char_end')::int - (e->>'char_start')::int) = e->>'text')
+  FROM t, dsocr.corrected(r, E'Title\n\nfirst line here\n\nof the archivists end\n\nmore', NULL) c, jsonb_array_elements(c->'elements') e), 'char_start and char_end are right');
+SELECT is((SELECT string_agg(l->>'text', ',') FROM t, jsonb_path_query(dsocr.corrected(r, 'The old title first line here of the archivists end', NULL), '$.elements[*].lines[*] ? (@.corrected == true)') l), 'first line here', 'only lines that changed say so');
+SELECT is((SELECT l->'confidence' FROM t, jsonb_path_query(dsocr.corrected(r, 'The old title first line here of the archivists end', NULL), '$.elements[*].lines[*] ? (@.corrected == true)') l), NULL, 'and have no confidence');
+SELECT is((SELECT count(*) FROM dsocr.lay_text('{"page": 1, "status": "error", "elements": []}', E'typed\nby hand\n\nall', NULL)), 3::bigint, 'a page that had no text');
+SELECT is((SELECT string_agg(type || '=' || text, '|') FROM dsocr_elements(dsocr.corrected('{"page": 1, "status": "error", "error_code": "x", "elements": []}', E'typed\nby hand\n\nall', NULL))), E'text=typed\nby hand|text=all', 'gets elements');
+SELECT is(dsocr.corrected('{"page": 1, "status": "error", "error_code": "x", "elements": []}', 'a', NULL) - 'elements', '{"page": 1, "status": "ok", "text": "a", "markdown": "a"}', 'and is well read');
+SELECT throws_ok('SELECT dsocr.corrected(r, ''x'', 4) FROM t', '22023', 'the page has no element 4', 'an element that is not there');
+SELECT lives_ok($$SELECT dsocr.corrected(jsonb_build_object('page', 1, 'status', 'ok', 'elements', jsonb_build_array(jsonb_build_object('type', 'text', 'text', repeat('abc def ', 1500)))), repeat('xyz äöü', 2000), NULL)$$, 'long texts with nothing in common');
+
+-- ---- in a table
+\set scan `base64 -w0 test/pages/letter_en.jpg`
+CREATE TABLE "arch ive" ("page" int, "k'y" text, scan bytea, PRIMARY KEY ("page", "k'y"));
+INSERT INTO "arch ive" VALUES (1, 'a', decode(:'scan', 'base64')), (2, 'a', 'other');
+SELECT dsocr_attach('"arch ive"', 'scan', backfill => false, ts_config => 'english') AS watch \gset
+SELECT results FROM dsocr.watches WHERE watch = :watch \gset
+INSERT INTO :results (key_page, "k'y", page, version, status, search_text, result, sha256, model, confidence)
+  SELECT s.page, 'a', 1, 1, 'ok', dsocr_search_text(r), r, encode(sha256(scan), 'hex'), 'm', 0.5 FROM t, "arch ive" s;
+SELECT is((SELECT count(*) FROM dsocr.review WHERE watch = :watch), 2::bigint, 'doubtful pages are to be looked at');
+SELECT is(dsocr_correct(:watch, '{"page": 1, "k''y": "a"}', 1, 'The old title, first line here of the archivists'' end'), 2, 'a correction is a new version');
+SELECT is((SELECT count(*) FROM dsocr.review WHERE watch = :watch), 1::bigint, 'a corrected one is not');
+SELECT is((SELECT string_agg(version || ':' || current || ':' || (corrected_by IS NOT NULL) || ':' || coalesce(model, '-'), ' ' ORDER BY version) FROM :results WHERE key_page = 1), '1:false:false:m 2:true:true:m', 'the former one is kept');
+SELECT is((SELECT corrected_by FROM :results WHERE key_page = 1 AND current), current_user::text, 'who has corrected');
+SELECT is((SELECT count(*) FROM dsocr_search(:watch, '"line here"')), 1::bigint, 'it is found by its new words');
+SELECT is((SELECT string_agg(key->>'page', ' ') FROM dsocr_search(:watch, 'lne')), '2', 'and by the old ones no more');
+SELECT is((SELECT highlights#>'{0,bbox,1}' FROM dsocr_search(:watch, '"line here"')), '100', 'where it stands');
+SELECT is(dsocr_correct(:watch, '{"page": 1, "k''y": "a"}', 1, 'Title', 1), 3, 'a correction of a correction');
+SELECT is((SELECT result->>'text' FROM :results WHERE key_page = 1 AND current), E'Title\n\nfirst line here\nof the archi-\nvists'' end', 'of one element');
+SELECT is((SELECT string_agg(text, '|') FROM dsocr_training_set(:watch)), 'Title|first line here|vists'' end', 'the lines that were corrected, in either');
+SELECT is((SELECT string_agg((i->'pages'->0->>'width') || 'x' || (i->'pages'->0->>'height'), ' ') FROM dsocr_training_set(:watch), dsocr_info(image) i), '400x40 400x30 400x40', 'with their images');
+UPDATE "arch ive" SET scan = 'other' WHERE page = 1;
+SELECT is((SELECT count(*) FROM dsocr_training_set(:watch)), 0::bigint, 'none of a document that has changed');
+SELECT is(dsocr_reprocess(:watch, 'model'), 1::bigint, 'a corrected page is not reprocessed');
+
+SELECT throws_ok('SELECT dsocr_correct(987654, ''{}'', 1, ''x'')', '42704', 'watch 987654 does not exist', 'no such watch');
+SELECT throws_ok(format('SELECT dsocr_correct(%s, ''{"page": 1}'', 1, ''x'')', :watch), '22023', 'this is not a key of the table', 'half a key');
+SELECT throws_ok(format('SELECT dsocr_correct(%s, ''{"page": 1, "k''''y": "a"}'', 2, ''x'')', :watch), 'P0002', NULL, 'no such page');
+SELECT throws_ok(format('SELECT dsocr_correct(%s, ''{"page": 1, "k''''y": "a"}'', 1, NULL)', :watch), '22004', NULL, 'no text');
+SELECT throws_ok(format('SELECT dsocr_correct(%s, ''{"page": 1, "k''''y": "a"}'', 1, ''x'', 9)', :watch), '22023', 'the page has no element 9', 'no such element');
+
+-- ---- who may
+CREATE ROLE corrector;
+SELECT dsocr_grant('corrector') \g /dev/null
+GRANT USAGE ON SCHEMA public TO corrector;
+GRANT SELECT ON "arch ive", :results TO corrector;
+CREATE FUNCTION pg_temp.correct(page int) RETURNS int LANGUAGE plpgsql SET ROLE corrector AS $$ BEGIN RETURN (SELECT dsocr_correct(max(watch), jsonb_build_object('page', page, 'k''y', 'a'), 1, 'by another') FROM dsocr.watches); END $$;
+SELECT throws_ok('SELECT pg_temp.correct(2)', '42501', NULL, 'who may only read results does not correct them');
+GRANT INSERT, UPDATE ON :results TO corrector;
+SELECT is(pg_temp.correct(2), 2, 'who may write them does');
+ALTER TABLE :results ENABLE ROW LEVEL SECURITY;
+CREATE POLICY two ON :results USING (key_page = 2);
+SELECT throws_ok('SELECT pg_temp.correct(1)', 'P0002', NULL, 'row-level security holds');
+SELECT is(pg_temp.correct(2), 3, 'and lets through what it allows');
+SELECT * FROM finish();
+ROLLBACK;
