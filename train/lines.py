@@ -108,6 +108,9 @@ SANS = re.compile(r"Sans|Lato|Roboto(?!.*Slab)|Gillius|Universalis|Switzera|Hero
 SHARE = dict(serif=.31, sans=.18, mono=.26, old=.22, hand=.03)
 HEAVY = re.compile(r"Bold|Black|Heavy|-[Bb]d|Demi", re.I)
 TYPED = re.compile(r"Courier|Cursor|Typewriter|Typo|Nimbus ?Mono|FreeMono", re.I)  # thin beside a real ribbon's
+FOREIGN, COARSE = .04, .1  # parts of the pages
+SCRIPTS = "абвгдежзийклмнопрстуфхцчшщыьюя", "αβγδεζηθικλμνξοπρστυφχψως"
+LATIN = "abcdefghijklmnopqrstuvwxyz"
 LETTERS = "ABCXYZabcxyz0123456789.,;:-()"
 
 
@@ -343,7 +346,9 @@ class Pen:
 class Source:
     """Views for training: chunk(j, n) is the same for the same seed, j and n, wherever it runs."""
 
-    def __init__(self, text, fonts, chars, seed=1, held=False, steps=None):
+    def __init__(self, text, fonts, chars, seed=1, held=False, finder=None, found=0.0):
+        """finder: a found.Finder that cuts the part `found` of the pages."""
+        self.finder, self.found = finder, found
         self.faces, self.text = faces(fonts, held), Text(text, chars)
         self.chars, self.seed, self.held = chars, seed, held
         self.kinds = [k for k in SHARE if k in self.faces]
@@ -366,11 +371,16 @@ class Source:
 
     def page(self, r, rng):
         what = r.choices(["prose", "list", "receipt", "table", "soup", "label"], [.55, .12, .12, .07, .05, .09])[0]
+        # The held-out lines have none of these, so that figures of different times compare.
+        foreign, coarse = (False, False) if self.held else (r.random() < FOREIGN, r.random() < COARSE)
         kinds, share = self.kinds, list(self.share)
         if what in ("receipt", "table") and "mono" in kinds:
             share = [w * {"mono": 5, "sans": 2}.get(k, .3) for k, w in zip(kinds, share)]
         kind = r.choices(kinds, share)[0]
         face = r.choice(r.choice(self.faces[kind]))
+        script = r.choice(SCRIPTS) if foreign else None
+        if script and not all(map(face.has, script)):
+            return []
         ink_height = r.choice([18, 20, 22, 25])
         views = r.choice([1, 2, 2.5, 3, 3.6])
         width = int(views * VIEW_W / X_HEIGHT * ink_height)
@@ -390,10 +400,15 @@ class Source:
         if what == "receipt" and r.random() < .6:
             case = str.upper
         bases = [margin + 1.6 * ink_height + i * pitch for i in range(rows)]
-        getattr(self, what)(pen, r, margin, width, bases, case)
+        if script:
+            self.unreadable(pen, r, margin, width, bases, script)
+        else:
+            getattr(self, what)(pen, r, margin, width, bases, case)
         if not pen.chars.label:
             return []
-        return Scan(r, rng, pen, kind, bases, what).views()
+        scan = Scan(r, rng, pen, kind, bases, what)
+        scan.coarse = coarse
+        return scan.found(self.finder) if self.finder and r.random() < self.found else scan.views()
 
     def fit(self, word, face, case):
         """What of a word this face and this vocabulary can show."""
@@ -442,6 +457,16 @@ class Source:
 
     def soup(self, pen, r, left, width, bases, case):
         self.prose(pen, r, left, width, bases, case if r.random() < .3 else None, soup=True)
+
+    def unreadable(self, pen, r, left, width, bases, script):
+        """Words of another script. Nothing right can be said of them: labels drawn by lot teach the model to be unsure."""
+        space = max(2, pen.font.getlength(" "))
+        for line, y in enumerate(bases):
+            x, end = left, left + width * r.uniform(.3, 1)
+            while x < end:
+                word = "".join(r.choices(script, k=r.randrange(2, 9)))
+                x = pen.space(pen.word(word.capitalize() if r.random() < .1 else word, x, y, line), space, line)
+        pen.chars.label = [c if c == " " else r.choice(LATIN) for c in pen.chars.label]
 
     def list(self, pen, r, left, width, bases, case):
         """Names or phrases, leader dots or nothing, a number at the right."""
@@ -531,7 +556,7 @@ class Scan:
     def __init__(self, r, rng, pen, kind, bases, what):
         self.r, self.rng, self.pen, self.kind, self.what = r, rng, pen, kind, what
         self.bases = bases
-        self.clean = r.random() < .06
+        self.clean, self.straight, self.coarse = r.random() < .06, False, False
         self.x_height = max(5.5, min(24, math.exp(r.gauss(math.log(12.5), .33))))
 
     def noise(self, shape, cell):
@@ -592,7 +617,7 @@ class Scan:
         w, h = max(16, int(im.width * k * stretch)), max(16, int(im.height * k))
         im = im.resize((w, h), Image.BILINEAR if k < 1 else Image.BICUBIC)
         m = np.diag([w / self.pen.image.width, h / self.pen.image.height, 1.0])
-        if not self.clean and r.random() < .6:
+        if not self.clean and not self.straight and r.random() < .6:
             turn, lean = math.radians(r.gauss(0, .22)), r.gauss(0, .05) if r.random() < .2 else 0
             back = np.array([[1, lean - turn, 0], [turn, 1, 0], [0, 0, 1]])
             if r.random() < .3:
@@ -609,6 +634,8 @@ class Scan:
         if self.clean:
             return (255 - a * 255).astype(np.uint8)
         a = self.marks(a)
+        if self.coarse:
+            a = self.resampled(a)
         if r.random() < .18:
             a = a * (1 - r.uniform(.15, .6) * np.clip(self.noise(a.shape, r.uniform(8, 60)) + .4, 0, 1))
         light = r.uniform(.55, 1) if r.random() < .65 else 1.0
@@ -633,6 +660,15 @@ class Scan:
             out = np.asarray(Image.open(f).convert("L"))
         return out
 
+    def resampled(self, a):
+        """A page that was scanned or faxed at 75 to 100 dpi and made larger afterwards."""
+        r, im = self.r, Image.fromarray(a.astype(np.float32))
+        k = min(1, r.uniform(4.5, 7.5) / self.x_height)
+        small = im.resize((max(8, int(im.width * k)), max(8, int(im.height * k))), Image.BOX)
+        if r.random() < .25:
+            small = Image.fromarray((np.asarray(small) > r.uniform(.3, .5)).astype(np.float32))
+        return np.clip(np.asarray(small.resize(im.size, r.choice([Image.BICUBIC, Image.BILINEAR]))), 0, 1)
+
     def marks(self, a):
         """Show-through, rules, specks."""
         r, rng = self.r, self.rng
@@ -656,6 +692,15 @@ class Scan:
             for dy, dx in ((0, 0), (0, 1), (1, 0))[:r.randrange(1, 4)]:
                 a[ys + dy, xs + dx] = level
         return a
+
+    def found(self, finder):
+        """The engine's own cuts of this page, which is drawn straight: its places must stay known."""
+        self.straight = True
+        grey, chars = self.paper(self.scanned()), self.pen.chars
+        line = np.array(chars.line)
+        p = self.to_page @ np.stack([chars.x, np.array(self.bases)[line], np.ones(len(line))])
+        rows = finder.rows(grey, chars.label, line, p[0] / p[2], p[1] / p[2], self.x_height, X_HEIGHT)
+        return [row for row in rows if len(row[1]) <= LONGEST and legible(*row)]
 
     def views(self):
         grey = whiten(self.paper(self.scanned()))

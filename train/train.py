@@ -26,6 +26,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from rapidfuzz.distance import Levenshtein
 
+import found
 import lines
 import real
 from model import BOS, EOS, PAD, Family, load
@@ -83,7 +84,8 @@ def worker(queue, a, config, step):
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
     vocab = Vocab(a.model)
-    source = lines.Source(a.text, a.fonts, vocab.chars, seed=a.seed, steps=a.steps)
+    finder = found.Finder(a.engine, a.model) if a.found else None
+    source = lines.Source(a.text, a.fonts, vocab.chars, seed=a.seed, finder=finder, found=a.found)
     targets = Targets(Family(config).sizes, vocab)
     chunk, skip = divmod(step, BATCHES)
     while True:
@@ -252,6 +254,8 @@ def arguments():
     p.add_argument("--text", default="text", help="folder of .txt files (text.py makes one)")
     p.add_argument("--fonts", nargs="+", default=["/usr/share/fonts", "/usr/share/texmf"])
     p.add_argument("--real", help="folder with boxes.tsv and pages, to be read and never trained on")
+    p.add_argument("--found", type=float, default=0.0, help="part of the pages that the engine's line finder cuts: for the last third")
+    p.add_argument("--engine", default="../build/dsocr", help="for --found")
     p.add_argument("--steps", type=int)
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--lr", type=float, default=2.5e-3)

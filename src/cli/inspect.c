@@ -161,7 +161,7 @@ write_png(const Image *image, const char *path, DsError *err)
     return st;
 }
 
-/* image: page.png; views: view-000.png and so on; the others as JSON on standard output. */
+/* image: page.png; views: view-000.png and so on, and what lines gives; the others as JSON on standard output. */
 int
 command_stage(const Cli *c)
 {

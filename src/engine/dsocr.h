@@ -86,8 +86,8 @@ typedef struct DsDumpOptions
 DsStatus ds_dump(DsEngine *e, const Image *image, const DsDumpOptions *o, char **text,
                  DsError *err);
 
-/* For a look at a page between its stages (dsocr read --stage): "views" calls `write` for each; "lines", "tokens" and
- * "layout" give JSON in *text, malloc'd. */
+/* For a look at a page between its stages (dsocr read --stage): "views" calls `write` for each and gives what "lines" does;
+ * "lines", "tokens" and "layout" give JSON in *text, malloc'd. */
 typedef DsStatus (*DsImageWriter)(const Image *image, const char *name, DsError *err);
 
 DsStatus ds_page_stage(DsEngine *e, DsPage *p, const char *stage, DsImageWriter write, char **text,

@@ -269,6 +269,17 @@ box_json(const Box *b)
     return json_pack("[iiii]", b->x0, b->y0, b->x1, b->y1);
 }
 
+/* Where each view of a line was cut from: trainers learn from it what a view shows. */
+static json_t *
+view_boxes_json(const PageLines *l, const TextLine *line)
+{
+    json_t *boxes = json_array();
+
+    for (int i = 0; i < line->nviews; i++)
+        json_array_append_new(boxes, box_json(&l->views[line->first_view + i].box));
+    return boxes;
+}
+
 static json_t *
 lines_json(const PageLines *l)
 {
@@ -280,11 +291,11 @@ lines_json(const PageLines *l)
                                         box_json(&l->blocks[i].box), "first_line",
                                         l->blocks[i].first_line, "lines", l->blocks[i].nlines));
     for (int i = 0; i < l->nlines; i++)
-        json_array_append_new(lines,
-                              json_pack("{si so sf sf si}", "block", l->lines[i].block, "bbox",
-                                        box_json(&l->lines[i].box), "baseline",
-                                        (double)l->lines[i].baseline, "x_height",
-                                        (double)l->lines[i].x_height, "views", l->lines[i].nviews));
+        json_array_append_new(lines, json_pack("{si so sf sf so}", "block", l->lines[i].block,
+                                               "bbox", box_json(&l->lines[i].box), "baseline",
+                                               (double)l->lines[i].baseline, "x_height",
+                                               (double)l->lines[i].x_height, "views",
+                                               view_boxes_json(l, &l->lines[i])));
     for (int i = 0; i < l->npictures; i++)
         json_array_append_new(pictures, box_json(&l->pictures[i].box));
     return json_pack("{si si si sf so so so}", "width", l->width, "height", l->height, "rotation",
@@ -349,19 +360,21 @@ ds_page_stage(DsEngine *e, DsPage *p, const char *stage, DsImageWriter write, ch
               DsError *err)
 {
     json_t *out;
-    bool worked;
+    bool worked, found;
     DsStatus st = DS_OK;
 
-    if (strcmp(stage, "views") == 0)
-        return write_views(p, write, err);
-    if (strcmp(stage, "lines") && strcmp(stage, "tokens") && strcmp(stage, "layout"))
+    if (strcmp(stage, "views") == 0 && (st = write_views(p, write, err)))
+        return st;
+    if (strcmp(stage, "views") && strcmp(stage, "lines") && strcmp(stage, "tokens") &&
+        strcmp(stage, "layout"))
         return ds_fail(err, DS_BAD_REQUEST, "no stage \"%s\": image, lines, views, tokens, layout",
                        stage);
-    while (strcmp(stage, "lines") && !ds_page_done(p) && !st)
+    found = strcmp(stage, "lines") == 0 || strcmp(stage, "views") == 0;
+    while (!found && !ds_page_done(p) && !st)
         st = ds_step(e, &p, 1, &worked, err);
     if (st || strcmp(stage, "layout") == 0)
         return st ? st : layout_text(p, text, err);
-    out = strcmp(stage, "lines") == 0 ? lines_json(&p->lines) : tokens_json(e, p);
+    out = found ? lines_json(&p->lines) : tokens_json(e, p);
     *text = json_dumps(out, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
     json_decref(out);
     return *text ? DS_OK : no_memory(err);

@@ -72,8 +72,10 @@ mkdir "$out/model" && cp model/mini/config.json model/mini/tokenizer.json "$out/
 head -c 4000000 model/mini/model.safetensors >"$out/model/model.safetensors"
 exits "verify refuses a file that was cut off" 1 "$dsocr" verify "$out/model"
 
-(cd "$out" && "$dsocr" read --stage views "$pages/receipt_en.jpg" && [ -s view-000.png ]) >/dev/null
+(cd "$out" && "$dsocr" read --stage views "$pages/receipt_en.jpg" >o && [ -s view-000.png ])
 promise "--stage views writes the views as PNG" $?
+[ "$(tr -d ' \n' <"$out/o" | grep -o '"views":\[\[[0-9]' | wc -l)" -ge 8 ]
+promise "and says where each was cut from" $?
 exits "--stage lines gives boxes" 0 "$dsocr" read --stage lines "$pages/receipt_en.jpg"
 has "with baselines" "$out/o" '"baseline"'
 exits "an unknown stage lists the known ones" 1 "$dsocr" read --stage nonsense "$pages/receipt_en.jpg"

@@ -19,7 +19,7 @@ try:
     import numpy as np
     import torch
     from PIL import Image
-    import evaluate, export, finetune, golden, lines, model, muon, real, text, train
+    import evaluate, export, finetune, found, golden, lines, model, muon, real, text, train
     from vocab import Vocab
 except ImportError as e:
     print(f"skipped: train/test needs Python's {e.name} (pip install -r train/requirements.txt); 0 promises looked at")
@@ -147,8 +147,8 @@ def engine_lines(engine, page):
         names = sorted(f for f in os.listdir(d) if f.endswith(".png"))
         views, result = [np.asarray(Image.open(os.path.join(d, f))) for f in names], []
         for l in out:
-            result.append((l, views[:l["views"]]))
-            views = views[l["views"]:]
+            result.append((l, views[:len(l["views"])]))
+            views = views[len(l["views"]):]
         return result
 
 
@@ -164,6 +164,22 @@ def test_lines(folder, fonts):
     held = lines.faces(fonts, held=True)
     seen = {f.path for fs in source.faces.values() for family in fs for f in family}
     promise("no held-out face is drawn for training", not seen & {f.path for fs in held.values() for family in fs for f in family})
+
+
+def test_found(folder, fonts):
+    """Views that the engine's line finder cut: what they are said to show is what the mini reads in them."""
+    from rapidfuzz.distance import Levenshtein
+    engine = os.path.join(ROOT, os.environ.get("DSOCR_BUILD", "build"), "dsocr")
+    if not os.access(engine, os.X_OK):
+        return skip("views that the line finder cuts", f"needs {engine}")
+    vocab, finder = Vocab(MINI), found.Finder(engine, MINI)
+    rows = lines.Source(folder, fonts, vocab.chars, seed=3, finder=finder, found=1.0).chunk(0, 48)
+    promise("the finder's views are 32 x 256 bytes, their characters inside",
+            all(v.shape == (32, 256) and v.dtype == np.uint8 and len(c) == len(t) and -2 < c.min() and c.max() < 258 for v, t, c in rows))
+    promise("it is asked for whole pages", 0 < finder.pages < finder.kept, (finder.pages, finder.kept))
+    got = train.read_all(model.load(MINI)[0], vocab, [r[0] for r in rows])
+    near = sum(Levenshtein.normalized_distance(g, r[1]) < .35 for g, r in zip(got, rows))
+    promise("most are read as what they are said to show", near >= .5 * len(rows), (near, len(rows)))
 
 
 # ---- training ----------------------------------------------------------------------------------------
@@ -304,6 +320,7 @@ def main():
             f.write(PROSE)
         if fonts and lines.faces(fonts) and lines.faces(fonts, held=True):
             test_lines(d, fonts)
+            test_found(d, fonts)
             test_resume(d, fonts)
         else:
             skip("drawn lines and training on them", "no fonts (apt-get install $(grep -v '^#' train/fonts.txt))")
