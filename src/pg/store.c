@@ -263,34 +263,6 @@ is_outdated(const Job *item)
                         &a) > 0;
 }
 
-static void
-count_pages(const Job *item, Jsonb *result, int documents)
-{
-    Arguments a = {0};
-
-    add_int(&a, item->watch);
-    add_argument(&a, JSONBOID, JsonbPGetDatum(result), false);
-    add_int(&a, documents);
-    run_kept_sql(
-        "INSERT INTO dsocr.tally AS t SELECT $1, coalesce($2->'metadata'->>'model', ''), $3, "
-        "count(e), "
-        "count(*) FILTER (WHERE e->>'status' = 'error'), count(*) FILTER (WHERE e->>'status' = "
-        "'blank'), "
-        "count(*) FILTER (WHERE e->>'status' IN ('repetition', 'truncated')), "
-        "coalesce(sum((e->'tokens'->>'output')::numeric), 0), "
-        "coalesce(($2->'metadata'->>'duration_ms')::numeric, 0), count(e), now(), now() "
-        "FROM (SELECT 1) one LEFT JOIN jsonb_array_elements($2->'document'->'pages') e ON true "
-        "ON CONFLICT (watch, model) DO UPDATE SET documents = t.documents + excluded.documents, "
-        "pages = t.pages + excluded.pages, failed_pages = t.failed_pages + excluded.failed_pages, "
-        "blank_pages = t.blank_pages + excluded.blank_pages, "
-        "looped_pages = t.looped_pages + excluded.looped_pages, tokens = t.tokens + "
-        "excluded.tokens, "
-        "ms = t.ms + excluded.ms, last_at = now(), recent_pages = excluded.recent_pages + "
-        "t.recent_pages * exp(-least(600, greatest(0, extract(epoch FROM now() - t.last_at))) / "
-        "60)",
-        &a);
-}
-
 /* ---- opening: the document ---- */
 
 static void
@@ -561,18 +533,21 @@ static int
 retire_older(const Watch *w, const Job *item)
 {
     Arguments a = {0};
+    int version;
 
     lock_results(w, item->key);
     add_key(&a, w, item->key);
     add_text(&a, item->sha256_hex);
-    run_kept_sql(psprintf("UPDATE %s SET current = false WHERE %s AND current AND NOT "
-                          "(corrected_by IS NOT NULL AND sha256 = $%d)",
-                          results_of(w), key_condition(w, w->result_keys, ""), w->nkeys + 1),
-                 &a);
     run_kept_sql(psprintf("SELECT coalesce(max(version), 0) + 1 FROM %s WHERE %s AND $%d <> ''",
                           results_of(w), key_condition(w, w->result_keys, ""), w->nkeys + 1),
                  &a);
-    return (int)got_bigint(0, 1, 1);
+    version = (int)got_bigint(0, 1, 1);
+    if (version > 1)
+        run_kept_sql(psprintf("UPDATE %s SET current = false WHERE %s AND current AND NOT "
+                              "(corrected_by IS NOT NULL AND sha256 = $%d)",
+                              results_of(w), key_condition(w, w->result_keys, ""), w->nkeys + 1),
+                     &a);
+    return version;
 }
 
 /* What full-text search sees of each page: text[], cut where a tsvector would be too long. Not as the owner: he may not
@@ -714,7 +689,7 @@ store_row(Job *item, Jsonb *whole, Jsonb *last)
     scope_enter(&scope, w->owner);
     store_pages(w, item, whole, texts);
     scope_leave(&scope);
-    count_pages(item, last, 1);
+    tally_pages(item->watch, last, 1);
 }
 
 static void
@@ -739,7 +714,7 @@ store_inbox(Job *item, Jsonb *whole, Jsonb *last)
     run_kept_sql("UPDATE dsocr.inbox SET doc = NULL, result = $2, error = NULL, finished_at = "
                  "now() WHERE job = $1",
                  &a);
-    count_pages(item, last, 1);
+    tally_pages(item->watch, last, 1);
     notify_done(item->newest);
 }
 
@@ -786,7 +761,7 @@ store_page(Job *item, const char *json, size_t n)
     }
     item->crashes = 0;
     pages_add(item, part);
-    count_pages(item, part, 0);
+    tally_pages(item->watch, part, 0);
     return true;
 }
 

@@ -21,4 +21,7 @@ extern Jsonb *pages_whole(const Job *item, Jsonb *rest);
 /* All that was kept, and each page that was not read as one that failed. NULL: nothing was kept. */
 extern Jsonb *pages_given_up(const Job *item, const AnswerError *e);
 
+/* store_tally.c: counts what was read; documents: 1 with the last page of one, else 0. */
+extern void tally_pages(int watch, Jsonb *result, int documents);
+
 #endif
