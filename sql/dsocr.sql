@@ -296,6 +296,48 @@ AS $$
 $$;
 COMMENT ON FUNCTION dsocr.key_columns(regclass) IS 'The columns by which rows of a table can be found again; NULL: there are none.';
 
+-- A table of results that is there already, of a watch that was detached or of a database that was restored.
+CREATE FUNCTION dsocr.require_results(results regclass, source regclass, keys text[], their text[], config text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    wrong text;
+    hint constant text := 'Name another result_table, or rename or drop that one.';
+BEGIN
+    IF (SELECT r.relkind <> 'r' OR r.relowner <> s.relowner FROM pg_class r, pg_class s WHERE r.oid = results AND s.oid = source) THEN
+        RAISE EXCEPTION USING ERRCODE = 'duplicate_table', MESSAGE = format('%s exists already', results),
+            DETAIL = format('It is no table of the owner of %s.', source), HINT = hint;
+    END IF;
+    SELECT string_agg(format('%s %s', w.name, w.type), ', ' ORDER BY w.n) INTO wrong FROM (
+        SELECT r AS name, format_type(a.atttypid, a.atttypmod) AS type, n FROM unnest(keys, their) WITH ORDINALITY u(k, r, n)
+        JOIN pg_attribute a ON a.attrelid = source AND a.attname = u.k AND a.attnum > 0
+        UNION ALL SELECT name, type, 100 + n FROM unnest(
+            '{page,version,current,status,search_text,tsv,result,confidence,model,sha256,corrected_by,corrected_at,created_at}'::text[],
+            '{integer,integer,boolean,text,text,tsvector,jsonb,real,text,text,text,timestamp with time zone,timestamp with time zone}'::text[])
+            WITH ORDINALITY v(name, type, n)) w
+    WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = results AND a.attname = w.name AND a.attnum > 0
+                      AND format_type(a.atttypid, a.atttypmod) = w.type);
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'duplicate_table', MESSAGE = format('%s exists already, and is no table of results', results),
+            DETAIL = format('It lacks: %s.', wrong), HINT = hint;
+    ELSIF NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = results AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
+                      AND ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = results AND a.attnum = ANY (i.indkey::int2[]) ORDER BY 1)
+                          = ARRAY(SELECT x FROM unnest(their || '{page,version}'::text[]) x ORDER BY 1)) THEN
+        RAISE EXCEPTION USING ERRCODE = 'duplicate_table', MESSAGE = format('%s exists already, without its key', results),
+            HINT = format('ALTER TABLE %s ADD PRIMARY KEY (%s, page, version);', results, array_to_string(their, ', '));
+    END IF;
+    SELECT pg_get_expr(d.adbin, d.adrelid) INTO wrong FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+    WHERE d.adrelid = results AND a.attname = 'tsv' AND a.attgenerated = 's';
+    IF wrong IS DISTINCT FROM format('to_tsvector(%L::regconfig, COALESCE(search_text, %L::text))', config::regconfig, '') THEN
+        RAISE EXCEPTION USING ERRCODE = 'duplicate_table', MESSAGE = format('%s exists already, and is searched otherwise', results),
+            DETAIL = format('tsv is %s there.', COALESCE(wrong, 'not generated')),
+            HINT = COALESCE(format('ts_config => %L attaches to it.', substring(wrong FROM '^to_tsvector\(''(.*)''::regconfig')), hint);
+    ELSIF EXISTS (SELECT FROM dsocr.watches w WHERE w.results = require_results.results) THEN
+        RAISE EXCEPTION USING ERRCODE = 'duplicate_table', MESSAGE = format('%s has the results of another watch', results), HINT = hint;
+    END IF;
+END $$;
+COMMENT ON FUNCTION dsocr.require_results(regclass, regclass, text[], text[], text) IS 'Part of dsocr_attach: an error unless a table can take its results.';
+
 CREATE FUNCTION dsocr_attach(source regclass, doc_column name, mode text DEFAULT NULL, options jsonb DEFAULT '{}',
     filter text DEFAULT NULL, result_table name DEFAULT NULL, ts_config regconfig DEFAULT 'pg_catalog.simple',
     store_result bool DEFAULT true, backfill bool DEFAULT true, priority int DEFAULT 0, on_delete text DEFAULT 'cascade') RETURNS int
@@ -315,6 +357,8 @@ DECLARE
     type oid;
     watch int;
     arguments text;
+    old regclass;
+    reference text;
 BEGIN
     SELECT * INTO c FROM pg_class WHERE oid = source;
     IF NOT FOUND THEN
@@ -393,10 +437,9 @@ BEGIN
                         || '_' || left(doc_column::text, 24) || '_ocr';
     END IF;
     target := format('%s.%I', home, result_table);
-    IF to_regclass(target) IS NOT NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'duplicate_table',
-            MESSAGE = format('%s exists already', target),
-            HINT = 'Name another result_table, or rename or drop that one.';
+    old := to_regclass(target);
+    IF old IS NOT NULL AND NOT EXISTS (SELECT FROM dsocr.watches v WHERE v.source = source AND v.doc_column = doc_column) THEN
+        PERFORM dsocr.require_results(old, source, keys, their, config);
     END IF;
     arguments := (SELECT string_agg(', ' || quote_literal(f), '') FROM unnest(dsocr.filter_columns(source, filter)) f);
     watch := dsocr.add_watch(source, doc_column, keys, their, result_table, mode, options, filter, config, store_result,
@@ -410,19 +453,38 @@ BEGIN
     FROM unnest(keys, their) WITH ORDINALITY u(k, r, n)
     JOIN pg_attribute a ON a.attrelid = source AND a.attname = u.k AND a.attnum > 0
     JOIN pg_type t ON t.oid = a.atttypid;
-    EXECUTE format($t$CREATE %s TABLE %s (%s, page int NOT NULL, version int NOT NULL, current bool NOT NULL DEFAULT true,
-            status text NOT NULL, search_text text, tsv tsvector GENERATED ALWAYS AS (to_tsvector(%L::regconfig, coalesce(search_text, ''))) STORED,
-            result jsonb, confidence real, model text, sha256 text, corrected_by text, corrected_at timestamptz,
-            created_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (%s, page, version)%s)$t$,
-        CASE c.relpersistence WHEN 'u' THEN 'UNLOGGED' ELSE '' END, target, columns, config,
-        (SELECT string_agg(quote_ident(r), ', ' ORDER BY n) FROM unnest(their) WITH ORDINALITY u(r, n)),
-        CASE on_delete WHEN 'keep' THEN '' ELSE format(', FOREIGN KEY (%s) REFERENCES %s (%s) ON UPDATE CASCADE ON DELETE CASCADE',
+    reference := format('FOREIGN KEY (%s) REFERENCES %s (%s) ON UPDATE CASCADE ON DELETE CASCADE',
             (SELECT string_agg(quote_ident(r), ', ' ORDER BY n) FROM unnest(their) WITH ORDINALITY u(r, n)), source,
-            (SELECT string_agg(quote_ident(k), ', ' ORDER BY n) FROM unnest(keys) WITH ORDINALITY u(k, n))) END);
-    EXECUTE format('CREATE INDEX ON %s USING gin (tsv) WHERE current', target);
-    EXECUTE format('COMMENT ON TABLE %s IS %L', target, format('What dsocr has read in column %s of %s: a row per page and version. '
-        || 'Page 0 stands for a document that could not be opened.', quote_ident(doc_column), source));
-    EXECUTE format('ALTER TABLE %s OWNER TO %s', target, c.relowner::regrole);
+            (SELECT string_agg(quote_ident(k), ', ' ORDER BY n) FROM unnest(keys) WITH ORDINALITY u(k, n)));
+    IF old IS NOT NULL THEN
+        IF on_delete = 'cascade' AND NOT EXISTS (SELECT FROM pg_constraint f WHERE f.conrelid = old AND f.confrelid = source AND f.contype = 'f') THEN
+            BEGIN
+                EXECUTE format('ALTER TABLE %s ADD %s', target, reference);
+            EXCEPTION WHEN foreign_key_violation THEN
+                RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation', MESSAGE = format('%s has results of rows that are not in %s', target, source),
+                    HINT = 'Delete them, or keep them with on_delete => ''keep''.';
+            END;
+        END IF;
+        IF NOT EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
+                       JOIN pg_attribute a ON a.attrelid = old AND a.attname = 'tsv' AND i.indkey[0] = a.attnum
+                       WHERE i.indrelid = old AND m.amname = 'gin') THEN
+            EXECUTE format('CREATE INDEX ON %s USING gin (tsv) WHERE current', target);
+        END IF;
+        RAISE NOTICE USING MESSAGE = format('%s is there already: what it holds is kept', target),
+            DETAIL = 'Documents that have not changed since are not read again.';
+    ELSE
+        EXECUTE format($t$CREATE %s TABLE %s (%s, page int NOT NULL, version int NOT NULL, current bool NOT NULL DEFAULT true,
+                status text NOT NULL, search_text text, tsv tsvector GENERATED ALWAYS AS (to_tsvector(%L::regconfig, coalesce(search_text, ''))) STORED,
+                result jsonb, confidence real, model text, sha256 text, corrected_by text, corrected_at timestamptz,
+                created_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (%s, page, version)%s)$t$,
+            CASE c.relpersistence WHEN 'u' THEN 'UNLOGGED' ELSE '' END, target, columns, config,
+            (SELECT string_agg(quote_ident(r), ', ' ORDER BY n) FROM unnest(their) WITH ORDINALITY u(r, n)),
+            CASE on_delete WHEN 'keep' THEN '' ELSE ', ' || reference END);
+        EXECUTE format('CREATE INDEX ON %s USING gin (tsv) WHERE current', target);
+        EXECUTE format('COMMENT ON TABLE %s IS %L', target, format('What dsocr has read in column %s of %s: a row per page and version. '
+            || 'Page 0 stands for a document that could not be opened.', quote_ident(doc_column), source));
+        EXECUTE format('ALTER TABLE %s OWNER TO %s', target, c.relowner::regrole);
+    END IF;
 
     EXECUTE format('CREATE TRIGGER %I AFTER INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION dsocr.enqueue(%s, %L, %s%s%s)',
         'dsocr_watch_' || watch, source, quote_literal(watch), doc_column, quote_literal(cardinality(keys)),
@@ -962,7 +1024,7 @@ DECLARE
     readers constant name[] := finders || ARRAY['dsocr_extract', 'dsocr_try_extract', 'dsocr_text', 'dsocr_markdown', 'dsocr_pages',
         'dsocr_extract_many', 'dsocr_read', 'dsocr_trigger', 'dsocr_info', 'dsocr_submit', 'dsocr_result', 'dsocr_cancel', 'dsocr_wait', 'current_model', 'list_review'];
     managers constant name[] := readers || ARRAY['dsocr_status', 'dsocr_attach', 'dsocr_detach', 'dsocr_pause', 'dsocr_resume', 'dsocr_retry',
-        'dsocr_reprocess', 'enqueue', 'filter_columns', 'add_watch', 'remove_watch', 'add_job', 'key_columns']::name[];
+        'dsocr_reprocess', 'enqueue', 'filter_columns', 'require_results', 'add_watch', 'remove_watch', 'add_job', 'key_columns']::name[];
     views constant name[] := ARRAY['watches', 'jobs', 'failed_items', 'coverage', 'review', 'stats', 'models'];
     home constant name := (SELECT n.nspname FROM pg_namespace n JOIN pg_extension e ON e.extnamespace = n.oid
                            WHERE e.extname = 'dsocr');

@@ -1,7 +1,7 @@
 -- correct.sql - what dsocr_correct and dsocr_training_set promise: boxes are kept, history too, and the text is searched.
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(44);
+SELECT plan(47);
 
 -- ---- a text laid on lines
 CREATE TEMP TABLE t AS SELECT '{"page": 1, "status": "ok", "width": 1000, "height": 1400, "text": "The old title\n\nfirst lne here\nof the archi-\nvists end", "elements": [
@@ -67,6 +67,11 @@ SELECT throws_ok(format('SELECT dsocr_correct(%s, ''{"page": 1}'', 1, ''x'')', :
 SELECT throws_ok(format('SELECT dsocr_correct(%s, ''{"page": 1, "k''''y": "a"}'', 2, ''x'')', :watch), 'P0002', NULL, 'no such page');
 SELECT throws_ok(format('SELECT dsocr_correct(%s, ''{"page": 1, "k''''y": "a"}'', 1, NULL)', :watch), '22004', NULL, 'no text');
 SELECT throws_ok(format('SELECT dsocr_correct(%s, ''{"page": 1, "k''''y": "a"}'', 1, ''x'', 9)', :watch), '22023', 'the page has no element 9', 'no such element');
+
+-- ---- dsocr_submit says what is wrong at once
+SELECT throws_ok('SELECT dsocr_submit(''x'', options => ''{"dpy": 3}'')', '22023', 'unknown option "dpy"', 'an option that does not exist');
+SELECT throws_ok('SELECT dsocr_submit(''x'', mode => ''fast'')', '22023', 'unknown mode "fast"', 'a mode that does not exist');
+SELECT throws_ok('SELECT dsocr_submit(''x'', options => ''[]'')', '22023', 'options must be a JSON object', 'options that are none');
 
 -- ---- who may
 CREATE ROLE corrector;
