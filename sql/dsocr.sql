@@ -693,24 +693,23 @@ COMMENT ON VIEW dsocr.models IS 'The model that is loaded, and those that have r
 
 -- Search over result tables. Everything runs as the caller: who may not read the results finds nothing out.
 
-CREATE FUNCTION dsocr.hit_boxes(result jsonb, query tsquery, config regconfig)
-RETURNS jsonb AS 'MODULE_PATHNAME', 'dsocr_hit_boxes' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
-COMMENT ON FUNCTION dsocr.hit_boxes(jsonb, tsquery, regconfig) IS 'What dsocr_highlight gives for one page, as a JSON array.';
+CREATE FUNCTION dsocr.show_hits(search_text text, result jsonb, query tsquery, config regconfig, OUT snippet text, OUT highlights jsonb)
+AS 'MODULE_PATHNAME', 'dsocr_show_hits' LANGUAGE C STABLE PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION dsocr.show_hits(text, jsonb, tsquery, regconfig) IS 'The snippet of a page with its hits in brackets, and what dsocr_highlight gives for it as a JSON array.';
 
--- key_of: the expression that makes the key of a row t.
-CREATE FUNCTION dsocr.search_exactly(results regclass, key_of text, config regconfig, query text, lim int)
+-- key_of: the expression that makes the key of a row t; columns: those of the key, by which equal ranks are ordered.
+CREATE FUNCTION dsocr.search_exactly(results regclass, key_of text, columns text, config regconfig, query text, lim int)
 RETURNS TABLE(key jsonb, page int, rank real, snippet text, highlights jsonb)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $f$
 BEGIN
     RETURN QUERY EXECUTE format($q$
-        SELECT f.key, f.page, f.rank, regexp_replace(ts_headline($2, coalesce(f.search_text, ''), $1, 'StartSel=[, StopSel=], MaxFragments=2, MinWords=5, MaxWords=20'), '\s+', ' ', 'g'),
-               coalesce(dsocr.hit_boxes(f.result, $1, $2), '[]')
-        FROM (SELECT %s AS key, t.page, ts_rank(t.tsv, $1) AS rank, t.search_text, t.result
-              FROM %s t WHERE t.current AND t.tsv @@ $1 ORDER BY 3 DESC, 1, 2 LIMIT $3) f$q$, key_of, results)
+        SELECT %s, t.page, t."dsocr rank", h.snippet, h.highlights
+        FROM (SELECT t.*, ts_rank(t.tsv, $1) AS "dsocr rank" FROM %s t WHERE t.current AND t.tsv @@ $1 ORDER BY "dsocr rank" DESC, %s, t.page LIMIT $3) t,
+             LATERAL dsocr.show_hits(t.search_text, t.result, $1, $2) h$q$, key_of, results, columns)
     USING websearch_to_tsquery(config, query), config, lim;
 END $f$;
-COMMENT ON FUNCTION dsocr.search_exactly(regclass, text, regconfig, text, int) IS 'dsocr_search in one result table.';
+COMMENT ON FUNCTION dsocr.search_exactly(regclass, text, text, regconfig, text, int) IS 'dsocr_search in one result table.';
 
 -- Every word of the query resembles a word of the page. Those words of the page are what is marked.
 CREATE FUNCTION dsocr.search_fuzzily(results regclass, key_of text, config regconfig, query text, lim int, fuzzy real)
@@ -732,13 +731,13 @@ BEGIN
     before := current_setting('pg_trgm.word_similarity_threshold');
     PERFORM set_config('pg_trgm.word_similarity_threshold', fuzzy::text, true);
     RETURN QUERY EXECUTE format($q$
-        SELECT f.key, f.page, f.rank, regexp_replace(ts_headline($2, coalesce(f.search_text, ''), m.marks, 'StartSel=[, StopSel=], MaxFragments=2, MinWords=5, MaxWords=20'), '\s+', ' ', 'g'),
-               coalesce(dsocr.hit_boxes(f.result, m.marks, $2), '[]')
+        SELECT f.key, f.page, f.rank, h.snippet, h.highlights
         FROM (SELECT %1$s AS key, t.page, (SELECT avg(%2$I.word_similarity(w, t.search_text))::real FROM unnest($1) w) AS rank,
                      t.search_text, t.result, t.tsv
               FROM %3$s t WHERE t.current AND %4$s ORDER BY 3 DESC, 1, 2 LIMIT $3) f,
              LATERAL (SELECT coalesce(string_agg('''' || replace(replace(l.lexeme, '\', '\\'), '''', '''''') || '''', ' | '), '')::tsquery AS marks
-                      FROM unnest(f.tsv) l WHERE EXISTS (SELECT FROM unnest($1) w WHERE %2$I.similarity(l.lexeme, w) >= $4)) m$q$, key_of, trgm, results,
+                      FROM unnest(f.tsv) l WHERE EXISTS (SELECT FROM unnest($1) w WHERE %2$I.similarity(l.lexeme, w) >= $4)) m,
+             LATERAL dsocr.show_hits(f.search_text, f.result, m.marks, $2) h$q$, key_of, trgm, results,
         (SELECT string_agg(format('t.search_text OPERATOR(%I.%%>) %L', trgm, w), ' AND ') FROM unnest(words) w))
     USING words, config, lim, fuzzy;
     PERFORM set_config('pg_trgm.word_similarity_threshold', before, true);
@@ -760,12 +759,13 @@ BEGIN
     END IF;
     FOR w IN SELECT v.watch, v.results, v.ts_config::regconfig AS config,
                     (SELECT format('jsonb_build_object(%s)', string_agg(format('%L, t.%I', k, r), ', ' ORDER BY n))
-                     FROM unnest(v.key_columns, v.result_columns) WITH ORDINALITY u(k, r, n)) AS key_of
+                     FROM unnest(v.key_columns, v.result_columns) WITH ORDINALITY u(k, r, n)) AS key_of,
+                    (SELECT string_agg(format('t.%I', r), ', ' ORDER BY n) FROM unnest(v.result_columns) WITH ORDINALITY u(r, n)) AS columns
              FROM dsocr.watches v WHERE v.watch = ANY (watches) LOOP
         IF w.results IS NULL THEN
             RAISE EXCEPTION USING ERRCODE = 'undefined_table', MESSAGE = format('the result table of watch %s is not there', w.watch);
         ELSIF fuzzy IS NULL THEN
-            RETURN QUERY SELECT * FROM dsocr.search_exactly(w.results, w.key_of, w.config, query, lim);
+            RETURN QUERY SELECT * FROM dsocr.search_exactly(w.results, w.key_of, w.columns, w.config, query, lim);
         ELSE
             RETURN QUERY SELECT * FROM dsocr.search_fuzzily(w.results, w.key_of, w.config, query, lim, fuzzy);
         END IF;
@@ -1018,7 +1018,7 @@ RETURNS void LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    finders constant name[] := ARRAY['dsocr_search', 'search', 'search_source', 'search_exactly', 'search_fuzzily', 'hit_boxes',
+    finders constant name[] := ARRAY['dsocr_search', 'search', 'search_source', 'search_exactly', 'search_fuzzily', 'show_hits',
         'dsocr_page_image', 'dsocr_crop', 'dsocr_render_highlight', 'dsocr_page_html',
         'dsocr_correct', 'lock_results', 'lay_text', 'corrected', 'dsocr_training_set'];
     readers constant name[] := finders || ARRAY['dsocr_extract', 'dsocr_try_extract', 'dsocr_text', 'dsocr_markdown', 'dsocr_pages',

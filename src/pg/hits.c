@@ -6,10 +6,16 @@
  * and then its parts, which stand on the same bytes. */
 #include "compat.h"
 
+#include <ctype.h>
+
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/value.h"
+#include "tsearch/ts_cache.h"
 #include "tsearch/ts_public.h"
 #include "tsearch/ts_utils.h"
 #include "utils/builtins.h"
@@ -20,7 +26,7 @@
 #include "place.h"
 
 PG_FUNCTION_INFO_V1(dsocr_highlight);
-PG_FUNCTION_INFO_V1(dsocr_hit_boxes);
+PG_FUNCTION_INFO_V1(dsocr_show_hits);
 
 /* A word of the flow that one of the query's operands matches. */
 typedef struct Word
@@ -61,20 +67,27 @@ is_whole_of_parts(int type)
     return type == 5 /* url */ || (type >= 15 && type <= 17) /* compounds */;
 }
 
-/* Parses the flow; keeps what matches an operand. */
-static void
-find_words(Search *s, Oid config)
+static HeadlineParsedText
+parse(TSQuery query, Oid config, char *text, int n)
 {
     HeadlineParsedText parsed = {.lenwords = 32};
+
+    parsed.words = palloc(sizeof(HeadlineWordEntry) * parsed.lenwords);
+    hlparsetext(config, &parsed, query, text, n);
+    return parsed;
+}
+
+/* Keeps what matches an operand, of the parsed flow. */
+static void
+find_words(Search *s, const HeadlineParsedText *parsed)
+{
     const char *text = s->flow->text.data;
     int at = 0, length = s->flow->text.len, from = 0;
 
-    parsed.words = palloc(sizeof(HeadlineWordEntry) * parsed.lenwords);
-    hlparsetext(config, &parsed, s->query, s->flow->text.data, length);
-    s->words = palloc(sizeof(Word) * (parsed.curwords + 1));
-    for (int i = 0; i < parsed.curwords; i++)
+    s->words = palloc(sizeof(Word) * (parsed->curwords + 1));
+    for (int i = 0; i < parsed->curwords; i++)
     {
-        const HeadlineWordEntry *w = &parsed.words[i];
+        const HeadlineWordEntry *w = &parsed->words[i];
 
         if (!w->repeated)
         {
@@ -305,19 +318,17 @@ place_hit(Hit *h, const FlowSpan *span)
     }
 }
 
-Hit *
-hits_on_page(const ReadPage *page, TSQuery query, Oid config, int *n)
+static Hit *
+hits_in_flow(const Flow *flow, TSQuery query, const HeadlineParsedText *parsed, int *n)
 {
-    Search s = {.flow = flow_of(page), .query = query};
+    Search s = {.flow = flow, .query = query};
     Matches matches;
     Range *ranges;
     Hit *hits = palloc(sizeof(Hit));
     int nranges, room = 1;
 
     *n = 0;
-    if (query->size == 0 || s.flow->text.len == 0)
-        return hits;
-    find_words(&s, config);
+    find_words(&s, parsed);
     matches = of_item(&s, GETQUERY(query), false);
     ranges = ranges_of(&s, &matches, &nranges);
     for (int i = 0; i < nranges; i++)
@@ -339,6 +350,19 @@ hits_on_page(const ReadPage *page, TSQuery query, Oid config, int *n)
             place_hit(&hits[(*n)++], span);
         }
     return hits;
+}
+
+Hit *
+hits_on_page(const ReadPage *page, TSQuery query, Oid config, int *n)
+{
+    Flow *flow = flow_of(page);
+    HeadlineParsedText parsed;
+
+    *n = 0;
+    if (query->size == 0 || flow->text.len == 0)
+        return palloc(sizeof(Hit));
+    parsed = parse(query, config, flow->text.data, flow->text.len);
+    return hits_in_flow(flow, query, &parsed, n);
 }
 
 /* ---- SQL ---- */
@@ -395,22 +419,93 @@ put_json(StringInfo s, const Hit *h)
     appendStringInfoChar(s, '}');
 }
 
-/* The hits as a jsonb array, for dsocr_search: dsocr.hit_boxes(result jsonb, query tsquery, config regconfig). */
-Datum
-dsocr_hit_boxes(PG_FUNCTION_ARGS)
+/* ---- dsocr_search ---- */
+
+static List *
+headline_options(void)
 {
-    const Reading *r = reading_of(PG_GETARG_JSONB_P(0));
+    static const char *const options[][2] = {{"StartSel", "["},
+                                             {"StopSel", "]"},
+                                             {"MaxFragments", "2"},
+                                             {"MinWords", "5"},
+                                             {"MaxWords", "20"}};
+    List *list = NIL;
+
+    for (int i = 0; i < (int)lengthof(options); i++)
+        list = lappend(list, makeDefElem(pstrdup(options[i][0]),
+                                         (Node *)makeString(pstrdup(options[i][1])), -1));
+    return list;
+}
+
+/* Each run of white space becomes one space, in place. */
+static void
+close_up(text *t)
+{
+    char *from = VARDATA(t), *end = from + VARSIZE(t) - VARHDRSZ, *to = from;
+
+    for (; from < end; from++)
+        if (!isspace((unsigned char)*from))
+            *to++ = *from;
+        else if (to == VARDATA(t) || to[-1] != ' ')
+            *to++ = ' ';
+    SET_VARSIZE(t, to - (char *)t);
+}
+
+/* As ts_headline, which marks and cuts the parsed words. */
+static text *
+snippet_of(Oid config, HeadlineParsedText *parsed, TSQuery query)
+{
+    TSParserCacheEntry *parser = lookup_ts_parser_cache(lookup_ts_config_cache(config)->prsId);
+    text *snippet;
+
+    if (!OidIsValid(parser->headlineOid))
+        return cstring_to_text("");
+    FunctionCall3(&parser->prsheadline, PointerGetDatum(parsed),
+                  PointerGetDatum(headline_options()), PointerGetDatum(query));
+    snippet = generateHeadline(parsed);
+    close_up(snippet);
+    return snippet;
+}
+
+/* parsed: of `of`, the page's searched text, whose words are the flow's unless somebody has changed it. */
+static void
+put_page(StringInfo s, const ReadPage *page, TSQuery query, Oid config, const text *of,
+         const HeadlineParsedText *parsed)
+{
+    Flow *flow = flow_of(page);
+    bool same = flow->text.len == (int)VARSIZE_ANY_EXHDR(of) &&
+                memcmp(flow->text.data, VARDATA_ANY(of), flow->text.len) == 0;
+    int n;
+    Hit *hits =
+        same ? hits_in_flow(flow, query, parsed, &n) : hits_on_page(page, query, config, &n);
+
+    for (int i = 0; i < n; i++)
+        put_json(s, &hits[i]);
+}
+
+/* What dsocr_search shows of a page, parsed once:
+ * dsocr.show_hits(search_text text, result jsonb, query tsquery, config regconfig, OUT snippet text, OUT highlights jsonb) */
+Datum
+dsocr_show_hits(PG_FUNCTION_ARGS)
+{
+    text *searched = PG_ARGISNULL(0) ? cstring_to_text("") : PG_GETARG_TEXT_PP(0);
+    const Reading *r = PG_ARGISNULL(1) ? NULL : reading_of(PG_GETARG_JSONB_P(1));
+    TSQuery query = PG_GETARG_TSQUERY(2);
+    Oid config = PG_GETARG_OID(3);
+    HeadlineParsedText parsed =
+        parse(query, config, VARDATA_ANY(searched), (int)VARSIZE_ANY_EXHDR(searched));
+    Datum values[2];
+    bool nulls[2] = {false, false};
+    TupleDesc desc;
     StringInfoData s;
 
     initStringInfo(&s);
-    for (int i = 0; i < r->npages; i++)
-    {
-        int n;
-        Hit *hits = hits_on_page(&r->pages[i], PG_GETARG_TSQUERY(1), PG_GETARG_OID(2), &n);
-
-        for (int j = 0; j < n; j++)
-            put_json(&s, &hits[j]);
-    }
+    for (int i = 0; r && query->size > 0 && i < r->npages; i++)
+        put_page(&s, &r->pages[i], query, config, searched, &parsed);
     appendStringInfoString(&s, s.len ? "]" : "[]");
-    return DirectFunctionCall1(jsonb_in, CStringGetDatum(s.data));
+    values[1] = DirectFunctionCall1(jsonb_in, CStringGetDatum(s.data));
+    values[0] = PointerGetDatum(snippet_of(config, &parsed, query));
+    if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+        elog(ERROR, "show_hits gives a row");
+    return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
