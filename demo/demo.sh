@@ -45,6 +45,7 @@ load() {
 }
 
 started=$SECONDS
+late=test/pages/recipe_fr.jpg # inserted when the table reads itself
 pg_config=$(server_copy "$work/pg")
 make --no-print-directory -s PG_CONFIG="$pg_config" install >"$work/install.log" 2>&1 || {
     cat "$work/install.log" >&2
@@ -62,7 +63,7 @@ CREATE TABLE archive (name text PRIMARY KEY, scan bytea NOT NULL);"
 if [ -n "$scan" ]; then
     load "$scan"
 else
-    for f in test/pages/*.jpg test/pages/*.tif; do load "$f"; done
+    for f in test/pages/*.jpg test/pages/*.tif; do [ "$f" = "$late" ] || load "$f"; done
 fi
 engine_wait "$bin" || {
     tail -n 20 "$work/cluster/log" >&2
@@ -106,20 +107,34 @@ if [ -z "$scan" ]; then
     say "6. Search: which page, which line, and where on it"
     show "CREATE INDEX ON reading USING gin (to_tsvector('simple', text));"
     show "SELECT name, l.text AS line, l.bbox
-FROM to_tsquery('simple', '${DEMO_QUERY:-weir:* | cig:* | mirabell:* | barometer | hedgehog:* | berth}') AS q,
+FROM to_tsquery('simple', '${DEMO_QUERY:-weir:* | cig:* | barometer | hedgehog:* | berth}') AS q,
      reading AS r, dsocr_lines(r.result) AS l
 WHERE to_tsvector('simple', r.text) @@ q AND to_tsvector('simple', l.text) @@ q ORDER BY r.name, l.seq, l.line;"
 fi
 
+# Writes a page to look at, where it stays.
+page=build/demo.html
+write_page() {
+    printf '%s%s%s\n\n' "$dim" "$(sed 's/^/    /' <<<"$1")" "$plain"
+    mkdir -p build && sql -c "$1" >"$page.new" && mv "$page.new" "$page"
+    printf '  %sfile://%s%s  (%d kB: the scan, its boxes, the text and the hits in one file)\n' \
+        "$bold" "$(realpath "$page")" "$plain" $(($(wc -c <"$page") / 1024))
+}
 if [ -z "$scan" ]; then
-    say "7. A table that reads itself: what is inserted from now on is read in the background"
-    show "SELECT dsocr_attach('archive', 'scan');"
+    say "7. A table that reads itself: what is there, and what is inserted from now on, is read in the background"
+    show "SELECT dsocr_attach('archive', 'scan') AS watch;"
+    printf "%s    INSERT INTO archive VALUES ('%s', ...);%s\n\n" "$dim" "$(basename "$late")" "$plain"
+    load "$late"
     show "SELECT dsocr_wait(timeout => '2 min') AS left_to_read;"
-    show "SELECT name, page, status, model, left(replace(search_text, E'\n', ' '), 50) AS search_text
-FROM archive_scan_ocr WHERE current ORDER BY name LIMIT 4;"
-    show "SELECT key->>'name' AS name, page, jsonb_path_query_array(highlights, '\$[*].bbox') AS boxes,
-       left(regexp_replace(snippet, '\s+', ' ', 'g'), 60) AS snippet
+    show "SELECT key->>'name' AS name, page, substring(snippet FROM '.{0,24}\[.*?\].{0,24}') AS snippet, jsonb_path_query_array(highlights, '\$[*].bbox') AS boxes
 FROM dsocr_search('archive', 'watercress OR cigüeña OR mirabelles');"
+
+    say "8. The hit on the page: look at it in a browser, also on a telephone"
+    write_page "SELECT dsocr_page_html(scan, result, websearch_to_tsquery('simple', 'watercress OR hedgehogs'))
+FROM archive JOIN archive_scan_ocr USING (name) WHERE name = 'minutes_en.jpg' AND current;"
+else
+    say "6. The page to look at in a browser"
+    write_page "SELECT dsocr_page_html(scan, dsocr_extract(scan)) FROM archive;"
 fi
 
 model=$(sql -c "SELECT result->'metadata'->>'model' FROM (SELECT dsocr_extract(scan) AS result FROM archive LIMIT 1) AS r" || true)
