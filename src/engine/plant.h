@@ -30,6 +30,9 @@ typedef enum Plant
     PLANT_RENORMALISED,    /* router weights made to sum to one */
     PLANT_DECODER_THETA,   /* 1e6 */
     PLANT_NO_SHARED,       /* no shared experts */
+    PLANT_PADDING_MASKED,  /* a window's padding masked out */
+    PLANT_TILES_COLUMNS,   /* crops column by column */
+    PLANT_PROMPT_ORDER,    /* the image after the prompt's text; seen by prompt_test */
     PLANT_COUNT
 } Plant;
 

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "plant.h"
 #include "utf8.h"
 
 #define IMAGE "<image>"
@@ -100,9 +101,11 @@ prompt_build(const Tokenizer *t, const char *prompt, int32_t bos, int image_rows
     *out++ = bos;
     for (int i = 0; i < nfront; i++)
         *out++ = front[i];
+    for (int i = 0; PLANTED(PLANT_PROMPT_ORDER) && i < nback; i++)
+        *out++ = back[i];
     for (int i = 0; i < image_rows; i++)
         *out++ = -1;
-    for (int i = 0; i < nback; i++)
+    for (int i = 0; !PLANTED(PLANT_PROMPT_ORDER) && i < nback; i++)
         *out++ = back[i];
     return DS_OK;
 }

@@ -379,7 +379,7 @@ try_again(DsEngine *e, DsPage *p, DsError *err)
 static DsStatus
 keep_raw(const DsEngine *e, DsPage *p, const Generated *g, DsError *err)
 {
-    int total = 0, at = 0, *starts = NULL;
+    int total = 0, at = 0;
     size_t n;
     char *raw;
     DsStatus st;
@@ -392,7 +392,7 @@ keep_raw(const DsEngine *e, DsPage *p, const Generated *g, DsError *err)
         memcpy(p->reading.ids + at, g[i].ids, (size_t)g[i].n * sizeof(int32_t));
     if (p->options.want_raw)
     {
-        if ((st = tokenizer_decode(e->tokenizer, p->reading.ids, total, &p->arena, &raw, &n, starts,
+        if ((st = tokenizer_decode(e->tokenizer, p->reading.ids, total, &p->arena, &raw, &n, NULL,
                                    err)))
             return st;
         p->reading.raw = raw;

@@ -9,6 +9,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "plant.h"
+
 /* ---- the grid ---- */
 
 typedef struct Best
@@ -131,6 +133,11 @@ crop_views(const Image *image, const ViewSizes *sizes, Arena *arena, Views *view
     {
         size_t column = (size_t)(t % views->columns), row = (size_t)(t / views->columns);
 
+        if (PLANTED(PLANT_TILES_COLUMNS))
+        {
+            column = (size_t)(t / views->rows);
+            row = (size_t)(t % views->rows);
+        }
         cut(page, stride, row * sizes->tile_h * stride + column * crop_stride, crop_stride,
             sizes->tile_h, crops);
         views->views[t] = (View){sizes->tile_w, sizes->tile_h, image->channels, crops};

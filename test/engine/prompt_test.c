@@ -1,6 +1,7 @@
 /* prompt_test.c - BOS, the image's rows, the text; nothing else. */
 #include "../../src/engine/prompt.h"
 
+#include "../../src/engine/plant.h"
 #include "corpus.h"
 
 static char *
@@ -127,6 +128,9 @@ published(void)
 int
 main(void)
 {
+#ifdef DS_PLANT
+    ds_planted = getenv("DSOCR_PLANT") ? atoi(getenv("DSOCR_PLANT")) : 0;
+#endif
     form();
     published();
     return report();

@@ -80,6 +80,8 @@ attend_row(const AttendJob *job, int head, int row, int at, float *scores)
         scores[j] = job->scale * panel_dot(k, dim, j, q);
     if (job->grid)
         add_grid(job->grid, q, dim, row, scores);
+    for (int j = 0; PLANTED(PLANT_PADDING_MASKED) && job->places && j < sees; j++)
+        scores[j] = job->places[j] < 0 ? -INFINITY : scores[j];
     softmax(scores, sees);
     for (int d = 0; d < dim; d++)
     {
