@@ -11,6 +11,7 @@ typedef struct Cli
 {
     const char *command;
     const char *model;      /* --model: a directory or a name */
+    const char *adapter;    /* --adapter: a directory or a name */
     const char *backend;    /* --backend */
     const char *format;     /* --format */
     const char *mode;       /* --mode */

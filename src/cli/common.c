@@ -74,13 +74,13 @@ own_folder(char *path, size_t room)
         *strrchr(path, '/') = '\0';
 }
 
+/* The folder of that name among the models, which holds `file`; with `here` a directory is taken as it is. */
 static void
-find_model(const Cli *c, char *dir, size_t room)
+find_folder(const char *name, bool here, const char *file, char *dir, size_t room)
 {
-    const char *name = c->model ? c->model : getenv("DSOCR_MODEL");
     char own[2048], folder[3][2100], config[8300];
 
-    if (name && (strchr(name, '/') || access(name, F_OK) == 0))
+    if (here && (strchr(name, '/') || access(name, F_OK) == 0))
     {
         snprintf(dir, room, "%s", name);
         return;
@@ -91,23 +91,34 @@ find_model(const Cli *c, char *dir, size_t room)
     snprintf(folder[2], sizeof folder[2], "%s", DSOCR_MODELS_DIR);
     for (int i = 0; i < 3; i++)
     {
-        snprintf(dir, room, "%s/%s", folder[i], name ? name : "mini");
-        snprintf(config, sizeof config, "%s/config.json", dir);
+        snprintf(dir, room, "%s/%s", folder[i], name);
+        snprintf(config, sizeof config, "%s/%s", dir, file);
         if (access(config, F_OK) == 0)
             return;
     }
 }
 
+static void
+find_model(const Cli *c, char *dir, size_t room)
+{
+    const char *name = c->model ? c->model : getenv("DSOCR_MODEL");
+
+    find_folder(name ? name : "mini", name != NULL, "config.json", dir, room);
+}
+
 DsStatus
 open_engine(const Cli *c, bool tokenizer_optional, DsEngine **e, DsError *err)
 {
-    char dir[8192];
+    char dir[8192], adapter[8192] = "";
     DsSettings s = {.model_dir = dir,
+                    .adapter_dir = adapter,
                     .backend = c->backend,
                     .threads = c->threads,
                     .tokenizer_optional = tokenizer_optional};
 
     find_model(c, dir, sizeof dir);
+    if (c->adapter && c->adapter[0])
+        find_folder(c->adapter, true, "adapter_config.json", adapter, sizeof adapter);
     return ds_open(&s, e, err);
 }
 

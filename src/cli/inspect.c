@@ -63,6 +63,10 @@ command_verify(const Cli *c)
            f.model, f.reads_lines ? "lines" : "pages", (unsigned long long)f.parameters, f.dtype,
            (unsigned long long)f.weight_bytes, f.device, f.threads, f.threads == 1 ? "" : "s",
            f.slots);
+    if (f.adapter)
+        printf("adapter     %s, rank %d beside %d linears, %llu parameters, sha256 %s\n",
+               f.adapter->name, f.adapter->rank, f.adapter->linears,
+               (unsigned long long)f.adapter->parameters, f.adapter->sha256);
     if (c->hash)
         printf("sha256      %s\n", f.weights_sha256);
     ds_close(e);

@@ -23,6 +23,7 @@ static const char usage[] =
     "  bench FILE...     pages, views and tokens a second            --repeat N\n"
     "\n"
     "  --model DIR|NAME  a model directory, or the name of one beside the shipped dsocr-mini\n"
+    "  --adapter DIR     a LoRA adapter in PEFT's layout, merged into the model; also for serve\n"
     "  --backend NAME    auto, generic, avx2        --threads N   0: all processors\n";
 
 typedef enum Kind
@@ -40,13 +41,21 @@ static const struct
     Kind kind;
     size_t field;
 } known[] = {
-    {"model", TEXT, FIELD(model)},           {"backend", TEXT, FIELD(backend)},
-    {"format", TEXT, FIELD(format)},         {"mode", TEXT, FIELD(mode)},
-    {"pages", TEXT, FIELD(pages)},           {"options", TEXT, FIELD(options)},
-    {"stage", TEXT, FIELD(stage)},           {"prompt", TEXT, FIELD(prompt)},
-    {"prompt-ids", TEXT, FIELD(prompt_ids)}, {"threads", NUMBER, FIELD(threads)},
-    {"repeat", NUMBER, FIELD(repeat)},       {"max-tokens", NUMBER, FIELD(max_tokens)},
-    {"no-eos", FLAG, FIELD(no_eos)},         {"hash", FLAG, FIELD(hash)},
+    {"adapter", TEXT, FIELD(adapter)},
+    {"model", TEXT, FIELD(model)},
+    {"backend", TEXT, FIELD(backend)},
+    {"format", TEXT, FIELD(format)},
+    {"mode", TEXT, FIELD(mode)},
+    {"pages", TEXT, FIELD(pages)},
+    {"options", TEXT, FIELD(options)},
+    {"stage", TEXT, FIELD(stage)},
+    {"prompt", TEXT, FIELD(prompt)},
+    {"prompt-ids", TEXT, FIELD(prompt_ids)},
+    {"threads", NUMBER, FIELD(threads)},
+    {"repeat", NUMBER, FIELD(repeat)},
+    {"max-tokens", NUMBER, FIELD(max_tokens)},
+    {"no-eos", FLAG, FIELD(no_eos)},
+    {"hash", FLAG, FIELD(hash)},
 };
 
 #define NKNOWN (sizeof known / sizeof *known)

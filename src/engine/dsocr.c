@@ -113,7 +113,8 @@ open_parts(DsEngine *e, DsError *err)
     DsStatus st;
 
     if ((st = device_open(s->backend, s->threads, s->tick, s->tick_arg, &e->device, err)) ||
-        (st = model_open(s->model_dir, e->device, &e->model, err)) || (st = open_tokenizer(e, err)))
+        (st = model_open_adapted(s->model_dir, s->adapter_dir, e->device, &e->model, err)) ||
+        (st = open_tokenizer(e, err)))
         return st;
     e->positions = positions_needed(e->model);
     e->slots = s->max_batch > 0 ? s->max_batch : auto_slots(e->model, e->positions);
@@ -175,6 +176,7 @@ ds_facts(const DsEngine *e)
         .dtype = f->dtype,
         .device = e->device_name,
         .weights_sha256 = f->sha256,
+        .adapter = f->adapter.name[0] ? &f->adapter : NULL,
         .reads_lines = f->reads_lines,
         .slots = e->slots,
         .threads = e->device->threads,

@@ -7,6 +7,7 @@
 #ifndef DS_DSOCR_H
 #define DS_DSOCR_H
 
+#include "adapter.h"
 #include "image.h"
 #include "json.h"
 #include "options.h"
@@ -17,6 +18,7 @@ typedef struct DsPage DsPage;
 typedef struct DsSettings
 {
     const char *model_dir;
+    const char *adapter_dir; /* merged into the model at load; NULL or "": none */
     const char *backend;     /* "auto" or NULL, "generic", "avx2": DSOCR_CPU overrides auto */
     int threads;             /* 0: all processors */
     int max_batch;           /* sequences at once; 0: auto */
@@ -31,6 +33,7 @@ typedef struct DsSettings
 typedef struct DsEngineFacts
 {
     const char *model, *dtype, *device, *weights_sha256;
+    const AdapterFacts *adapter; /* NULL: none */
     bool reads_lines;
     int slots, threads;
     uint64_t weight_bytes, parameters;

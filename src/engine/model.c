@@ -145,10 +145,12 @@ ready(Binder *b, Weight *w)
     b->st = device_status(b->m->device, b->err);
 }
 
+/* A linear: what the adapter has for it is merged in. */
 __attribute__((format(printf, 5, 6))) static void
 weight(Binder *b, Weight *w, int n, int k, const char *fmt, ...)
 {
     const Tensor *t;
+    Tensor merged;
     va_list args;
 
     va_start(args, fmt);
@@ -156,7 +158,10 @@ weight(Binder *b, Weight *w, int n, int k, const char *fmt, ...)
     va_end(args);
     if ((t = take(b, 2, (int64_t[]){n, k})) == NULL)
         return;
-    *w = (Weight){t->dtype, n, k, t->data, NULL};
+    merged = *t;
+    if (b->m->adapter)
+        b->st = adapter_merge(b->m->adapter, b->name, &merged, &b->m->arena, b->err);
+    *w = (Weight){merged.dtype, n, k, merged.data, NULL};
     ready(b, w);
 }
 
@@ -554,14 +559,60 @@ bind_all(Model *m, const ModelConfig *c, DsError *err)
     bind_flow(&b, c);
     bind_decoder(&b);
     check_all_used(&b);
+    if (b.st == DS_OK && m->adapter)
+        b.st = adapter_all_used(m->adapter, err);
     if (b.st == DS_OK)
         prepare_grids(&b, c);
     free(b.used);
     return b.st;
 }
 
+static void
+hash_files(const Model *m, char hex[65])
+{
+    uint8_t digest[32];
+    const char *name;
+    const void *bytes;
+    size_t n;
+    Sha256 s;
+
+    sha256_init(&s);
+    for (int i = 0; (bytes = safetensors_file(m->files, i, &name, &n)) != NULL; i++)
+        sha256_add(&s, bytes, n);
+    sha256_end(&s, digest);
+    sha256_hex(digest, hex);
+}
+
+/* The adapter is read, told to be for this model, and gives the model its name. */
+static DsStatus
+take_adapter(Model *m, const char *dir, const char *adapter, DsError *err)
+{
+    ModelFacts *f = &m->facts;
+    char base[65] = "", name[sizeof f->name];
+    DsStatus st;
+
+    if (adapter == NULL || adapter[0] == '\0')
+        return DS_OK;
+    if ((st = adapter_open(adapter, &m->adapter, err)))
+        return st;
+    f->adapter = *adapter_facts(m->adapter);
+    if (f->adapter.base_sha256[0]) /* seconds for gigabytes, so only when it is asked for */
+        hash_files(m, base);
+    if ((st = adapter_fits(m->adapter, f->name, dir, base, err)))
+        return st;
+    snprintf(name, sizeof name, "%.30s+%.23s@%.8s", f->name, f->adapter.name, f->adapter.sha256);
+    memcpy(f->name, name, sizeof name);
+    return DS_OK;
+}
+
 DsStatus
 model_open(const char *dir, Device *d, Model **out, DsError *err)
+{
+    return model_open_adapted(dir, NULL, d, out, err);
+}
+
+DsStatus
+model_open_adapted(const char *dir, const char *adapter, Device *d, Model **out, DsError *err)
 {
     Model *m = calloc(1, sizeof *m);
     ModelConfig c = {0};
@@ -574,11 +625,13 @@ model_open(const char *dir, Device *d, Model **out, DsError *err)
     arena_init(&m->arena, 0);
     device_begin(d);
     if ((st = model_config_read(dir, m, &c, err)) || (st = safetensors_open(dir, &m->files, err)) ||
-        (st = bind_all(m, &c, err)))
+        (st = take_adapter(m, dir, adapter, err)) || (st = bind_all(m, &c, err)))
     {
         model_close(m);
         return st;
     }
+    adapter_close(m->adapter); /* what it had to give is in the arena */
+    m->adapter = NULL;
     *out = m;
     return DS_OK;
 }
@@ -592,6 +645,7 @@ model_close(Model *m)
         m->device->ops->unpack(m->device, m->packed[i]);
     free(m->packed);
     safetensors_close(m->files);
+    adapter_close(m->adapter);
     arena_free(&m->arena);
     free(m);
 }
@@ -611,17 +665,14 @@ model_separator(const Model *m)
 DsStatus
 model_hash(Model *m, DsError *err)
 {
-    uint8_t digest[32];
-    const char *name;
-    const void *bytes;
-    size_t n;
-    Sha256 s;
+    const char *adapter = m->facts.adapter.sha256;
+    char both[129];
 
     (void)err;
-    sha256_init(&s);
-    for (int i = 0; (bytes = safetensors_file(m->files, i, &name, &n)) != NULL; i++)
-        sha256_add(&s, bytes, n);
-    sha256_end(&s, digest);
-    sha256_hex(digest, m->facts.sha256);
+    hash_files(m, m->facts.sha256);
+    if (adapter[0] == '\0')
+        return DS_OK;
+    snprintf(both, sizeof both, "%s%s", m->facts.sha256, adapter);
+    sha256_name(both, strlen(both), m->facts.sha256);
     return DS_OK;
 }

@@ -7,6 +7,7 @@
 #ifndef DS_MODEL_H
 #define DS_MODEL_H
 
+#include "adapter.h"
 #include "backend.h"
 #include "lines.h"
 #include "views.h"
@@ -16,13 +17,18 @@ typedef struct Model Model;
 /* What the rest of the engine may know of a model without knowing its weights. */
 typedef struct ModelFacts
 {
-    char name[64]; /* dsocr.name of the config, else told from the architecture: "deepseek-ocr-2" */
+    /* dsocr.name of the config, else told from the architecture: "deepseek-ocr-2"; with an adapter
+     * "dsocr-mini+mine@1a2b3c4d", the digits being the first of the adapter's SHA-256 */
+    char name[64];
     char dtype[8]; /* of the weights: "bf16", "f32", "f16" */
-    char sha256[65]; /* of the weight files' bytes in name order; filled by model_hash, "" before */
-    bool reads_lines; /* config: "reader": "lines" */
-    LineShape line;   /* when reads_lines */
-    ViewSizes views;  /* otherwise */
-    char prompt[256]; /* of the config (line readers) */
+    char sha256
+        [65]; /* of the weight files' bytes in name order; filled by model_hash, "" before. With an
+                      * adapter: of that name (64 hex digits) and of the adapter's after it */
+    AdapterFacts adapter; /* name "": none */
+    bool reads_lines;     /* config: "reader": "lines" */
+    LineShape line;       /* when reads_lines */
+    ViewSizes views;      /* otherwise */
+    char prompt[256];     /* of the config (line readers) */
     int hidden, vocab;
     int32_t bos, eos, image; /* token ids */
     int max_positions;
@@ -33,6 +39,9 @@ typedef struct ModelFacts
 
 /* Opens, checks and binds. The backend may repack weights (Device); the files stay mapped. */
 DsStatus model_open(const char *dir, Device *d, Model **out, DsError *err);
+/* The same with an adapter's directory merged into the linears (adapter.h); NULL or "": none. */
+DsStatus model_open_adapted(const char *dir, const char *adapter, Device *d, Model **out,
+                            DsError *err);
 void model_close(Model *m);
 const ModelFacts *model_facts(const Model *m);
 

@@ -109,6 +109,7 @@ struct Model
     ModelFacts facts;
     Device *device;
     SafeTensors *files;
+    Adapter *adapter; /* while the model is being bound, or NULL */
     Arena arena;
     Sam sam;
     Flow flow;

@@ -21,7 +21,7 @@ PG_MODULE_MAGIC;
 
 extern PGDLLEXPORT void _PG_init(void);
 
-char *dsocr_engine_path, *dsocr_model, *dsocr_models_dir, *dsocr_devices;
+char *dsocr_engine_path, *dsocr_model, *dsocr_adapter, *dsocr_models_dir, *dsocr_devices;
 int dsocr_quantization, dsocr_cpu_threads, dsocr_max_batch;
 int dsocr_max_image_bytes, dsocr_max_pixels, dsocr_max_side, dsocr_min_side, dsocr_max_pages;
 int dsocr_max_tokens, dsocr_page_timeout, dsocr_max_waiting;
@@ -63,6 +63,16 @@ check_model(char **value, void **extra, GucSource source)
 }
 
 static bool
+check_adapter(char **value, void **extra, GucSource source)
+{
+    if ((*value)[0] == '\0' || check_model(value, extra, source))
+        return true;
+    GUC_check_errdetail("An adapter is the name of a folder in dsocr.models_dir, the absolute path "
+                        "of one, or empty for none.");
+    return false;
+}
+
+static bool
 check_absolute(char **value, void **extra, GucSource source)
 {
     if ((*value)[0] == '\0' || (*value)[0] == '/')
@@ -98,6 +108,9 @@ define_engine_settings(void)
     DefineCustomStringVariable("dsocr.model",
                                "The model that reads: a name in dsocr.models_dir, or a path.", NULL,
                                &dsocr_model, "mini", PGC_SIGHUP, 0, check_model, NULL, NULL);
+    DefineCustomStringVariable(
+        "dsocr.adapter", "A LoRA adapter of the model: a name in dsocr.models_dir, or a path.",
+        "Empty: the model as it is.", &dsocr_adapter, "", PGC_SIGHUP, 0, check_adapter, NULL, NULL);
     DefineCustomStringVariable("dsocr.models_dir",
                                "The folder with the models; empty: the one installed.", NULL,
                                &dsocr_models_dir, "", PGC_SIGHUP, 0, check_absolute, NULL, NULL);

@@ -9,7 +9,7 @@
 
 /* Settings: api.md section 7. Hidden, since the names of SQL functions, dsocr_*, are let out of the library. */
 #pragma GCC visibility push(hidden)
-extern char *dsocr_engine_path, *dsocr_model, *dsocr_models_dir, *dsocr_devices;
+extern char *dsocr_engine_path, *dsocr_model, *dsocr_adapter, *dsocr_models_dir, *dsocr_devices;
 extern int dsocr_quantization, dsocr_cpu_threads, dsocr_max_batch;
 extern int dsocr_max_image_bytes, dsocr_max_pixels, dsocr_max_side, dsocr_min_side, dsocr_max_pages;
 extern int dsocr_max_tokens, dsocr_page_timeout, dsocr_max_waiting;

@@ -108,17 +108,18 @@ engine_path(void)
     return psprintf("%s/dsocr/bin/dsocr", lib);
 }
 
+/* Of a model or an adapter: a path, or the folder of that name among the models. */
 static char *
-model_path(void)
+model_path(const char *name)
 {
     char share[MAXPGPATH];
 
-    if (dsocr_model[0] == '/')
-        return pstrdup(dsocr_model);
+    if (name[0] == '/')
+        return pstrdup(name);
     if (dsocr_models_dir[0] != '\0')
-        return psprintf("%s/%s", dsocr_models_dir, dsocr_model);
+        return psprintf("%s/%s", dsocr_models_dir, name);
     get_share_path(my_exec_path, share);
-    return psprintf("%s/dsocr/models/%s", share, dsocr_model);
+    return psprintf("%s/dsocr/models/%s", share, name);
 }
 
 #define MAX_ARGUMENTS 20
@@ -141,7 +142,12 @@ engine_command(char **argv)
     argv[n++] = "--extension";
     argv[n++] = DSOCR_VERSION;
     argv[n++] = "--model";
-    argv[n++] = model_path();
+    argv[n++] = model_path(dsocr_model);
+    if (dsocr_adapter[0] != '\0')
+    {
+        argv[n++] = "--adapter";
+        argv[n++] = model_path(dsocr_adapter);
+    }
     argv[n++] = "--threads";
     argv[n++] = psprintf("%d", dsocr_cpu_threads);
     argv[n++] = "--max-batch";

@@ -91,7 +91,8 @@ serve_wake(Server *s)
 static int
 usage(void)
 {
-    fprintf(stderr, "usage: dsocr serve --socket PATH [--model DIR] [--control FD] [--lock FILE]\n"
+    fprintf(stderr, "usage: dsocr serve --socket PATH [--model DIR] [--adapter DIR]\n"
+                    "                   [--control FD] [--lock FILE]\n"
                     "                   [--threads N] [--max-batch N] [--extension VERSION]\n");
     return SERVE_EXIT_USAGE;
 }
@@ -113,6 +114,8 @@ take_argument(Server *s, const char *name, const char *value)
         s->socket_path = value;
     else if (strcmp(name, "--model") == 0)
         s->model_dir = value;
+    else if (strcmp(name, "--adapter") == 0)
+        s->adapter_dir = value;
     else if (strcmp(name, "--lock") == 0)
         s->lock_path = value;
     else if (strcmp(name, "--extension") == 0)

@@ -134,7 +134,7 @@ typedef struct Statistics /* under the lock */
 typedef struct Server
 {
     /* constant after start */
-    const char *socket_path, *model_dir, *lock_path, *extension;
+    const char *socket_path, *model_dir, *adapter_dir, *lock_path, *extension;
     int threads, max_batch, control;
     Sandbox *sandbox;
     int epoll, listener, wake, signals;

@@ -358,6 +358,7 @@ static void
 open_engine(Server *s)
 {
     DsSettings settings = {.model_dir = s->model_dir,
+                           .adapter_dir = s->adapter_dir,
                            .threads = s->threads,
                            .max_batch = s->max_batch,
                            .tick = step_tick,

@@ -139,6 +139,6 @@ enum
  * max_pages, max_tokens, page_timeout (ms, 0: from the measured speed), max_waiting, max_inflight_bytes,
  * cache_bytes, retries.
  *
- * Command line: dsocr serve --socket PATH [--model DIR] [--control FD] [--lock FILE] [--threads N] [--max-batch N]
- * [--extension VERSION]. */
+ * Command line: dsocr serve --socket PATH [--model DIR] [--adapter DIR] [--control FD] [--lock FILE] [--threads N]
+ * [--max-batch N] [--extension VERSION]. */
 #endif

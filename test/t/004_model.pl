@@ -34,6 +34,9 @@ sub changed
 
 changed('dsocr.model', '/somewhere/else', qr{--model /somewhere/else });
 changed('dsocr.model', 'other', qr{--model \S+/dsocr/models/other });
+changed('dsocr.adapter', '/my/adapter', qr{--adapter /my/adapter });
+changed('dsocr.adapter', 'faces', qr{--model \S+/other --adapter \S+/dsocr/models/faces });
+changed('dsocr.adapter', '', qr{--model \S+/other --threads});
 changed('dsocr.models_dir', '/my/models', qr{--model /my/models/other });
 changed('dsocr.cpu_threads', '3', qr{--threads 3 });
 changed('dsocr.max_batch', '7', qr{--max-batch 7 });
