@@ -67,7 +67,7 @@ step() {
     if [ "$bad" -gt 0 ]; then
         grep -nE '^(FAIL|not ok|.*\.\.\. FAILED|.*error:|.*ERROR: )' "$log" | head -n 30 | sed 's/^/    /'
         echo "    ---- the end of its output"
-        tail -n 40 "$log" | sed 's/^/    /'
+        tail -n ${TAIL:-40} "$log" | sed 's/^/    /'
     fi
 }
 

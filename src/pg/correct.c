@@ -194,12 +194,12 @@ place_cut(const Letters *a, const Letters *b, int at, int q, int least, int *end
     if (!is_gap(b, q) && is_gap(b, q - 1) && q - 1 >= least)
         q--;
     else if (!is_gap(b, q) && q < b->n && q > least && !is_hyphen(a->code[at - 1]))
-        for (int far = 1; far < b->n; far++) /* inside a word: its nearer end */
+        for (int far = 1;; far++) /* inside a word: its nearer end */
         {
-            if (q - far > least && is_gap(b, q - far))
-                q -= far;
-            else if (is_gap(b, q + far))
-                q += far;
+            if (q - far <= least || is_gap(b, q - far))
+                q = Max(q - far, least);
+            else if (q + far >= b->n || is_gap(b, q + far))
+                q = Min(q + far, b->n);
             else
                 continue;
             break;

@@ -1,7 +1,7 @@
 -- correct.sql - what dsocr_correct and dsocr_training_set promise: boxes are kept, history too, and the text is searched.
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(47);
+SELECT plan(48);
 
 -- ---- a text laid on lines
 CREATE TEMP TABLE t AS SELECT '{"page": 1, "status": "ok", "width": 1000, "height": 1400, "text": "The old title\n\nfirst lne here\nof the archi-\nvists end", "elements": [
@@ -23,6 +23,7 @@ SELECT is(pg_temp.c(E'The old title\n\nquite another thing\nof the archi-\nvists
 SELECT is(pg_temp.c(E'The old title\n\nfirst lne here\nof the archi-\nvists end\n\nA new paragraph'), '1.50:The old title / 3.100:first lne here / 3.130:of the archi- / 3.160:vists end / 4.-:A new paragraph', 'after an empty line, an element');
 SELECT is(pg_temp.c('new words', 1), '1.50:new words / 3.100:first lne here / 3.130:of the archi- / 3.160:vists end', 'one element');
 SELECT is(pg_temp.c('a caption', 2), '1.50:The old title / 2.-:a caption / 3.100:first lne here / 3.130:of the archi- / 3.160:vists end', 'an element that had no text');
+SELECT is((SELECT dsocr_search_text(dsocr.corrected(r, 'by hand', NULL)) FROM t), 'by hand', 'a word is never cut');
 SELECT is(pg_temp.c(''), NULL, 'nothing');
 SELECT is((SELECT dsocr.corrected(r, '', NULL)->>'status' FROM t), 'blank', 'is a blank page');
 SELECT is((SELECT dsocr.corrected(r, r->>'text', NULL) - 'markdown' - 'elements' FROM t), (SELECT r - 'elements' FROM t), 'the same text: the same page');
