@@ -176,7 +176,9 @@ pages_whole(const Job *item, Jsonb *rest)
         "'duration_ms', sum((j->'metadata'->>'duration_ms')::numeric), "
         "'tokens', jsonb_build_object('vision', "
         "sum((j->'metadata'->'tokens'->>'vision')::numeric), "
-        "'output', sum((j->'metadata'->'tokens'->>'output')::numeric))) FROM part))",
+        "'output', sum((j->'metadata'->'tokens'->>'output')::numeric))) || jsonb_strip_nulls("
+        "jsonb_build_object('replaced_characters', sum((j->'metadata'->>'replaced_characters')"
+        "::int))) FROM part))",
         &a);
     return got_jsonb();
 }

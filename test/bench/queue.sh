@@ -2,8 +2,8 @@
 # queue.sh [JOBS] [EARLY] - what the queue costs: jobs per second, and whether its processes stay as small as they are.
 #
 # In a cluster of its own with the server of PG_CONFIG, into which dsocr is installed. JOBS documents (20000) are queued and
-# then read by the fake engine (build/dsocr-fake), which does nothing; with ENGINE=real by the installed one, each a copy of
-# FILE (a small page) with other bytes behind it. Prints
+# then read by the fake engine (build/dsocr-fake), which does nothing; with ENGINE=real by the installed one, each the upper
+# edge of FILE, a few lines, with other bytes behind it. Prints
 #
 #   jobs per second of the queue, and of its statements said by hand: claim, delete of the job, insert of the result, one job
 #     after the other in one session, through pgbench
@@ -20,8 +20,8 @@ trap 'cluster_stop "$bin" "$top/c"; rm -rf "$top"' EXIT
 fake=${DSOCR_FAKE:-$PWD/build/dsocr-fake} engine="dsocr.engine_path = '$fake'" scan="convert_to('TEXT:' || g, 'UTF8')"
 if [ "${ENGINE:-fake}" = real ]; then
     engine=
-    cp "${FILE:-test/pages/receipt_en.png}" "$top/scan" && chmod 644 "$top/scan"
-    scan="pg_read_binary_file('$top/scan') || int4send(g)"
+    cp "${FILE:-test/pages/letter_en.jpg}" "$top/scan" && chmod 644 "$top/scan"
+    scan="(SELECT scan FROM one) || int4send(g)"
 fi
 # Few buffers: what of them a process has touched counts as its own.
 cluster_start "$bin" "$top/c" "shared_preload_libraries = 'dsocr'
@@ -31,6 +31,7 @@ dsocr.cache_size = 0
 log_min_messages = warning"
 sql() { "$bin/psql" -XqAt -v ON_ERROR_STOP=1 -c "$1"; }
 sql 'CREATE EXTENSION dsocr' && engine_wait "$bin"
+[ -n "$engine" ] || sql "CREATE TABLE one AS SELECT dsocr_crop(pg_read_binary_file('$top/scan'), 1, box '((0,0),(1000,300))') AS scan"
 sql "CREATE TABLE s (id int PRIMARY KEY, scan bytea)" && sql "SET client_min_messages = warning; SELECT dsocr_attach('s', 'scan')" >/dev/null
 sql "SELECT dsocr_pause(1); INSERT INTO s SELECT g, $scan FROM generate_series(1, $jobs) g" >/dev/null
 
@@ -49,15 +50,22 @@ measure() {
 }
 done_jobs() { sql 'SELECT coalesce(sum(documents), 0) FROM dsocr.tally'; }
 
-start=$(date +%s.%N)
+now() { date +%s.%N; }
+# Both times nothing is in flight, so that the same is compared.
+start=$(now)
 sql 'SELECT dsocr_resume(1)' >/dev/null
 while [ "$(done_jobs)" -lt "$early" ]; do sleep 0.1; done
+sql 'SELECT dsocr_pause(1)' >/dev/null
+while [ "$(sql "SELECT dsocr_status()->'queue'->>'reading'")" != 0 ]; do sleep 0.1; done
+half=$(now)
 measure >"$top/early"
+again=$(now)
+sql 'SELECT dsocr_resume(1)' >/dev/null
 while [ "$(done_jobs)" -lt "$jobs" ]; do sleep 0.1; done
-end=$(date +%s.%N)
+end=$(now)
 measure >"$top/late"
 
-queue=$(awk -v n="$jobs" -v t="$(echo "$end - $start" | bc)" 'BEGIN { printf "%.0f", n / t }')
+queue=$(awk -v n="$jobs" -v t="$(echo "$end - $again + $half - $start" | bc)" 'BEGIN { printf "%.0f", n / t }')
 if [ "${ENGINE:-fake}" = fake ]; then
     # The same rows in tables of the same form, by the statements that the worker says of them.
     sql "CREATE TABLE job (LIKE dsocr.job INCLUDING ALL); CREATE TABLE r (LIKE s_scan_ocr INCLUDING ALL);

@@ -24,7 +24,7 @@ sub readings
 }
 
 sql(q{CREATE TABLE s (id int PRIMARY KEY, scan bytea); SELECT dsocr_attach('s', 'scan')});
-my $long = 'FAKE:pages=60,page_slow=15,count;';
+my $long = 'FAKE:pages=60,page_slow=25,count;';
 my $half = q{SELECT EXISTS (SELECT FROM dsocr.jobs WHERE state = 'claimed' AND pages_done >= 40)};
 my $slowly = 'FAKE:pages=60,page_slow=60,count;'; # the statements below come in time, also on a busy machine
 my $begun = q{SELECT EXISTS (SELECT FROM dsocr.jobs WHERE state = 'claimed' AND pages_done >= 15)};
@@ -46,7 +46,7 @@ for my $what ('the engine', 'the queue worker', 'the cluster')
 	is(sql(sprintf $whole, $id), "0\n60 60|0|0", "$what dies at page 40: all 60 are there");
 	my ($read, $pages) = readings();
 	is($pages, 60, "$what: 60 pages were read");
-	cmp_ok($read, '<=', 62, "$what: at most two of them again");
+	cmp_ok($read, '<=', 63, "$what: at most three of them again");
 	is(sql("SELECT count(*) FROM s_scan_ocr WHERE id = $id"), 60, "$what: nothing is stored twice");
 }
 
@@ -62,7 +62,7 @@ is(sql('SELECT half_read, pending FROM dsocr.coverage'), '1|1', 'coverage: one d
 sql("UPDATE s SET scan = '$slowly new' WHERE id = 10");
 is(sql(sprintf $whole, 10), "0\n60 60|0|0", 'the same bytes written once more meanwhile');
 my ($read, $pages) = readings();
-cmp_ok($read, '<=', 62, 'have no page read again') or diag("$read readings of $pages pages");
+cmp_ok($read, '<=', 63, 'have hardly a page read again') or diag("$read readings of $pages pages");
 is(sql(q{SELECT count(*) FILTER (WHERE current AND version = 1), max(version) FROM s_scan_ocr WHERE id = 10}), '0|2', 'the old version is no longer current');
 is(sql('SELECT half_read FROM dsocr.coverage'), 0, 'and nothing is half read');
 
@@ -108,14 +108,16 @@ sql('SELECT pg_reload_conf()');
 sql(q{SELECT dsocr_detach(1)});
 
 # ---- submitted documents go on, too
-my $job = sql("SELECT dsocr_submit('FAKE:pages=30,page_slow=20,count;')");
-until_true("SELECT pages_done >= 15 FROM dsocr.jobs WHERE job = $job", 'a submitted document is half read');
+my $job = sql("SELECT dsocr_submit('FAKE:pages=30,page_slow=80,count;')");
+until_true("SELECT pages_done >= 8 FROM dsocr.jobs WHERE job = $job", 'a submitted document is half read');
 kill 'KILL', status($node, 'pid');
 is( sql("SELECT jsonb_array_length(r->'document'->'pages'), r->'document'->'pages'->29->'page', length(r->'document'->>'text') > 30 * 30, r->'metadata'->'tokens' FROM dsocr_result($job, '20s') r"),
 	'30|30|t|{"output": 360, "vision": 480}', 'its result has all pages, in order');
 ($read, $pages) = readings();
 ok($pages == 30 && $read <= 32, 'and at most two were read again') or diag("$read readings of $pages pages");
 is(sql('SELECT count(*) FROM dsocr.page'), 0, 'nothing is left behind');
+my @sick = map { my $sick = sql("SELECT dsocr_submit('FAKE:pages=$_,bad_utf8;')"); sql("SELECT dsocr_result($sick, '20s')->'metadata'->>'replaced_characters'") } 1, 4;
+cmp_ok($sick[1], '>=', 4 * $sick[0] / 2, "characters that were replaced are counted over all pages: $sick[1], of one page $sick[0]");
 
 # ---- what dsocr_status says of the queue
 sub queue { return sql("SELECT dsocr_status()->'queue'->$_[0]") }
