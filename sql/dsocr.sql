@@ -621,13 +621,14 @@ COMMENT ON VIEW dsocr.watches IS 'Tables that read themselves. problem: why a wa
 
 CREATE VIEW dsocr.jobs WITH (security_barrier) AS
     SELECT j.id AS job, j.watch, w.source_schema, w.source_table, j.key, j.state, p.done AS pages_done, COALESCE(p.count, j.pages) AS pages,
-           CASE j.state WHEN 'claimed' THEN greatest(j.claimed_at, p.last) END AS page_since, j.attempts, j.suspect, j.not_before, j.created_at, j.claimed_at
+           CASE j.state WHEN 'claimed' THEN greatest(j.claimed_at, p.last) END AS page_since, j.attempts, j.suspect, j.not_before, j.created_at, j.claimed_at,
+           j.error_code, j.error_message
     FROM dsocr.job j
     CROSS JOIN LATERAL (SELECT count(*)::int AS done, max(p.page_count) AS count, max(p.read_at) AS last
                         FROM dsocr.page p WHERE p.watch = j.watch AND p.key = j.key) p
     LEFT JOIN dsocr.watches w ON w.watch = j.watch LEFT JOIN dsocr.inbox i ON j.watch = 0 AND i.job = j.id
     WHERE j.state <> 'dead' AND (w.watch IS NOT NULL OR pg_catalog.pg_has_role(i.role, 'USAGE'));
-COMMENT ON VIEW dsocr.jobs IS 'What is queued and what is being read (claimed); watch 0: dsocr_submit. pages_done of pages are read and kept; page_since: when the last of them was, so how long the next one has taken. dsocr_cancel withdraws a job.';
+COMMENT ON VIEW dsocr.jobs IS 'What is queued and what is being read (claimed); watch 0: dsocr_submit. pages_done of pages are read and kept; page_since: when the last of them was, so how long the next one has taken. error_message: why the last attempt came to nothing. dsocr_cancel withdraws a job.';
 
 CREATE VIEW dsocr.failed_items WITH (security_barrier) AS
     SELECT j.id AS job, j.watch, w.source_schema, w.source_table, j.key, j.error_code, j.error_message, j.attempts, j.crashes, j.created_at, j.failed_at

@@ -234,6 +234,13 @@ queue_again(void *arg)
     me.suspects = true; /* perhaps */
 }
 
+/* Shorter than the server waits before it looks for deadlocks: in a circle with a user it is the worker who gives way. */
+static const char *
+lock_timeout(void)
+{
+    return psprintf("%d", Max(1, Min(1000, DeadlockTimeout / 2)));
+}
+
 static void
 set_for_good(const char *name, const char *value)
 {
@@ -245,7 +252,7 @@ static void
 fix_settings(void)
 {
     set_for_good("search_path", "pg_catalog, pg_temp");
-    set_for_good("lock_timeout", "1s");
+    set_for_good("lock_timeout", lock_timeout());
     set_for_good("statement_timeout", "0");
     set_for_good("default_transaction_read_only", "off");
     set_for_good("default_transaction_isolation", "read committed");

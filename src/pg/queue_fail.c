@@ -107,6 +107,20 @@ try_again_later(Job *item, const AnswerError *e)
                              .message = e->message});
 }
 
+/* Somebody holds the row, for as long as he likes: that is no fault of the document, which is never given up for it. */
+static void
+wait_for_others(Job *item, const AnswerError *e)
+{
+    bool counted = item->attempts + 1 < dsocr_max_attempts;
+
+    give_back((GiveBack){.item = item,
+                         .suspect = item->suspect,
+                         .attempt = counted,
+                         .delay_ms = backoff_ms(item->attempts),
+                         .code = e->code,
+                         .message = e->message});
+}
+
 const AnswerError *
 crash_error(void)
 {
@@ -177,8 +191,9 @@ not_stored(Job *item, ErrorData *error)
         e->code = "limit";
         give_up(item, e);
     }
-    else if (state == ERRCODE_LOCK_NOT_AVAILABLE || class == ERRCODE_TRANSACTION_ROLLBACK ||
-             state == ERRCODE_FOREIGN_KEY_VIOLATION || state == ERRCODE_SYSTEM_ERROR ||
+    else if (state == ERRCODE_LOCK_NOT_AVAILABLE || class == ERRCODE_TRANSACTION_ROLLBACK)
+        wait_for_others(item, e);
+    else if (state == ERRCODE_FOREIGN_KEY_VIOLATION || state == ERRCODE_SYSTEM_ERROR ||
              class == ERRCODE_INTERNAL_ERROR || state == ERRCODE_INSUFFICIENT_PRIVILEGE)
         try_again_later(item, e);
     else

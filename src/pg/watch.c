@@ -396,7 +396,7 @@ refuse_paused(int watch)
 }
 
 /* Jobs of the watch, or of all whose source the caller may read and of his own, that are not yet done. A backfill
- * that is under way counts as one. */
+ * that is under way counts as one. A source that was renamed a moment ago is not yet found: whoever attached it waits. */
 static int64
 count_pending(Oid user, bool all, int watch)
 {
@@ -409,11 +409,12 @@ count_pending(Oid user, bool all, int watch)
         "WHEN j.watch = 0 THEN $1 IS NULL AND EXISTS (SELECT FROM dsocr.inbox i WHERE i.job = j.id "
         "AND pg_has_role($2, i.role, 'USAGE')) ELSE j.watch = ANY (seen) END) + "
         "(SELECT count(*) FROM dsocr.watch w WHERE w.backfill AND w.id = ANY (seen)) "
-        "FROM (SELECT ARRAY(SELECT w.id FROM dsocr.watch w JOIN pg_class c ON c.relname = "
-        "w.source_table "
-        "JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = w.source_schema "
+        "FROM (SELECT ARRAY(SELECT w.id FROM dsocr.watch w LEFT JOIN (pg_class c "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace) ON c.relname = w.source_table "
+        "AND n.nspname = w.source_schema "
         "WHERE CASE WHEN $1 IS NULL THEN NOT w.paused ELSE w.id = $1 END "
-        "AND has_table_privilege($2, c.oid, 'SELECT')) AS seen) s",
+        "AND CASE WHEN c.oid IS NULL THEN pg_has_role($2, w.attached_by, 'USAGE') "
+        "ELSE has_table_privilege($2, c.oid, 'SELECT') END) AS seen) s",
         &a);
     return got_bigint(0, 1, 0);
 }

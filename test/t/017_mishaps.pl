@@ -1,0 +1,163 @@
+# What a watch needs goes away, or refuses: each time a view says what is the matter, nothing is lost, and it goes on
+# when the cause has been mended.
+use strict;
+use warnings;
+use Dsocr;
+use Test::More;
+use Time::HiRes qw(time sleep);
+
+my $node = server('mishaps', engine => fake_engine(),
+	conf => "log_min_messages = warning\ndsocr.naptime = 1s\ndsocr.retry_delay = 50ms\ndsocr.max_attempts = 3");
+wait_for_state($node, 'ready');
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+sub all_read { is(sql("SELECT dsocr_wait($_[0], '30s')"), 0, "$_[1]: all is read") }
+sub until_true { ok($node->poll_query_until('postgres', $_[0]), $_[1]) or diag(sql('SELECT * FROM dsocr.watches; SELECT * FROM dsocr.job')) }
+sub problem { until_true("SELECT problem = '$_[1]' FROM dsocr.coverage WHERE watch = $_[0]", "dsocr.coverage says: $_[1]") }
+
+# A table of its own for each mishap. Gives the watch.
+sub table
+{
+	my ($name, $options) = @_;
+	sql(qq{CREATE TABLE $name (id int PRIMARY KEY, other text, scan bytea); INSERT INTO $name VALUES (1, '', 'TEXT:first')});
+	my $w = sql(qq{SELECT dsocr_attach('$name', 'scan')});
+	all_read($w, "$name at first");
+	return $w;
+}
+
+# While something is being read for 700 ms, this is done; what came of it is seen to afterwards.
+sub while_reading
+{
+	my ($name, $w, $do) = @_;
+	faults($node, 'slow=700');
+	sql(qq{INSERT INTO $name SELECT g, '', convert_to('TEXT:late ' || g, 'UTF8') FROM generate_series(2, 4) g});
+	$node->poll_query_until('postgres', "SELECT count(*) > 0 FROM dsocr.jobs WHERE state = 'claimed' AND watch = $w");
+	sql($do);
+	no_faults($node);
+}
+
+# ---- renamed: table, schema, column
+my $w = table('renamed');
+while_reading('renamed', $w, 'ALTER TABLE renamed RENAME TO "re named"');
+all_read($w, 'the table is renamed while it is read');
+is(sql('SELECT count(*) FROM renamed_scan_ocr WHERE current'), 4, 'a renamed table is read on');
+sql('CREATE SCHEMA elsewhere; ALTER TABLE "re named" SET SCHEMA elsewhere');
+sql(q{INSERT INTO elsewhere."re named" VALUES (5, '', 'TEXT:moved')});
+all_read($w, 'the table is in another schema');
+sql('ALTER SCHEMA elsewhere RENAME TO "else where"');
+sql(q{INSERT INTO "else where"."re named" VALUES (6, '', 'TEXT:moved again')});
+all_read($w, 'its schema is renamed');
+is(sql('SELECT count(*) FROM renamed_scan_ocr WHERE current'), 6, 'a table is found in any schema');
+
+$w = table('key_column');
+while_reading('key_column', $w, 'ALTER TABLE key_column RENAME id TO number');
+problem($w, 'a column of its key does not exist');
+is(sql("SELECT pending FROM dsocr.coverage WHERE watch = $w"), 3, 'what was being read waits');
+sql('ALTER TABLE key_column RENAME number TO id');
+all_read($w, 'the key has its name back');
+is(sql('SELECT count(*) FROM key_column_scan_ocr WHERE current'), 4, 'and nothing is lost');
+
+# ---- dropped: column, table, table of results
+$w = table('dropped_column');
+while_reading('dropped_column', $w, 'ALTER TABLE dropped_column DROP scan');
+problem($w, 'its column does not exist');
+sql(qq{ALTER TABLE dropped_column ADD scan bytea; UPDATE dropped_column SET scan = 'TEXT:again'});
+all_read($w, 'the column is there again');
+is(sql(q{SELECT count(*) FROM dropped_column_scan_ocr WHERE current AND search_text = 'again'}), 4, 'and is read');
+
+$w = table('dropped_table');
+while_reading('dropped_table', $w, 'DROP TABLE dropped_table CASCADE');
+problem($w, 'its table does not exist');
+is(sql('SELECT count(*) FROM dropped_table_scan_ocr'), 1, 'its results are kept');
+sql("SELECT dsocr_detach($w, true)");
+is(sql("SELECT (SELECT count(*) FROM dsocr.job WHERE watch = $w), to_regclass('dropped_table_scan_ocr') IS NULL"), '0|t', 'and it can be detached');
+
+$w = table('lost_results');
+while_reading('lost_results', $w, 'DROP TABLE lost_results_scan_ocr');
+problem($w, 'its table of results does not exist');
+is(sql("SELECT pending, failed FROM dsocr.coverage WHERE watch = $w"), '3|0', 'what was being read waits, and is no failure');
+sql("SELECT dsocr_detach($w)");
+$w = sql(q{SELECT dsocr_attach('lost_results', 'scan')});
+all_read($w, 'attached again');
+is(sql('SELECT count(*) FROM lost_results_scan_ocr WHERE current'), 4, 'and nothing is lost');
+
+# ---- emptied
+$w = table('emptied');
+while_reading('emptied', $w, 'TRUNCATE emptied CASCADE');
+all_read($w, 'TRUNCATE');
+is(sql("SELECT (SELECT count(*) FROM emptied_scan_ocr), pending, failed FROM dsocr.coverage WHERE watch = $w"), '0|0|0', 'TRUNCATE leaves nothing behind');
+
+# ---- its owner: stripped of rights, dropped
+sql('CREATE ROLE keeper; GRANT CREATE, USAGE ON SCHEMA public TO keeper');
+$w = table('owned');
+sql('ALTER TABLE owned OWNER TO keeper; ALTER TABLE owned_scan_ocr OWNER TO keeper');
+while_reading('owned', $w, 'REVOKE ALL ON owned_scan_ocr FROM keeper');
+until_true("SELECT failed = 3 FROM dsocr.coverage WHERE watch = $w", 'an owner without rights: given up');
+is(sql("SELECT DISTINCT error_code, error_message FROM dsocr.failed_items WHERE watch = $w"),
+	'store_failed|permission denied for table owned_scan_ocr', 'dsocr.failed_items says why');
+sql('GRANT ALL ON owned_scan_ocr TO keeper');
+is(sql("SELECT dsocr_retry($w)"), 3, 'dsocr_retry, when he has them again');
+all_read($w, 'an owner with his rights');
+is(sql('SELECT count(*) FROM owned_scan_ocr WHERE current'), 4, 'and nothing is lost');
+sql('REASSIGN OWNED BY keeper TO CURRENT_USER; DROP OWNED BY keeper; DROP ROLE keeper');
+sql(q{INSERT INTO owned VALUES (5, '', 'TEXT:fifth')});
+all_read($w, 'its owner is dropped');
+
+# ---- results that are refused: by a constraint, a trigger, a full disk
+$w = table('refused');
+sql(q{ALTER TABLE refused_scan_ocr ADD box_no int DEFAULT 7, ADD CHECK (search_text <> 'forbidden')});
+sql(q{INSERT INTO refused VALUES (2, '', 'TEXT:forbidden'), (3, '', 'TEXT:allowed')});
+until_true("SELECT failed = 1 AND pending = 0 FROM dsocr.coverage WHERE watch = $w", 'a constraint refuses one');
+like(sql("SELECT error_code || ' ' || error_message FROM dsocr.failed_items WHERE watch = $w"), qr/^store_failed .*check constraint/, 'dsocr.failed_items names it');
+is(sql('SELECT search_text, box_no FROM refused_scan_ocr WHERE id = 3'), 'allowed|7', "its neighbour is stored, with the user's own column");
+sql('ALTER TABLE refused_scan_ocr DROP CONSTRAINT refused_scan_ocr_search_text_check');
+sql("SELECT dsocr_retry($w)");
+all_read($w, 'the constraint is gone');
+is(sql('SELECT search_text FROM refused_scan_ocr WHERE id = 2 AND current'), 'forbidden', 'and the result is stored');
+sql(q{CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'not today' USING ERRCODE = 'P0099'; END$$;
+	CREATE TRIGGER no BEFORE INSERT ON refused_scan_ocr FOR EACH ROW EXECUTE FUNCTION no(); INSERT INTO refused VALUES (4, '', 'TEXT:tomorrow')});
+until_true("SELECT error_message = 'not today' FROM dsocr.failed_items WHERE watch = $w", 'a trigger refuses one, and dsocr.failed_items says how');
+sql(qq{DROP TRIGGER no ON refused_scan_ocr; SELECT dsocr_retry($w)});
+all_read($w, 'the trigger is gone');
+is(sql('SELECT search_text FROM refused_scan_ocr WHERE id = 4 AND current'), 'tomorrow', 'and the result is stored');
+
+# What the server says of a full disk is said by a trigger here: a disk that is full needs root, who may not run a server.
+sql(q{CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE disk_full USING MESSAGE = 'could not extend file: No space left on device'; END$$;
+	CREATE TRIGGER full_disk BEFORE INSERT ON refused_scan_ocr FOR EACH ROW EXECUTE FUNCTION full_disk();
+	INSERT INTO refused SELECT g, '', convert_to('TEXT:patient ' || g, 'UTF8') FROM generate_series(5, 8) g});
+until_true("SELECT count(*) = 4 FROM dsocr.jobs WHERE watch = $w AND error_message LIKE '%No space left%'", 'a full disk: dsocr.jobs says so');
+sleep 4; # longer than dsocr.max_attempts allows
+is(sql("SELECT pending, failed FROM dsocr.coverage WHERE watch = $w"), '4|0', 'and everything waits');
+sql('DROP TRIGGER full_disk ON refused_scan_ocr');
+all_read($w, 'there is room again');
+is(sql(q{SELECT count(*) FROM refused_scan_ocr WHERE current AND search_text LIKE 'patient%'}), 4, 'and nothing is lost');
+
+# ---- no engine for a long time: more often than dsocr.max_attempts
+$w = table('no_engine');
+faults($node, 'state=failed');
+$node->safe_psql('postgres', 'SELECT pg_sleep(1.5)');
+sql(q{INSERT INTO no_engine SELECT g, '', convert_to('TEXT:' || g, 'UTF8') FROM generate_series(2, 30) g});
+sleep 4;
+is(sql("SELECT pending, failed FROM dsocr.coverage WHERE watch = $w"), '29|0', 'without an engine everything waits');
+no_faults($node);
+all_read($w, 'the engine is back');
+is(sql('SELECT count(*) FROM no_engine_scan_ocr WHERE current'), 30, 'and nothing is lost');
+
+# ---- a partition that is attached later, with rows
+sql(q{CREATE TABLE parts (id int, region text, scan bytea, PRIMARY KEY (region, id)) PARTITION BY LIST (region);
+	CREATE TABLE parts_n PARTITION OF parts FOR VALUES IN ('n')});
+$w = sql(q{SELECT dsocr_attach('parts', 'scan')});
+sql(q{CREATE TABLE parts_s (LIKE parts INCLUDING ALL); INSERT INTO parts_s VALUES (1, 's', 'TEXT:south'); ALTER TABLE parts ATTACH PARTITION parts_s FOR VALUES IN ('s');
+	INSERT INTO parts_s VALUES (2, 's', 'TEXT:direct'); INSERT INTO parts VALUES (1, 'n', 'TEXT:north')});
+all_read($w, 'a partition is attached');
+is(sql(q{SELECT string_agg(search_text, ',' ORDER BY search_text) FROM parts_scan_ocr}), 'direct,north', 'what comes after that is read');
+is(sql("SELECT dsocr_reprocess($w, 'missing')"), 1, 'what it had before is missing');
+all_read($w, 'what was missing');
+is(sql(q{SELECT string_agg(search_text, ',' ORDER BY search_text) FROM parts_scan_ocr}), 'direct,north,south', 'and is read when asked for');
+sql(q{UPDATE parts SET region = 'n', id = 9 WHERE region = 's' AND id = 2});
+all_read($w, 'a row goes to another partition');
+is(sql(q{SELECT string_agg(region || id, ',') FROM parts_scan_ocr WHERE search_text = 'direct' AND current}), 'n9', 'its results go with it');
+
+not_restarted($node);
+$node->stop('fast');
+done_testing();
