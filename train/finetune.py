@@ -219,8 +219,8 @@ def tune(t, a, held, before):
         save(path, t.state())
 
 
-def arguments():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser(doc):
+    p = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("lines")
     p.add_argument("out")
     p.add_argument("--model", default="../model/mini")
@@ -234,15 +234,11 @@ def arguments():
     p.add_argument("--mislabelled", type=float, default=.7, help="part of a line read wrong before any training that "
                    "makes its text another line's; 1 for a face the model cannot read at all")
     p.add_argument("--threads", type=int, default=1)
-    return p.parse_args()
+    return p
 
 
-def main():
-    a = arguments()
-    torch.set_num_threads(a.threads)
-    os.makedirs(a.out, exist_ok=True)
-    family, config = load(a.model)
-    vocab = Vocab(a.model)
+def prepared(a, family, vocab, config):
+    """-> lines to score, views to learn from; says what was left out, and ends when too little is there."""
     kept, dropped = usable(pairs(a.lines), family, vocab, config["dsocr"]["max_new_tokens"] - 1, a.mislabelled)
     left = ", ".join(f"{n} {why}" for why, n in sorted(dropped.items())) or "none"
     print(f"{len(kept)} lines usable; left out: {left}")
@@ -250,7 +246,16 @@ def main():
         sys.exit(f"{len(kept)} usable lines are too few: at least {FEWEST} are needed")
     random.Random(7).shuffle(kept)
     n = max(4, int(len(kept) * a.held))
-    held, rows = kept[:n], [(v, t) for views, texts, _ in kept[n:] for v, t in zip(views, texts) if t]
+    return kept[:n], [(v, t) for views, texts, _ in kept[n:] for v, t in zip(views, texts) if t]
+
+
+def main():
+    a = parser(__doc__).parse_args()
+    torch.set_num_threads(a.threads)
+    os.makedirs(a.out, exist_ok=True)
+    family, config = load(a.model)
+    vocab = Vocab(a.model)
+    held, rows = prepared(a, family, vocab, config)
     before = score(family, vocab, held)
     drawn = lines.Source(a.text, a.fonts, vocab.chars, seed=5) if a.text else None
     t = Tuning(a, family, vocab, rows, drawn)

@@ -4,6 +4,7 @@
 Needs train/requirements.txt; where PyTorch is missing it says so and passes, since nothing else needs it.
 """
 
+import argparse
 import json
 import os
 import sys
@@ -19,7 +20,8 @@ try:
     import numpy as np
     import torch
     from PIL import Image
-    import evaluate, export, finetune, found, golden, lines, model, muon, real, text, train
+    from safetensors.torch import load_file
+    import evaluate, export, finetune, found, golden, lines, lora, model, muon, real, text, train
     from vocab import Vocab
 except ImportError as e:
     print(f"skipped: train/test needs Python's {e.name} (pip install -r train/requirements.txt); 0 promises looked at")
@@ -280,6 +282,33 @@ def test_usable():
         promise("a TSV names them as well as a folder", [p[1] for p in finetune.pairs(os.path.join(d, "lines.tsv"))] == ["menso perístilo de", ""])
 
 
+def test_lora():
+    family, config = model.load(MINI)
+    image = torch.rand(2, 3, *family.sizes.image) * 2 - 1
+    ids = torch.tensor([[model.BOS, 9, 12], [model.BOS, 20, 30]])
+    with torch.no_grad(), tempfile.TemporaryDirectory() as d:
+        plain = family.decode(family.see(image)[2], ids)
+        names = lora.attach(family, 2, 4, None)
+        same = family.decode(family.see(image)[2], ids)
+        promise("an adapter that has learnt nothing changes nothing", torch.equal(plain, same))
+        promise("only its matrices learn", {n.rsplit(".", 1)[-1] for n, p in family.named_parameters() if p.requires_grad} == {"lora_A", "lora_B"})
+        promise("router and lm_head have none", not any(n.endswith(("mlp.gate", "lm_head")) for n in names) and len(names) > 40, len(names))
+        for n, p in family.named_parameters():
+            if n.endswith("lora_B"):
+                p.normal_(std=.02)
+        adapted = family.decode(family.see(image)[2], ids)
+        lora.write(family.state_dict(), names, argparse.Namespace(rank=2, alpha=4, model=MINI, out=d), config)
+        merged = model.load(MINI)[0]
+        pairs = load_file(os.path.join(d, "adapter_model.safetensors"))
+        for n in names:
+            a, b = (pairs[f"base_model.model.{n}.lora_{x}.weight"] for x in "AB")
+            merged.get_submodule(n).weight += 4 / 2 * b @ a
+        promise("what is written, merged, answers as what was trained",
+                torch.allclose(merged.decode(merged.see(image)[2], ids), adapted, atol=1e-3) and not torch.allclose(adapted, plain, atol=1e-3))
+        said = json.load(open(os.path.join(d, "adapter_config.json")))
+        promise("the adapter says which weights it is for", said["base_model_name_or_path"] == config["dsocr"]["name"] and said["dsocr"]["base_sha256"] == lora.fingerprint(MINI))
+
+
 def test_share_out():
     got = finetune.share_out("soberbio ático, adornado con esta inscrip-", ["soberbio atico,", "adornado con", "csta inscrip-"])
     promise("a line's text is dealt to its views at the gaps", got == ["soberbio ático,", "adornado con", "esta inscrip-"], got)
@@ -312,6 +341,7 @@ def main():
     test_views()
     test_against_engine()
     test_usable()
+    test_lora()
     test_share_out()
     test_errors()
     test_text()
