@@ -25,22 +25,29 @@ CREATE TABLE bench_without (LIKE bench_with INCLUDING ALL);
 SELECT dsocr_pause(dsocr_attach('bench_with', 'scan', on_delete => 'keep'));
 SQL
 {
-    echo "CREATE TEMP TABLE rows AS SELECT (SELECT string_agg(sha512(int8send(i * 10000 + j)), '') FROM generate_series(1, 1600) j WHERE i > 0) AS scan FROM generate_series(1, 1000) i;"
+    cat <<'SQL'
+CREATE FUNCTION pg_temp.cpu() RETURNS int LANGUAGE sql AS $$
+    SELECT 10 * (split_part(s, ' ', 14)::int + split_part(s, ' ', 15)::int) FROM (SELECT pg_read_file('/proc/self/stat', 0, 1000) AS s) x $$;
+CREATE TEMP TABLE rows AS
+    SELECT (SELECT string_agg(sha512(int8send(i * 10000 + j)), '') FROM generate_series(1, 1600) j WHERE i > 0) AS scan FROM generate_series(1, 1000) i;
+SQL
     for turn in $(seq $((turns * 3))); do
-        # Who goes first changes, since the first meets the pages the other made dirty.
+        # Who goes first changes, since the second finds the machine as the first left it.
         for way in $([ $((turn % 2)) = 0 ] && echo with without || echo without with); do
             echo "TRUNCATE bench_$way; CHECKPOINT;"
-            echo "\\echo $way"
-            echo '\timing on'
+            echo "SELECT pg_temp.cpu() AS cpu, clock_timestamp() AS start \\gset"
             echo "INSERT INTO bench_$way (scan) SELECT scan FROM rows;"
-            echo '\timing off'
+            echo "SELECT '$way', extract(epoch FROM clock_timestamp() - :'start') * 1000, pg_temp.cpu() - :cpu;"
         done
     done
-} | ask >"$out/insert"
-awk -v out="$out" '/^Time:/ { print $2 >(out "/" way); next } { way = $1 }' "$out/insert"
+} | ask -F' ' >"$out/insert"
+for way in with without; do
+    awk -v way=$way '$1 == way { print $2 }' "$out/insert" >"$out/$way"
+    awk -v way=$way '$1 == way { print $3 }' "$out/insert" >"$out/$way.cpu"
+done
 paste "$out/with" "$out/without" | awk '{ print $1 / $2 }' >"$out/ratio"
-printf 'INSERT of 1,000 rows of 100 kB, %d turns: %.0f ms with the trigger, %.0f without; ratio %.3f\n' \
-    $((turns * 3)) "$(median "$out/with")" "$(median "$out/without")" "$(median "$out/ratio")"
+printf 'INSERT of 1,000 rows of 100 kB, %d turns: %.0f ms with the trigger, %.0f without; ratio %.2f; processor time %d and %d ms\n' \
+    $((turns * 3)) "$(median "$out/with")" "$(median "$out/without")" "$(median "$out/ratio")" "$(median "$out/with.cpu")" "$(median "$out/without.cpu")"
 
 # Pages: the same files by the engine alone, through dsocr_read, and through the queue.
 files=(test/pages/{book_en,letter_en,invoice_en,article_es}.jpg)
