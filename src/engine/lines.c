@@ -61,7 +61,7 @@ make_sheet(Look *l, const Image *page)
         arena_free(&l->sheets[0]);
         if (!sheet_make(page, l->reduce, &l->ticker, &l->sheets[0], &l->sheet))
             return false;
-        if (sheet_count_runs(&l->sheet) <= LINES_MAX_RUNS)
+        if (sheet_count_runs(&l->sheet, NULL) <= LINES_MAX_RUNS)
             return true;
         if (side / (l->reduce + 1) < LEAST_REDUCED || l->reduce >= MAX_REDUCE)
             break;
@@ -92,15 +92,30 @@ find_parts(Look *l)
 {
     arena_free(&l->scratch);
     return go_on(&l->ticker) &&
-           parts_find(&l->sheet, sheet_count_runs(&l->sheet), &l->scratch, &l->parts) &&
+           parts_find(&l->sheet, NULL, sheet_count_runs(&l->sheet, NULL), &l->scratch, &l->parts) &&
            go_on(&l->ticker) && parts_sort(&l->parts, &l->scratch, &l->pictures, &l->npictures);
+}
+
+/* The parts once more, letters that touch a rule apart from it. */
+static bool
+part_from_rules(Look *l)
+{
+    uint8_t *rules;
+    int n;
+
+    if (!go_on(&l->ticker) || !rules_mark(&l->sheet, &l->parts, &l->ticker, &l->scratch, &rules))
+        return false;
+    if (!rules || (n = sheet_count_runs(&l->sheet, rules)) > 2 * LINES_MAX_RUNS)
+        return true;
+    return go_on(&l->ticker) && parts_find(&l->sheet, rules, n, &l->scratch, &l->parts) &&
+           parts_sort(&l->parts, &l->scratch, &l->pictures, &l->npictures);
 }
 
 static bool
 find_rows(Look *l)
 {
-    return go_on(&l->ticker) && rows_find(&l->parts, &l->scratch, &l->rows) && go_on(&l->ticker) &&
-           rows_measure(&l->sheet, &l->parts, &l->scratch, &l->rows) &&
+    return part_from_rules(l) && go_on(&l->ticker) && rows_find(&l->parts, &l->scratch, &l->rows) &&
+           go_on(&l->ticker) && rows_measure(&l->sheet, &l->parts, &l->scratch, &l->rows) &&
            rows_weed(&l->parts, &l->scratch, &l->rows);
 }
 

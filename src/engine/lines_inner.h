@@ -68,6 +68,7 @@ typedef enum PartKind
 typedef struct Run
 {
     int x0, x1; /* [x0, x1) */
+    bool rule;
     int part;
 } Run;
 
@@ -76,7 +77,8 @@ typedef struct Part
     Box box;
     int area;
     int nruns;
-    int row; /* -1: of none */
+    bool rule; /* of a rule's pixels alone */
+    int row;   /* -1: of none */
     int kind;
 } Part;
 
@@ -89,11 +91,17 @@ typedef struct Parts
     float size;     /* typical height of a letter; 0: none to be seen */
 } Parts;
 
-int sheet_count_runs(const Sheet *s);
+/* rules: [h, w] pixels that are rules and tie to no others; NULL: not known yet. */
+int sheet_count_runs(const Sheet *s, const uint8_t *rules);
 /* The first run of row y that ends after x. */
 int runs_from(const Parts *p, int y, int x);
 
-bool parts_find(const Sheet *s, int nruns, Arena *arena, Parts *out);
+bool parts_find(const Sheet *s, const uint8_t *rules, int nruns, Arena *arena, Parts *out);
+
+/* --- lines_rules.c: the pixels that are rules -------------------------------------------------- */
+
+/* *mask: [h, w], NULL when there are no rules. The parts are those found without it. */
+bool rules_mark(const Sheet *s, const Parts *p, Ticker *ticker, Arena *arena, uint8_t **mask);
 
 /* --- lines_sort.c: what each part is ----------------------------------------------------------- */
 

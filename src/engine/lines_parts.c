@@ -29,31 +29,45 @@ next_paper(const uint8_t *row, int x, int w, int threshold)
     return x;
 }
 
-/* Runs of one row; with out NULL only counts. */
+/* Where the stretch from x on ends that is all of a rule or all not. */
 static int
-row_runs(const Sheet *s, int y, Run *out)
+same_class(const uint8_t *rules, int x, int end)
+{
+    int from = x;
+
+    while (x < end && !rules[x] == !rules[from])
+        x++;
+    return x;
+}
+
+/* Runs of one row, rules apart from letters; with out NULL only counts. */
+static int
+row_runs(const Sheet *s, const uint8_t *mask, int y, Run *out)
 {
     const uint8_t *row = s->grey + (size_t)y * s->w;
+    const uint8_t *rules = mask ? mask + (size_t)y * s->w : NULL;
     int n = 0;
 
     for (int x = next_ink(row, 0, s->w, s->threshold); x < s->w; n++)
     {
         int end = next_paper(row, x, s->w, s->threshold);
 
+        if (rules)
+            end = same_class(rules, x, end);
         if (out)
-            out[n] = (Run){x, end, 0};
+            out[n] = (Run){x, end, rules && rules[x], 0};
         x = next_ink(row, end, s->w, s->threshold);
     }
     return n;
 }
 
 int
-sheet_count_runs(const Sheet *s)
+sheet_count_runs(const Sheet *s, const uint8_t *rules)
 {
     int64_t n = 0;
 
     for (int y = 0; y < s->h && n <= LINES_MAX_RUNS; y++)
-        n += row_runs(s, y, NULL);
+        n += row_runs(s, rules, y, NULL);
     return (int)n;
 }
 
@@ -91,7 +105,8 @@ join_row(const Parts *p, int y, int *parent)
 
     while (a < a_end && b < b_end)
     {
-        if (p->runs[a].x0 <= p->runs[b].x1 && p->runs[b].x0 <= p->runs[a].x1)
+        if (p->runs[a].rule == p->runs[b].rule && p->runs[a].x0 <= p->runs[b].x1 &&
+            p->runs[b].x0 <= p->runs[a].x1)
         {
             int ra = root_of(parent, a), rb = root_of(parent, b);
 
@@ -117,6 +132,7 @@ add_run(Part *part, const Run *r, int y)
     part->box.y1 = y + 1;
     part->area += r->x1 - r->x0;
     part->nruns++;
+    part->rule = r->rule;
     part->row = -1;
 }
 
@@ -139,7 +155,7 @@ number_parts(Parts *p, int *parent, Arena *arena)
 }
 
 bool
-parts_find(const Sheet *s, int nruns, Arena *arena, Parts *out)
+parts_find(const Sheet *s, const uint8_t *rules, int nruns, Arena *arena, Parts *out)
 {
     int *parent = arena_alloc(arena, sizeof(int) * ((size_t)nruns + 1));
 
@@ -150,7 +166,8 @@ parts_find(const Sheet *s, int nruns, Arena *arena, Parts *out)
         return false;
     out->row_start[0] = 0;
     for (int y = 0; y < s->h; y++)
-        out->row_start[y + 1] = out->row_start[y] + row_runs(s, y, out->runs + out->row_start[y]);
+        out->row_start[y + 1] =
+            out->row_start[y] + row_runs(s, rules, y, out->runs + out->row_start[y]);
     for (int i = 0; i < nruns; i++)
         parent[i] = i;
     for (int y = 1; y < s->h; y++)

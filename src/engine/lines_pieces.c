@@ -8,7 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ENDS 5 /* letters that tell where a piece's end lies */
+#define ENDS        5    /* letters that tell where a piece's end lies */
+#define WORD        3    /* small letters side by side that are print */
+#define WORD_WIDE   1.8f /* how much wider than high they are together */
+#define SMALL_PRINT 0.3f /* letter heights: no letter is smaller */
+#define LEAST       4    /* nor than so many pixels */
 
 typedef struct Letters
 {
@@ -400,12 +404,67 @@ set_loners_aside(Letters *l, const int *set, int npieces, Arena *arena, bool *an
     return !*any || letters_of_kind(l->p, PART_CORE, arena, l);
 }
 
+/* Small marks that stand side by side. */
+typedef struct Word
+{
+    int near, far; /* marks that could be letters, beside a letter and away from any */
+    int left, right, tallest;
+} Word;
+
+static void
+add_to_word(const Letters *l, const Box *mark, Word *w)
+{
+    if (height(mark) < SMALL_PRINT * l->p->size || height(mark) < LEAST)
+        return;
+    w->left = w->near + w->far == 0 || mark->x0 < w->left ? mark->x0 : w->left;
+    w->right = mark->x1 > w->right ? mark->x1 : w->right;
+    w->tallest = height(mark) > w->tallest ? height(mark) : w->tallest;
+    if (letter_of_mark(l, mark) < 0)
+        w->far++;
+    else
+        w->near++;
+}
+
+static bool
+is_word(const Word *w)
+{
+    return w->far >= WORD && w->far > w->near && w->right - w->left > WORD_WIDE * w->tallest;
+}
+
+/* Letters of print much smaller than the page's own were taken for marks: where several stand side by side, away
+ * from any letter, they are letters. */
+static bool
+find_small_print(Letters *l, Arena *arena, bool *any)
+{
+    Letters small;
+    Word *words;
+    int *set;
+
+    *any = false;
+    if (!letters_of_kind(l->p, PART_SMALL, arena, &small))
+        return false;
+    set = arena_array(arena, (size_t)small.n + 1, sizeof(int));
+    words = arena_array(arena, (size_t)small.n + 1, sizeof(Word));
+    if (!set || !words)
+        return false;
+    tie(&small, set);
+    for (int i = 0; i < small.n; i++)
+        add_to_word(l, &small.box[i], &words[set[i]]);
+    for (int i = 0; i < small.n; i++)
+        if (is_word(&words[set[i]]) && height(&small.box[i]) >= SMALL_PRINT * l->p->size)
+        {
+            l->p->parts[small.part[i]].kind = PART_CORE;
+            *any = true;
+        }
+    return !*any || letters_of_kind(l->p, PART_CORE, arena, l);
+}
+
 bool
 pieces_find(Parts *p, Arena *arena, Pieces *out)
 {
     Letters letters;
     int *set, n;
-    bool again;
+    bool again, small;
 
     *out = (Pieces){0};
     for (int i = 0; i < p->nparts; i++)
@@ -420,7 +479,11 @@ pieces_find(Parts *p, Arena *arena, Pieces *out)
     n = tie(&letters, set);
     if (!set_loners_aside(&letters, set, n, arena, &again))
         return false;
-    if (again)
+    if (!find_small_print(&letters, arena, &small))
+        return false;
+    if (small && !(set = arena_array(arena, (size_t)letters.n + 1, sizeof(int))))
+        return false;
+    if (again || small)
         n = tie(&letters, set);
     return describe_all(&letters, set, n, arena, out) && attach_marks(p, &letters, arena, out);
 }

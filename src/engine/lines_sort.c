@@ -88,9 +88,9 @@ kind_of(const Part *part, const Parts *p)
 {
     float w = width(part), h = height(part), s = p->size;
 
-    if (is_border(part, p) || is_hole(part, s))
+    if (is_border(part, p) || (!part->rule && is_hole(part, s)))
         return PART_BORDER;
-    if (is_rule(part, s))
+    if (part->rule || is_rule(part, s))
         return PART_RULE;
     if (h > 6 * s || (h > 3 * s && w > 12 * s))
         return part->area > 0.15f * w * h && w > 3 * s ? PART_PICTURE : PART_RULE;

@@ -27,7 +27,8 @@ median_contrast(const Rows *rows, float *tmp)
     return n ? tmp[n / 2] : 0;
 }
 
-/* Without structure: one run of ink in nearly each row of pixels, and not a stroke like I or 1. */
+/* Without structure: one run of ink in nearly each row of pixels, and not a stroke like I or 1, unless it is far too
+ * long for one. */
 static bool
 is_blot(const Part *part, float size)
 {
@@ -35,7 +36,8 @@ is_blot(const Part *part, float size)
 
     if (part->nruns > 1.15f * h)
         return false;
-    return part->area > 0.45f * w * h && (w * 5 > h * 2 || h < 0.9f * size);
+    return (part->area > 0.45f * w * h && (w * 5 > h * 2 || h < 0.9f * size)) ||
+           (h > 2.2f * size && w * 6 < h);
 }
 
 /* An upright stroke and nothing else: many of them side by side are a bar code. */
@@ -92,7 +94,10 @@ find_rules(const Parts *p, Arena *arena, Rules *out)
 static bool
 is_writing(const Parts *p, const Rows *rows, const Row *r, float contrast, const Rules *rules)
 {
-    int blots = 0, letters = 0, ornaments = 0, bars = 0;
+    int blots = 0, letters = 0, ornaments = 0, bars = 0, cut = 0;
+
+    int near =
+        (p->w > p->h ? p->w : p->h) / 400 + 1; /* to the scan's edge, which cut such letters off */
 
     if (r->contrast < 0.5f * contrast || r->x_height < 3)
         return false;
@@ -106,13 +111,14 @@ is_writing(const Parts *p, const Rows *rows, const Row *r, float contrast, const
         letters++;
         blots += is_blot(part, p->size);
         bars += is_bar(part);
+        cut += part->box.x0 <= near || part->box.x1 >= p->w - near;
         for (int i = 0; i < rules->n && r->ncore <= 8 && !ornament; i++)
             ornament = at_end_of(&part->box, &rules->box[i], 0.8f * p->size);
         ornaments += ornament;
     }
     if (letters >= 6 && bars * 10 >= letters * 7)
         return false;
-    return letters > 0 && ornaments * 2 < letters && (letters > 2 || blots < letters);
+    return letters > cut && ornaments * 2 < letters && (letters > 2 || blots < letters);
 }
 
 /* Far more dust than letters, and hardly a row of several: grain of the paper, or noise. */

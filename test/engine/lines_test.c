@@ -127,6 +127,69 @@ not_text(void)
     done(&p);
 }
 
+/* Six lines that stand on the rules of a table whose wall touches their first letters, and six free ones. */
+static void
+on_rules(void)
+{
+    Paper p = paper(1200, 900);
+    PageLines l;
+    int base = 0, x = 0, left = 0;
+
+    set_column(&p, 103, 150, 4, 60, 12, 40);
+    for (int i = 0; i < 6; i++)
+        fill(&p, 98, 150 + 60 * i, 1100, 153 + 60 * i, p.ink);
+    fill(&p, 98, 90, 102, 453, p.ink);
+    fill(&p, 1097, 90, 1100, 453, p.ink);
+    l = find(&p.image, -1);
+    for (int i = 0; i < l.nlines; i++)
+    {
+        base += fabsf(l.lines[i].baseline - (150 + 60 * i)) <= 2;
+        x += fabsf(l.lines[i].x_height - 20) <= 2;
+        left += near(l.lines[i].box.x0, 103, 6);
+    }
+    promise("lines that stand on rules are lines, and the rules are none", l.nlines == 12);
+    promise("their places and x-heights are right, without rules and walls",
+            base == 12 && x == 12 && left == 12);
+    promise("a table is not a picture", l.npictures == 0);
+    done(&p);
+}
+
+/* What the scan's edge has cut off is no line, however like a letter it looks. */
+static void
+at_the_edge(void)
+{
+    Paper p = paper(1200, 900);
+    PageLines l;
+
+    set_column(&p, 103, 150, 4, 60, 6, 40);
+    for (int i = 0; i < 5; i++)
+        set_line(&p, -10, 550 + 60 * i, 4, "s");
+    l = find(&p.image, -1);
+    promise("letters cut off by the scan's edge make no lines", l.nlines == 6);
+    done(&p);
+}
+
+/* Labels less than half as high as the rest, as forms have them. */
+static void
+small_print(void)
+{
+    Paper p = paper(1200, 900);
+    PageLines l;
+    int labels = 0;
+
+    for (int i = 0; i < 6; i++)
+    {
+        set_line(&p, 100, 150 + 120 * i, 6, sentences[i] + 18);
+        set_line(&p, 100, 90 + 120 * i, 2, "dated on the");
+    }
+    l = find(&p.image, -1);
+    for (int i = 0; i < l.nlines; i++)
+        labels += l.lines[i].box.x1 < 260;
+    promise("small labels are lines beside print three times as high",
+            labels == 6 && l.nlines == 12);
+    done(&p);
+}
+
 static void
 shine_through(void)
 {
@@ -516,6 +579,9 @@ main(void)
     two_columns();
     prices();
     not_text();
+    on_rules();
+    at_the_edge();
+    small_print();
     shine_through();
     turned();
     skewed();
