@@ -2,7 +2,11 @@
  *
  * lines_find is the order of the stations: bring the paper to white, find the pieces of ink, turn the page
  * upright and straight, make rows and blocks of the pieces, cut views. Only this file knows how a pixel of
- * the sheet they work on lies on the page. */
+ * the sheet they work on lies on the page.
+ *
+ * No image library does a part of it. Readers are trained on views that Pillow's arithmetic made, and the views cut
+ * here equal them (0.003 grey levels at worst over the golden ones, lines_test); a library's background, deskewing
+ * or scaling would be other pixels. It also keeps a dependency out, and every loop can be stopped. */
 #include "lines_inner.h"
 
 #include <math.h>
