@@ -1,8 +1,8 @@
 """A run's averaged weights -> a model directory: model.safetensors (bf16), config.json, tokenizer.json.
 
-    python export.py RUN OUT [--like ../model/mini] [--raw]
+    python export.py RUN OUT [--like ../model/mini] [--raw] [--mean CHECKPOINT ...]
 
-Config and tokenizer are copied from --like, whose tensors must have the same names and shapes.
+--mean takes the mean of the weights of all these checkpoints of one training. Config and tokenizer are copied from --like, whose tensors must have the same names and shapes.
 """
 
 import argparse
@@ -15,12 +15,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 
-def averaged(path, raw=False):
-    """last.pt -> the family's tensors in bf16; the heads that only help in training are dropped."""
+def averaged(path, raw=False, others=()):
+    """last.pt, and others of the same training -> the family's tensors in bf16, their mean; the heads that only help in
+    training are dropped."""
     k = torch.load(path, weights_only=False, map_location="cpu")
-    state = k["joint" if raw else "average"]
-    tensors = {n[len("family."):]: v.to(torch.bfloat16).contiguous() for n, v in state.items() if n.startswith("family.")}
-    return tensors, k
+    key = "joint" if raw else "average"
+    states = [k[key]] + [torch.load(o, weights_only=False, map_location="cpu")[key] for o in others]
+    means = {n: torch.stack([s[n] for s in states]).mean(0) for n in k[key] if n.startswith("family.")}
+    return {n[len("family."):]: v.to(torch.bfloat16).contiguous() for n, v in means.items()}, k
 
 
 def note_of(folder):
@@ -58,9 +60,10 @@ def main():
     p.add_argument("out")
     p.add_argument("--like", default="../model/mini")
     p.add_argument("--raw", action="store_true", help="the last weights instead of the averaged ones")
+    p.add_argument("--mean", nargs="+", default=[], metavar="CHECKPOINT")
     a = p.parse_args()
     path = a.run if os.path.isfile(a.run) else os.path.join(a.run, "last.pt")
-    tensors, k = averaged(path, a.raw)
+    tensors, k = averaged(path, a.raw, a.mean)
     write(tensors, a.out, a.like, f"{k['step']} steps, {k['lines']} lines")
     print(f"{a.out}: {sum(t.numel() for t in tensors.values())} parameters after {k['step']} steps, {k['lines']} lines",
           f"{os.path.getsize(os.path.join(a.out, 'model.safetensors'))} bytes", file=sys.stderr)

@@ -247,6 +247,10 @@ def test_full_disk(d, run):
 def test_export(d, run):
     run.save()
     tensors, k = export.averaged(os.path.join(d, "last.pt"))
+    twice, _ = export.averaged(os.path.join(d, "last.pt"), others=[os.path.join(d, "last.pt")] * 2)
+    raw, _ = export.averaged(os.path.join(d, "last.pt"), raw=True)
+    promise("the mean of a checkpoint and itself is that checkpoint, and not another",
+            all(torch.equal(tensors[n], twice[n]) for n in tensors) and any(not torch.equal(tensors[n], raw[n]) for n in tensors))
     export.write(tensors, os.path.join(d, "out"), os.path.join(d, "like"))
     family, _ = model.load(os.path.join(d, "out"))
     promise("an exported model opens, without the heads", not any("slots" in n for n in tensors) and family.sizes.hidden == 32)
