@@ -107,6 +107,8 @@ part_from_rules(Look *l)
     uint8_t *rules;
     int n;
 
+    if (tiles_turn(&l->sheet, &l->parts) && !find_parts(l))
+        return false;
     if (!go_on(&l->ticker) || !rules_mark(&l->sheet, &l->parts, &l->ticker, &l->scratch, &rules))
         return false;
     if (!rules || (n = sheet_count_runs(&l->sheet, rules)) > 2 * LINES_MAX_RUNS)

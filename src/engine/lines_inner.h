@@ -98,6 +98,11 @@ int runs_from(const Parts *p, int y, int x);
 
 bool parts_find(const Sheet *s, const uint8_t *rules, int nruns, Arena *arena, Parts *out);
 
+/* --- lines_tiles.c: white on dark --------------------------------------------------------------- */
+
+/* Turns dark tiles with white letters on the sheet; returns whether there were any: the parts are others then. */
+bool tiles_turn(Sheet *s, const Parts *p);
+
 /* --- lines_rules.c: the pixels that are rules -------------------------------------------------- */
 
 /* *mask: [h, w], NULL when there are no rules. The parts are those found without it. */

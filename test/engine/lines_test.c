@@ -154,6 +154,25 @@ on_rules(void)
     done(&p);
 }
 
+/* The head of a form, white on dark, and a bar that hides something. */
+static void
+white_on_dark(void)
+{
+    Paper p = paper(1200, 900);
+    PageLines l;
+
+    set_column(&p, 103, 250, 4, 60, 8, 40);
+    fill(&p, 90, 100, 700, 170, 30);
+    fill(&p, 90, 760, 700, 830, 30);
+    p.ink = 250;
+    set_line(&p, 110, 148, 4, "the letters on a garden");
+    l = find(&p.image, -1);
+    promise("white letters on a dark tile are a line, a bar without any is none",
+            l.nlines == 9 && near(l.lines[0].box.x0, 110, 6) &&
+                fabsf(l.lines[0].baseline - 148) <= 2 && fabsf(l.lines[0].x_height - 20) <= 2);
+    done(&p);
+}
+
 /* What the scan's edge has cut off is no line, however like a letter it looks. */
 static void
 at_the_edge(void)
@@ -580,6 +599,7 @@ main(void)
     prices();
     not_text();
     on_rules();
+    white_on_dark();
     at_the_edge();
     small_print();
     shine_through();
