@@ -182,7 +182,7 @@ at_the_edge(void)
 
     set_column(&p, 103, 150, 4, 60, 6, 40);
     for (int i = 0; i < 5; i++)
-        set_line(&p, -10, 550 + 60 * i, 4, "s");
+        set_line(&p, -5, 550 + 60 * i, 4, "h");
     l = find(&p.image, -1);
     promise("letters cut off by the scan's edge make no lines", l.nlines == 6);
     done(&p);
