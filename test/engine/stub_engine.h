@@ -70,7 +70,12 @@ DsEngineFacts
 ds_facts(const DsEngine *e)
 {
     (void)e;
-    return (DsEngineFacts){"stub", "f32", "none", "0000", false, STUB_SLOTS, 1, 0, 0};
+    return (DsEngineFacts){.model = "stub",
+                           .dtype = "f32",
+                           .device = "none",
+                           .weights_sha256 = "0000",
+                           .slots = STUB_SLOTS,
+                           .threads = 1};
 }
 
 static DsPage *
