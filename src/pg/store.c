@@ -484,6 +484,18 @@ lock_source(const Watch *w, const Job *item)
                         &a) > 0;
 }
 
+/* One of several workers, which there should never be, stores results of a key at a time: rows that are not there yet
+ * cannot be locked. Waited for no longer than a lock. */
+static void
+lock_key(const Job *item)
+{
+    Arguments a = {0};
+
+    add_int(&a, item->watch);
+    add_argument(&a, TEXTARRAYOID, item->key, false);
+    run_kept_sql("SELECT pg_advisory_xact_lock($1, hashtext($2::text))", &a);
+}
+
 /* In the order of the pages, so that two who want several never wait for each other in a circle. */
 static void
 lock_results(const Watch *w, Datum key)
@@ -594,11 +606,11 @@ insert_pages(const Watch *w, const Job *item, Jsonb *result, Datum texts, int ve
             "p.confidence, $%d->'metadata'->>'model', $%d FROM (SELECT (e->>'page')::int AS page, "
             "coalesce(e->>'status', 'error') AS status, (e->>'confidence')::real AS confidence, e, "
             "o FROM jsonb_array_elements($%d->'document'->'pages') WITH ORDINALITY u(e, o)) p "
-            "WHERE NOT EXISTS "
-            "(SELECT FROM %s c WHERE %s AND c.current AND c.page = p.page)",
+            "WHERE NOT EXISTS (SELECT FROM %s c WHERE %s AND c.current AND c.page = p.page "
+            "AND c.corrected_by IS NOT NULL AND c.sha256 = $%d)",
             results_of(w), column_list(w, w->result_keys), parameter_list(w), n + 2, n + 6, n + 5,
             n + 1, n + 1, n + 4, n + 1, n + 3, n + 1, results_of(w),
-            key_condition(w, w->result_keys, "c.")),
+            key_condition(w, w->result_keys, "c."), n + 3),
         &a);
 }
 
@@ -673,6 +685,7 @@ store_row(Job *item, Jsonb *whole, Jsonb *last)
     Scope scope;
     Datum texts;
 
+    lock_key(item);
     if (w)
     {
         scope_enter(&scope, w->owner);
