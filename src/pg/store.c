@@ -869,6 +869,7 @@ store_dead(Job *item, const AnswerError *e, bool with_row)
         bury_inbox(item, e);
         return;
     }
+    lock_key(item);
     if (w)
     {
         scope_enter(&scope, w->owner);
