@@ -65,7 +65,7 @@ step() {
     printf '%-12s %5d passed, %3d failed   %4d s\n' "$name" "$good" "$bad" $((SECONDS - start))
     grep -E '^ *(skip|# skip|ok .*# (SKIP|skip))' "$log" | sed 's/^/    /' | head -n 20
     if [ "$bad" -gt 0 ]; then
-        grep -nE '^(FAIL|not ok|.*\.\.\. FAILED|.*error:|.*ERROR: )' "$log" | head -n 30 | sed 's/^/    /'
+        grep -nE '^(FAIL|not ok|.*\.\.\. FAILED|.*error:|.*ERROR: )' "$log" | head -n 30 | sed "s/^/    $name: /" | tee -a "$top/failures"
         echo "    ---- the end of its output"
         tail -n ${TAIL:-40} "$log" | sed 's/^/    /'
     fi
@@ -147,5 +147,7 @@ else
     echo "skip PostgreSQL 16 and 18: PG=$versions"
 fi
 
+# Once more, for whoever sees only the end.
+if [ -s "$top/failures" ]; then echo "What failed, by step and line of its output:" && cat "$top/failures"; fi
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

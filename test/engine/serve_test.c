@@ -60,7 +60,7 @@ good_page(const TestServer *t, int shade)
 static int
 begin_on(const TestServer *t, Question q)
 {
-    int fd = ask_connect(t->socket, 60);
+    int fd = ask_connect(t->socket);
     Reply r = ask_go(fd, &q);
 
     if (r.go)
@@ -106,7 +106,7 @@ one_connection(void)
     Document p = picture(1, 0, TRICK_NONE, 1);
     Question q = reading(p),
              bad = {.kind = WIRE_READ, .options = "{\"mode\":\"poem\"}", .body = "x", .n = 1};
-    int fd = ask_connect(t.socket, 10);
+    int fd = ask_connect(t.socket);
     bool all = true;
 
     for (int i = 0; i < 20; i++)
@@ -116,7 +116,7 @@ one_connection(void)
     close(fd);
     free(p.bytes);
     kill(t.pid, SIGTERM);
-    promise("SIGTERM ends it with status 0", server_wait(&t, 2000) == 0);
+    promise("SIGTERM ends it with status 0", server_wait(&t) == 0);
 }
 
 static bool
@@ -165,7 +165,7 @@ bad_requests(void)
 static bool
 drops(const TestServer *t, const void *bytes, size_t n)
 {
-    int fd = ask_connect(t->socket, 5);
+    int fd = ask_connect(t->socket);
     char byte;
     bool gone;
 
@@ -181,7 +181,7 @@ strangers(void)
     TestServer t = server_start("strange", "stub", NULL);
     WireHeader h;
     Reply r = {0};
-    int fd = ask_connect(t.socket, 5);
+    int fd = ask_connect(t.socket);
 
     promise("who sends no header is dropped",
             drops(&t, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n and then some more", 48));
@@ -193,7 +193,7 @@ strangers(void)
     free(r.text);
     close(fd);
     r = (Reply){0};
-    fd = ask_connect(t.socket, 5);
+    fd = ask_connect(t.socket);
     wire_header(&h, WIRE_REQUEST, 42);
     h.kind = WIRE_READ, h.body_length = 1ull << 62;
     wire_write_all(fd, &h, sizeof h);
@@ -202,7 +202,7 @@ strangers(void)
     free(r.text);
     close(fd);
     wire_header(&h, WIRE_RESULT, 42);
-    fd = ask_connect(t.socket, 5), r = (Reply){0};
+    fd = ask_connect(t.socket), r = (Reply){0};
     wire_write_all(fd, &h, sizeof h);
     promise("a message that is no request is refused",
             ask_message(fd, &r) && says(&r, WIRE_ERROR, "no request"));
@@ -212,11 +212,11 @@ strangers(void)
     h.kind = WIRE_READ, h.body_length = 100, h.options_length = 1000;
     for (size_t n = 1; n < sizeof h; n += 9)
     {
-        fd = ask_connect(t.socket, 5);
+        fd = ask_connect(t.socket);
         wire_write_all(fd, &h, n);
         close(fd);
     }
-    fd = ask_connect(t.socket, 5);
+    fd = ask_connect(t.socket);
     wire_write_all(fd, &h, sizeof h);
     close(fd);
     promise("callers who leave in the middle of a header or of options harm nobody",
@@ -225,14 +225,11 @@ strangers(void)
 }
 
 static bool
-closed_within(int fd, int ms)
+closed(int fd)
 {
-    double start = now_ms();
     char byte;
 
-    while (recv(fd, &byte, 1, MSG_DONTWAIT) != 0 && now_ms() - start < ms)
-        pause_ms(10);
-    return now_ms() - start < ms;
+    return eventually(recv(fd, &byte, 1, MSG_DONTWAIT) == 0);
 }
 
 static void
@@ -245,27 +242,26 @@ slow_ones(void)
     Reply r;
     int fd;
 
-    serve_stall_ms = 400;
+    serve_stall_ms = 2000;
     t = server_start("stall", "stub", NULL);
     wire_header(&h, WIRE_REQUEST, 42);
-    fd = ask_connect(t.socket, 5);
+    fd = ask_connect(t.socket);
     wire_write_all(fd, &h, 20);
-    promise("who stops in the middle of a header is dropped", closed_within(fd, 2000));
+    promise("who stops in the middle of a header is dropped", closed(fd));
     close(fd);
-    fd = ask_connect(t.socket, 5);
+    fd = ask_connect(t.socket);
     r = ask_go(fd, &q);
-    promise("so is who never sends the document after GO", r.go && closed_within(fd, 2000));
+    promise("so is who never sends the document after GO", r.go && closed(fd));
     free(r.text);
     close(fd);
     fd = begin_on(&t, q);
-    pause_ms(300);
     promise("an answer that nobody takes is held",
-            status_number(t.socket, "inflight_bytes") > 3000000);
-    pause_ms(900);
-    promise("and dropped after a while", status_number(t.socket, "inflight_bytes") == 0);
+            eventually(status_number(t.socket, "inflight_bytes") > 3000000));
+    promise("and dropped after a while",
+            eventually(status_number(t.socket, "inflight_bytes") == 0));
     close(fd);
-    fd = ask_connect(t.socket, 5);
-    pause_ms(600);
+    fd = ask_connect(t.socket);
+    pause_ms(serve_stall_ms * 3 / 2);
     promise("a connection that is idle stays", said(ask_on(fd, &q), WIRE_RESULT, "bbb"));
     close(fd);
     free(big.bytes);
@@ -273,11 +269,20 @@ slow_ones(void)
     serve_stall_ms = 30000;
 }
 
+static bool
+nothing_left(const TestServer *t)
+{
+    return status_number(t->socket, "active") == 0 && status_number(t->socket, "waiting") == 0 &&
+           status_number(t->socket, "pages_in_hand") == 0 &&
+           status_number(t->socket, "slots_used") == 0 &&
+           status_number(t->socket, "inflight_bytes") == 0;
+}
+
 static void
 full_queue(void)
 {
     TestServer t = server_start("full", "stub", "{\"max_waiting\":2}");
-    Document slow = picture(200, 50, TRICK_NONE, 1);
+    Document slow = picture(200, 200, TRICK_NONE, 1);
     Question q = reading(slow);
     int fds[STUB_SLOTS + 4], waiting[2];
     double start;
@@ -287,27 +292,20 @@ full_queue(void)
         fds[i] = begin_on(&t, q);
     for (int i = 0; i < 2; i++)
     {
-        waiting[i] = ask_connect(t.socket, 5);
+        waiting[i] = ask_connect(t.socket);
         ask_header(waiting[i], &q);
     }
-    while (status_number(t.socket, "waiting") < 2)
-        pause_ms(5);
+    promise("two wait", eventually(status_number(t.socket, "waiting") == 2));
     promise("one more than max_waiting is told busy", refused(&t, q, "busy", true));
-    for (int i = 0; i < 100 && status_number(t.socket, "slots_used") < STUB_SLOTS; i++)
-        pause_ms(10);
-    promise("every slot is used", status_number(t.socket, "slots_used") == STUB_SLOTS);
+    promise("every slot is used", eventually(status_number(t.socket, "slots_used") == STUB_SLOTS));
     for (int i = 0; i < STUB_SLOTS + 4; i++)
         close(fds[i]);
     close(waiting[0]), close(waiting[1]);
     start = now_ms();
     promise("closing is the cancel: a good page is read at once", good_page(&t, 5));
-    printf("#    %.0f ms after eight cancels\n", now_ms() - start);
-    promise("within half a second", now_ms() - start < 500);
-    promise("nothing is left of the cancelled", status_number(t.socket, "active") == 0 &&
-                                                    status_number(t.socket, "waiting") == 0 &&
-                                                    status_number(t.socket, "pages_in_hand") == 0 &&
-                                                    status_number(t.socket, "slots_used") == 0 &&
-                                                    status_number(t.socket, "inflight_bytes") == 0);
+    printf("#    %.0f ms after eight cancels; each page takes 40 s\n", now_ms() - start);
+    promise("and waits for none of them", now_ms() - start < 20000);
+    promise("nothing is left of the cancelled", eventually(nothing_left(&t)));
     free(slow.bytes);
     server_stop(&t);
 }
@@ -316,19 +314,19 @@ static void
 deadlines(void)
 {
     TestServer t = server_start("late", "stub", NULL);
-    Document slow = picture(200, 50, TRICK_NONE, 1);
+    Document slow = picture(200, 200, TRICK_NONE, 1); /* takes 40 s */
     Question q = reading(slow);
     double start = now_ms();
     int fd;
     Reply r;
 
-    q.timeout_ms = 300;
+    q.timeout_ms = 1500;
     promise("a reading that is not done in time is cancelled", refused(&t, q, "cancelled", false));
-    promise("within 200 ms of its deadline", now_ms() - start >= 300 && now_ms() - start < 500);
-    q.timeout_ms = 0, q.options = "{\"options\":{\"timeout_ms\":200}}";
+    promise("at its deadline", now_ms() - start >= 1500 && now_ms() - start < 20000);
+    q.timeout_ms = 0, q.options = "{\"options\":{\"timeout_ms\":1000}}";
     promise("so is one whose options say so", refused(&t, q, "cancelled", false));
-    q.options = "{}", q.timeout_ms = 300;
-    fd = ask_connect(t.socket, 5);
+    q.options = "{}", q.timeout_ms = 1500;
+    fd = ask_connect(t.socket);
     r = ask_go(fd, &q);
     free(r.text);
     r = ask_answer(fd);
@@ -336,9 +334,10 @@ deadlines(void)
             says(&r, WIRE_ERROR, "not read in time") && !ask_message(fd, &r));
     free(r.text);
     close(fd);
-    q.timeout_ms = 2500;
+    q.timeout_ms = 4500;
     r = ask(t.socket, &q);
-    promise("a long reading tells how far it is, once a second", r.progresses == 2);
+    promise("a long reading tells how far it is, once a second",
+            r.progresses >= 2 && r.progresses <= 4);
     free(r.text);
     free(slow.bytes);
     server_stop(&t);
@@ -351,8 +350,8 @@ page_time(void)
     double start = now_ms();
 
     promise("a page over page_timeout is a page with status error",
-            said(read_picture(&t, 200, 50, TRICK_NONE, 1), WIRE_RESULT, "longer than its time"));
-    promise("soon after", now_ms() - start < 1500);
+            said(read_picture(&t, 200, 200, TRICK_NONE, 1), WIRE_RESULT, "longer than its time"));
+    promise("long before its 40 s are over", now_ms() - start < 20000);
     promise("a page whose lines cannot be found is one too",
             said(read_picture(&t, 1, 0, TRICK_NO_BEGIN, 1), WIRE_RESULT, "too many lines"));
     server_stop(&t);
@@ -363,21 +362,20 @@ fairness(void)
 {
     TestServer t = server_start("fair", "stub", "{\"cache_bytes\":0}");
     int fds[8];
-    double start;
+    long before;
 
     for (int i = 0; i < 8; i++)
     {
-        Document slow = picture(40, 20, TRICK_NONE, i);
+        Document slow = picture(40, 40, TRICK_NONE, i);
         Question q = reading(slow);
 
         q.class_ = WIRE_BULK;
         fds[i] = begin_on(&t, q);
         free(slow.bytes);
     }
-    start = now_ms();
-    promise("an interactive page passes eight bulk pages", good_page(&t, 9));
-    printf("#    in %.0f ms; a bulk page takes 800 ms\n", now_ms() - start);
-    promise("and does not wait for any of them", now_ms() - start < 400);
+    before = status_number(t.socket, "pages");
+    promise("an interactive page passes eight bulk pages",
+            good_page(&t, 9) && status_number(t.socket, "pages") == before + 1);
     for (int i = 0; i < 8; i++)
     {
         Reply r = ask_answer(fds[i]);
@@ -397,7 +395,7 @@ static void
 alone(void)
 {
     TestServer t = server_start("alone", "stub", "{\"cache_bytes\":0}");
-    Document slow = picture(20, 20, TRICK_NONE, 1);
+    Document slow = picture(20, 150, TRICK_NONE, 1);
     Question q = reading(slow);
     int first = begin_on(&t, q), third;
     Reply r;
@@ -410,7 +408,7 @@ alone(void)
     close(first);
     first = begin_on(&t, q);
     q.flags = 0;
-    third = ask_connect(t.socket, 10);
+    third = ask_connect(t.socket);
     ask_header(third, &q);
     pause_ms(150);
     promise("nobody gets GO beside it", recv(third, &(char){0}, 1, MSG_DONTWAIT) < 0);
@@ -462,7 +460,7 @@ static void
 page_by_page(const TestServer *t, Document p)
 {
     Question q = reading(p);
-    int fd = ask_connect(t->socket, 60), parts = 0;
+    int fd = ask_connect(t->socket), parts = 0;
     bool single = true;
     Reply r;
 
@@ -590,7 +588,6 @@ model_states(void)
     WirePong pong;
     double start;
 
-    pause_ms(100);
     promise("without a model readings are not_ready with the reason",
             refused(&t, q, "not_ready", true) &&
                 said(ask(t.socket, &q), WIRE_ERROR, "/no/model/missing"));
@@ -601,39 +598,44 @@ model_states(void)
     server_stop(&t);
     start = now_ms();
     t = server_start("slow", "slow", NULL);
-    promise("it answers pings while the model loads",
-            ping(&t, &pong) && pong.state == WIRE_STARTING);
     promise("info does not wait for the model",
-            said(ask(t.socket, &q), WIRE_RESULT, "\"width\":40") && now_ms() - start < 500);
+            said(ask(t.socket, &q), WIRE_RESULT, "\"width\":40"));
+    promise("pings are answered while it loads", ping(&t, &pong) && pong.state == WIRE_STARTING);
     q.kind = WIRE_READ, q.options = "{}", q.timeout_ms = 100;
     promise("a reading waits for it within its deadline", refused(&t, q, "cancelled", true));
     q.timeout_ms = 0;
     promise("and is read once it is there",
-            said(ask(t.socket, &q), WIRE_RESULT, "sum") && now_ms() - start > 600);
+            said(ask(t.socket, &q), WIRE_RESULT, "sum") && now_ms() - start > STUB_LOAD_MS);
     free(p.bytes);
     server_stop(&t);
+}
+
+/* How far the server's counter moves in a second. */
+static uint64_t
+moves(const TestServer *t)
+{
+    WirePong a, b;
+
+    if (!ping(t, &a))
+        return UINT64_MAX;
+    pause_ms(1000);
+    return ping(t, &b) ? b.progress - a.progress : UINT64_MAX;
 }
 
 static void
 progress(void)
 {
     TestServer t = server_start("progress", "stub", NULL);
-    Document slow = picture(200, 100, TRICK_NONE, 1), wedged = picture(1, 1, TRICK_WEDGE, 1);
-    WirePong a, b;
+    Document slow = picture(200, 200, TRICK_NONE, 1), wedged = picture(1, 1, TRICK_WEDGE, 1);
     int fd;
 
-    ping(&t, &a), pause_ms(600), ping(&t, &b);
-    promise("the counter moves while there is nothing to do", b.progress > a.progress);
+    promise("the counter moves while there is nothing to do", eventually(moves(&t) > 0));
     fd = begin_on(&t, reading(slow));
-    pause_ms(300);
-    ping(&t, &a), pause_ms(300), ping(&t, &b);
-    promise("and with slow work", b.progress >= a.progress + 5);
+    promise("and with slow work", eventually(moves(&t) >= 10));
     close(fd);
     fd = begin_on(&t, reading(wedged));
-    pause_ms(500);
-    ping(&t, &a), pause_ms(700), ping(&t, &b);
     promise("and stands still when the work hangs, though pings are answered",
-            b.progress == a.progress);
+            eventually(moves(&t) == 0));
     close(fd);
     free(slow.bytes), free(wedged.bytes);
     server_stop(&t);
@@ -664,52 +666,51 @@ deaths(void)
     pid_t zygote;
 
     promise("a broken device ends the process with a status of its own",
-            r.type == 0 && server_wait(&t, 2000) == SERVE_EXIT_BROKEN);
+            r.type == 0 && server_wait(&t) == SERVE_EXIT_BROKEN);
     free(r.text);
     t = server_start("zygote", "stub", NULL);
     good_page(&t, 1);
     if ((zygote = child_of(t.pid)) > 0)
     {
         kill(zygote, SIGKILL);
-        promise("so does the end of the zygote", server_wait(&t, 2000) == SERVE_EXIT_ZYGOTE);
+        promise("so does the end of the zygote", server_wait(&t) == SERVE_EXIT_ZYGOTE);
         return;
     }
     skipped("the end of the zygote", "this kernel does not list children");
     server_stop(&t);
 }
 
-static int
-run_locked(const char *socket, const char *lock, int ms)
+static TestServer
+start_locked(const char *name, const char *lock)
 {
     TestServer t = {.control = -1};
 
-    snprintf(t.socket, sizeof t.socket, "%s", socket);
+    snprintf(t.socket, sizeof t.socket, "/tmp/dsocr-test-%d-%s", (int)getpid(), name);
     fflush(stdout);
     if ((t.pid = fork()) == 0)
     {
-        char *argv[] = {"serve", "--socket", (char *)socket, "--model",
-                        "stub",  "--lock",   (char *)lock,   NULL};
+        char *argv[] = {"serve", "--socket", t.socket,     "--model",
+                        "stub",  "--lock",   (char *)lock, NULL};
 
         _exit(serve_main(7, argv));
     }
-    return server_wait(&t, ms);
+    return t;
 }
 
 static void
 locks(void)
 {
-    char lock[64], socket[64];
-    pid_t first;
+    char lock[64];
+    TestServer first, second;
 
     snprintf(lock, sizeof lock, "/tmp/dsocr-test-%d.lock", (int)getpid());
-    snprintf(socket, sizeof socket, "/tmp/dsocr-test-%d-lock", (int)getpid());
-    fflush(stdout);
-    if ((first = fork()) == 0)
-        _exit(run_locked(socket, lock, 1500) == -1 ? 0 : 1);
-    pause_ms(500);
+    first = start_locked("first", lock);
+    promise("an engine with a lock of its own serves", good_page(&first, 1));
+    second = start_locked("second", lock);
     promise("a second engine of the same lock ends with a status of its own",
-            run_locked("/tmp/dsocr-test-second", lock, 1000) == SERVE_EXIT_LOCKED);
-    waitpid(first, NULL, 0);
+            server_wait(&second) == SERVE_EXIT_LOCKED);
+    kill(first.pid, SIGTERM);
+    promise("while the first one lives", server_wait(&first) == 0);
     unlink(lock);
     promise("a wrong command line is told by another",
             serve_main(1, (char *[]){"serve", NULL}) == SERVE_EXIT_USAGE);

@@ -14,7 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define STUB_SLOTS 4
+#define STUB_SLOTS   4
+#define STUB_LOAD_MS 3000 /* of a model whose name has "slow" in it */
 
 typedef enum Trick
 {
@@ -42,7 +43,7 @@ DsStatus
 ds_open(const DsSettings *s, DsEngine **e, DsError *err)
 {
     if (strstr(s->model_dir, "slow"))
-        usleep(600000);
+        usleep(STUB_LOAD_MS * 1000);
     if (strstr(s->model_dir, "missing"))
     {
         ds_fail(err, DS_NOT_READY, "the model cannot be loaded");
