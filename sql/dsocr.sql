@@ -694,9 +694,9 @@ COMMENT ON VIEW dsocr.models IS 'The model that is loaded, and those that have r
 
 -- Search over result tables. Everything runs as the caller: who may not read the results finds nothing out.
 
-CREATE FUNCTION dsocr.show_hits(search_text text, result jsonb, query tsquery, config regconfig, OUT snippet text, OUT highlights jsonb)
+CREATE FUNCTION dsocr.show_hits(search_text text, tsv tsvector, result jsonb, query tsquery, config regconfig, OUT snippet text, OUT highlights jsonb)
 AS 'MODULE_PATHNAME', 'dsocr_show_hits' LANGUAGE C STABLE PARALLEL SAFE COST 1000;
-COMMENT ON FUNCTION dsocr.show_hits(text, jsonb, tsquery, regconfig) IS 'The snippet of a page with its hits in brackets, and what dsocr_highlight gives for it as a JSON array.';
+COMMENT ON FUNCTION dsocr.show_hits(text, tsvector, jsonb, tsquery, regconfig) IS 'The snippet of a page with its hits in brackets, and what dsocr_highlight gives for it as a JSON array. tsv: of search_text, or NULL, which takes longer.';
 
 -- key_of: the expression that makes the key of a row t; columns: those of the key, by which equal ranks are ordered.
 CREATE FUNCTION dsocr.search_exactly(results regclass, key_of text, columns text, config regconfig, query text, lim int)
@@ -707,7 +707,7 @@ BEGIN
     RETURN QUERY EXECUTE format($q$
         SELECT %s, t.page, t."dsocr rank", h.snippet, h.highlights
         FROM (SELECT t.*, ts_rank(t.tsv, $1) AS "dsocr rank" FROM %s t WHERE t.current AND t.tsv @@ $1 ORDER BY "dsocr rank" DESC, %s, t.page LIMIT $3) t,
-             LATERAL dsocr.show_hits(t.search_text, t.result, $1, $2) h$q$, key_of, results, columns)
+             LATERAL dsocr.show_hits(t.search_text, t.tsv, t.result, $1, $2) h$q$, key_of, results, columns)
     USING websearch_to_tsquery(config, query), config, lim;
 END $f$;
 COMMENT ON FUNCTION dsocr.search_exactly(regclass, text, text, regconfig, text, int) IS 'dsocr_search in one result table.';
@@ -738,7 +738,7 @@ BEGIN
               FROM %3$s t WHERE t.current AND %4$s ORDER BY 3 DESC, 1, 2 LIMIT $3) f,
              LATERAL (SELECT coalesce(string_agg('''' || replace(replace(l.lexeme, '\', '\\'), '''', '''''') || '''', ' | '), '')::tsquery AS marks
                       FROM unnest(f.tsv) l WHERE EXISTS (SELECT FROM unnest($1) w WHERE %2$I.similarity(l.lexeme, w) >= $4)) m,
-             LATERAL dsocr.show_hits(f.search_text, f.result, m.marks, $2) h$q$, key_of, trgm, results,
+             LATERAL dsocr.show_hits(f.search_text, f.tsv, f.result, m.marks, $2) h$q$, key_of, trgm, results,
         (SELECT string_agg(format('t.search_text OPERATOR(%I.%%>) %L', trgm, w), ' AND ') FROM unnest(words) w))
     USING words, config, lim, fuzzy;
     PERFORM set_config('pg_trgm.word_similarity_threshold', before, true);

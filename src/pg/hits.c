@@ -23,6 +23,7 @@
 
 #include "flow.h"
 #include "hits.h"
+#include "near.h"
 #include "place.h"
 
 PG_FUNCTION_INFO_V1(dsocr_highlight);
@@ -53,6 +54,7 @@ typedef struct Matches
 typedef struct Search
 {
     const Flow *flow;
+    Part part;   /* of its text, that was parsed */
     Word *words; /* [nwords] */
     int nwords;
     TSQuery query;
@@ -77,12 +79,12 @@ parse(TSQuery query, Oid config, char *text, int n)
     return parsed;
 }
 
-/* Keeps what matches an operand, of the parsed flow. */
+/* Keeps what matches an operand. */
 static void
 find_words(Search *s, const HeadlineParsedText *parsed)
 {
     const char *text = s->flow->text.data;
-    int at = 0, length = s->flow->text.len, from = 0;
+    int at = s->part.from, length = s->part.to, from = at;
 
     s->words = palloc(sizeof(Word) * (parsed->curwords + 1));
     for (int i = 0; i < parsed->curwords; i++)
@@ -302,26 +304,26 @@ ranges_of(const Search *s, const Matches *matches, int *n)
 static void
 place_hit(Hit *h, const FlowSpan *span)
 {
-    const char *whole = h->line ? h->line->text : h->element->text;
-    bool own = h->line && h->line->has_box, all = h->n == span->n && span->from == h->from;
+    const ReadElement *e = h->element;
+    const char *whole = h->line ? h->line->text : e->text;
+    bool own = h->line && reading_box(h->line->object, &h->box);
 
     h->fragment = pnstrdup(whole + h->from, h->n);
-    h->has_box = own || h->element->has_box;
+    h->has_box = own || reading_box(e->object, &h->box);
     if (!h->has_box)
         return;
-    h->box = own ? h->line->box : h->element->box;
-    h->geometry = own ? h->line->geometry : h->element->geometry;
-    if (own && !all)
+    h->geometry = own ? h->line->geometry : e->geometry;
+    if (own && !(h->n == span->n && span->from == h->from))
     {
-        h->box = place_in_line(whole, &h->line->box, h->from, h->n);
+        h->box = place_in_line(whole, &h->box, h->from, h->n);
         h->geometry = "estimated";
     }
 }
 
 static Hit *
-hits_in_flow(const Flow *flow, TSQuery query, const HeadlineParsedText *parsed, int *n)
+hits_in_flow(const Flow *flow, TSQuery query, Part part, const HeadlineParsedText *parsed, int *n)
 {
-    Search s = {.flow = flow, .query = query};
+    Search s = {.flow = flow, .part = part, .query = query};
     Matches matches;
     Range *ranges;
     Hit *hits = palloc(sizeof(Hit));
@@ -362,7 +364,7 @@ hits_on_page(const ReadPage *page, TSQuery query, Oid config, int *n)
     if (query->size == 0 || flow->text.len == 0)
         return palloc(sizeof(Hit));
     parsed = parse(query, config, flow->text.data, flow->text.len);
-    return hits_in_flow(flow, query, &parsed, n);
+    return hits_in_flow(flow, query, (Part){0, flow->text.len}, &parsed, n);
 }
 
 /* ---- SQL ---- */
@@ -421,6 +423,8 @@ put_json(StringInfo s, const Hit *h)
 
 /* ---- dsocr_search ---- */
 
+#define SNIPPET_WORDS 20
+
 static List *
 headline_options(void)
 {
@@ -428,13 +432,68 @@ headline_options(void)
                                              {"StopSel", "]"},
                                              {"MaxFragments", "2"},
                                              {"MinWords", "5"},
-                                             {"MaxWords", "20"}};
+                                             {"MaxWords", CppAsString2(SNIPPET_WORDS)}};
     List *list = NIL;
 
     for (int i = 0; i < (int)lengthof(options); i++)
         list = lappend(list, makeDefElem(pstrdup(options[i][0]),
                                          (Node *)makeString(pstrdup(options[i][1])), -1));
     return list;
+}
+
+/* What is shown of a page: its searched text, and what was parsed of it and marked for the snippet. */
+typedef struct Shown
+{
+    TSQuery query;
+    Oid config;
+    const text *searched;
+    Part part;
+    HeadlineParsedText parsed;
+    bool marked; /* false: the configuration's parser makes no headlines */
+} Shown;
+
+static void
+parse_part(Shown *s)
+{
+    s->parsed = parse(s->query, s->config, VARDATA_ANY(s->searched) + s->part.from,
+                      s->part.to - s->part.from);
+}
+
+/* As ts_headline, which marks and cuts the parsed words. */
+static void
+mark(Shown *s)
+{
+    TSParserCacheEntry *parser = lookup_ts_parser_cache(lookup_ts_config_cache(s->config)->prsId);
+
+    s->marked = OidIsValid(parser->headlineOid);
+    if (s->marked)
+        FunctionCall3(&parser->prsheadline, PointerGetDatum(&s->parsed),
+                      PointerGetDatum(headline_options()), PointerGetDatum(s->query));
+}
+
+/* False: it takes all of the text. A headline that begins where the part does is not of the hits, but the text's own
+ * beginning. */
+static bool
+show_part(Shown *s, TSVector tsv)
+{
+    int n = VARSIZE_ANY_EXHDR(s->searched);
+
+    s->part = near_hits(VARDATA_ANY(s->searched), n, s->query, SNIPPET_WORDS);
+    if (s->part.to - s->part.from == n)
+        return false;
+    parse_part(s);
+    if (!near_is_all(s->part, n, tsv, s->query, &s->parsed, SNIPPET_WORDS))
+        return false;
+    mark(s);
+    return s->part.from == 0 || s->parsed.curwords == 0 || !s->parsed.words[0].in;
+}
+
+static void
+show_all(Shown *s)
+{
+    s->part = (Part){0, VARSIZE_ANY_EXHDR(s->searched)};
+    parse_part(s);
+    mark(s);
 }
 
 /* Each run of white space becomes one space, in place. */
@@ -451,60 +510,56 @@ close_up(text *t)
     SET_VARSIZE(t, to - (char *)t);
 }
 
-/* As ts_headline, which marks and cuts the parsed words. */
 static text *
-snippet_of(Oid config, HeadlineParsedText *parsed, TSQuery query)
+snippet_of(Shown *s)
 {
-    TSParserCacheEntry *parser = lookup_ts_parser_cache(lookup_ts_config_cache(config)->prsId);
     text *snippet;
 
-    if (!OidIsValid(parser->headlineOid))
+    if (!s->marked)
         return cstring_to_text("");
-    FunctionCall3(&parser->prsheadline, PointerGetDatum(parsed),
-                  PointerGetDatum(headline_options()), PointerGetDatum(query));
-    snippet = generateHeadline(parsed);
+    snippet = generateHeadline(&s->parsed);
     close_up(snippet);
     return snippet;
 }
 
-/* parsed: of `of`, the page's searched text, whose words are the flow's unless somebody has changed it. */
+/* The words of the searched text are the flow's unless somebody has changed it. */
 static void
-put_page(StringInfo s, const ReadPage *page, TSQuery query, Oid config, const text *of,
-         const HeadlineParsedText *parsed)
+put_page(StringInfo to, const ReadPage *page, const Shown *s)
 {
     Flow *flow = flow_of(page);
-    bool same = flow->text.len == (int)VARSIZE_ANY_EXHDR(of) &&
-                memcmp(flow->text.data, VARDATA_ANY(of), flow->text.len) == 0;
+    bool same = flow->text.len == (int)VARSIZE_ANY_EXHDR(s->searched) &&
+                memcmp(flow->text.data, VARDATA_ANY(s->searched), flow->text.len) == 0;
     int n;
-    Hit *hits =
-        same ? hits_in_flow(flow, query, parsed, &n) : hits_on_page(page, query, config, &n);
+    Hit *hits = same ? hits_in_flow(flow, s->query, s->part, &s->parsed, &n)
+                     : hits_on_page(page, s->query, s->config, &n);
 
     for (int i = 0; i < n; i++)
-        put_json(s, &hits[i]);
+        put_json(to, &hits[i]);
 }
 
-/* What dsocr_search shows of a page, parsed once:
- * dsocr.show_hits(search_text text, result jsonb, query tsquery, config regconfig, OUT snippet text, OUT highlights jsonb) */
+/* What dsocr_search shows of a page. tsv, of search_text, spares most of the parsing:
+ * dsocr.show_hits(search_text text, tsv tsvector, result jsonb, query tsquery, config regconfig, OUT snippet text, OUT
+ * highlights jsonb) */
 Datum
 dsocr_show_hits(PG_FUNCTION_ARGS)
 {
-    text *searched = PG_ARGISNULL(0) ? cstring_to_text("") : PG_GETARG_TEXT_PP(0);
-    const Reading *r = PG_ARGISNULL(1) ? NULL : reading_of(PG_GETARG_JSONB_P(1));
-    TSQuery query = PG_GETARG_TSQUERY(2);
-    Oid config = PG_GETARG_OID(3);
-    HeadlineParsedText parsed =
-        parse(query, config, VARDATA_ANY(searched), (int)VARSIZE_ANY_EXHDR(searched));
+    const Reading *r = PG_ARGISNULL(2) ? NULL : reading_texts_of(PG_GETARG_JSONB_P(2));
+    Shown shown = {.searched = PG_ARGISNULL(0) ? cstring_to_text("") : PG_GETARG_TEXT_PP(0),
+                   .query = PG_GETARG_TSQUERY(3),
+                   .config = PG_GETARG_OID(4)};
     Datum values[2];
     bool nulls[2] = {false, false};
     TupleDesc desc;
     StringInfoData s;
 
+    if (PG_ARGISNULL(1) || !show_part(&shown, PG_GETARG_TSVECTOR(1)))
+        show_all(&shown);
     initStringInfo(&s);
-    for (int i = 0; r && query->size > 0 && i < r->npages; i++)
-        put_page(&s, &r->pages[i], query, config, searched, &parsed);
+    for (int i = 0; r && shown.query->size > 0 && i < r->npages; i++)
+        put_page(&s, &r->pages[i], &shown);
     appendStringInfoString(&s, s.len ? "]" : "[]");
     values[1] = DirectFunctionCall1(jsonb_in, CStringGetDatum(s.data));
-    values[0] = PointerGetDatum(snippet_of(config, &parsed, query));
+    values[0] = PointerGetDatum(snippet_of(&shown));
     if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
         elog(ERROR, "show_hits gives a row");
     return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));

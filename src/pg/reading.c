@@ -97,8 +97,8 @@ nth_object(JsonbContainer *array, const char *key, int i)
 
 /* ---- boxes ---- */
 
-static bool
-box_member(JsonbContainer *object, BOX *box)
+bool
+reading_box(JsonbContainer *object, BOX *box)
 {
     JsonbContainer *array = array_member(object, "bbox");
     double side[4];
@@ -123,43 +123,45 @@ box_member(JsonbContainer *object, BOX *box)
 /* ---- lines, elements, pages ---- */
 
 static ReadLine
-line_of(JsonbContainer *object)
+line_of(JsonbContainer *object, bool numbers)
 {
     ReadLine l = {.text = string_member(object, "text"),
                   .geometry = string_member(object, "geometry"),
-                  .confidence = number_member(object, "confidence", -1)};
+                  .confidence = numbers ? number_member(object, "confidence", -1) : -1,
+                  .object = object};
 
     if (l.text == NULL)
         l.text = "";
-    l.has_box = box_member(object, &l.box);
+    l.has_box = numbers && reading_box(object, &l.box);
     return l;
 }
 
 static ReadElement
-element_of(JsonbContainer *object)
+element_of(JsonbContainer *object, bool numbers)
 {
     ReadElement e = {.type = string_member(object, "type"),
                      .label = string_member(object, "label"),
                      .content = string_member(object, "content"),
                      .text = string_member(object, "text"),
                      .geometry = string_member(object, "geometry"),
-                     .confidence = number_member(object, "confidence", -1)};
+                     .confidence = numbers ? number_member(object, "confidence", -1) : -1,
+                     .object = object};
     JsonbContainer *lines = array_member(object, "lines");
 
     if (e.type == NULL)
         e.type = "other";
     if (e.text == NULL)
         e.text = e.content ? markup_plain(e.content) : "";
-    e.has_box = box_member(object, &e.box);
+    e.has_box = numbers && reading_box(object, &e.box);
     e.nlines = json_length(lines);
     e.lines = palloc(sizeof(ReadLine) * (e.nlines + 1));
     for (int i = 0; i < e.nlines; i++)
-        e.lines[i] = line_of(nth_object(lines, "lines", i));
+        e.lines[i] = line_of(nth_object(lines, "lines", i), numbers);
     return e;
 }
 
 static ReadPage
-page_of(JsonbContainer *object, int other_number)
+page_of(JsonbContainer *object, int other_number, bool numbers)
 {
     ReadPage p = {.number = whole_member(object, "page", other_number),
                   .width = whole_member(object, "width", 0),
@@ -174,12 +176,12 @@ page_of(JsonbContainer *object, int other_number)
     p.nelements = json_length(elements);
     p.elements = palloc(sizeof(ReadElement) * (p.nelements + 1));
     for (int i = 0; i < p.nelements; i++)
-        p.elements[i] = element_of(nth_object(elements, "elements", i));
+        p.elements[i] = element_of(nth_object(elements, "elements", i), numbers);
     return p;
 }
 
 static void
-document_pages(Reading *r, JsonbContainer *document)
+document_pages(Reading *r, JsonbContainer *document, bool numbers)
 {
     JsonbContainer *pages = array_member(document, "pages");
 
@@ -189,21 +191,21 @@ document_pages(Reading *r, JsonbContainer *document)
     r->npages = json_length(pages);
     r->pages = palloc(sizeof(ReadPage) * (r->npages + 1));
     for (int i = 0; i < r->npages; i++)
-        r->pages[i] = page_of(nth_object(pages, "pages", i), i + 1);
+        r->pages[i] = page_of(nth_object(pages, "pages", i), i + 1, numbers);
 }
 
 static void
-single_page(Reading *r, JsonbContainer *page)
+single_page(Reading *r, JsonbContainer *page, bool numbers)
 {
     if (json_get(page, "elements") == NULL && json_get(page, "status") == NULL)
         wrong_form("It has neither \"document\" nor \"elements\".");
     r->npages = 1;
     r->pages = palloc(sizeof(ReadPage));
-    r->pages[0] = page_of(page, 1);
+    r->pages[0] = page_of(page, 1, numbers);
 }
 
-Reading *
-reading_of(Jsonb *result)
+static Reading *
+read_result(Jsonb *result, bool numbers)
 {
     Reading *r = palloc0(sizeof *r);
     JsonbValue *document;
@@ -212,13 +214,25 @@ reading_of(Jsonb *result)
         wrong_form("It is not a JSON object.");
     document = member(&result->root, "document", jbvBinary, "an object");
     if (document == NULL)
-        single_page(r, &result->root);
+        single_page(r, &result->root, numbers);
     else if (JsonContainerIsObject(document->val.binary.data))
-        document_pages(r, document->val.binary.data);
+        document_pages(r, document->val.binary.data, numbers);
     else
         wrong_form("\"document\" is not an object.");
     r->model = json_get_string(json_get_container(&result->root, "metadata"), "model");
     return r;
+}
+
+Reading *
+reading_of(Jsonb *result)
+{
+    return read_result(result, true);
+}
+
+Reading *
+reading_texts_of(Jsonb *result)
+{
+    return read_result(result, false);
 }
 
 const ReadPage *

@@ -15,6 +15,7 @@ typedef struct ReadLine
     BOX box; /* pixels, low is top left */
     const char *geometry;
     double confidence; /* -1: none */
+    JsonbContainer *object;
 } ReadLine;
 
 typedef struct ReadElement
@@ -27,6 +28,7 @@ typedef struct ReadElement
     double confidence;
     ReadLine *lines; /* [nlines] */
     int nlines;
+    JsonbContainer *object;
 } ReadElement;
 
 typedef struct ReadPage
@@ -50,6 +52,12 @@ typedef struct Reading
 
 /* A whole result, or one page of it. ERROR 22023 when it is neither, or something in it is of the wrong type. */
 extern Reading *reading_of(Jsonb *result);
+
+/* The same without numbers of elements and lines: has_box false, no confidence. Numbers take longest to read. */
+extern Reading *reading_texts_of(Jsonb *result);
+
+/* The box of an element's or line's object. False: it has none. */
+extern bool reading_box(JsonbContainer *object, BOX *box);
 
 extern const ReadPage *reading_page(const Reading *r, int number); /* NULL: not there */
 

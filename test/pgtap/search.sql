@@ -1,7 +1,7 @@
 -- search.sql - what dsocr_search promises, on 20,000 pages: by the index, with boxes, in about the time of the bare query.
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(28);
+SELECT plan(30);
 
 CREATE TABLE "arch ive" ("page" int, "k'y" text, scan bytea, PRIMARY KEY ("page", "k'y"));
 SELECT dsocr_attach('"arch ive"', 'scan', ts_config => 'english', backfill => false, on_delete => 'keep') AS watch \gset
@@ -43,6 +43,18 @@ SELECT throws_ok('SELECT * FROM dsocr_search(''pg_class'', ''x'')', '42704', 'pg
 SELECT throws_ok(format('SELECT * FROM dsocr_search(%s, ''x'', 0)', :watch), '22023', 'lim must be at least 1', 'no rows asked for');
 SELECT throws_ok(format('SELECT * FROM dsocr_search(%s, ''x'', 1, 7)', :watch), '22023', 'fuzzy must be between 0.1 and 1', 'fuzzy 7');
 SELECT throws_ok(format('SELECT * FROM dsocr_search(%s, ''x'', 1, 0.5)', :watch), '0A000', 'fuzzy search needs the extension pg_trgm', 'fuzzy without pg_trgm');
+
+-- Most of a page need not be parsed when its tsvector is given, and nothing else changes.
+CREATE TEMP TABLE texts AS SELECT n, string_agg(t, E'\n' ORDER BY i) || CASE n % 5
+    WHEN 0 THEN E'\ndying for a state-of-the-art press at http://example.org/press-room, 1.80 each' WHEN 1 THEN E'\na <tag of venice> here, and 1 < 2'
+    WHEN 2 THEN E'\nМОСКВА — Москва, Äpfel' WHEN 3 THEN ' - - - - - - - - - - - - - - venice - - - - - - - - -, - - - -' ELSE '' END AS t
+  FROM (SELECT i % 40 AS n, i, t FROM pages WHERE i <= 320) p GROUP BY n;
+CREATE TEMP VIEW shown AS SELECT n, q, a.snippet, a.highlights, b.snippet AS all_snippet, b.highlights AS all_highlights FROM texts,
+    unnest('{word1,word1 word2,word7 or word8,word1 -word5,-word3,"word1 word2",die,"state of art",press,art & example.org/press-room,1.80,venice,moskau,москва,äpfel,nowhere}'::text[]) q,
+    LATERAL (SELECT websearch_to_tsquery('english', q) AS s) x, LATERAL (SELECT pg_temp.page(t) AS r, dsocr_search_text(pg_temp.page(t)) AS flow) y,
+    LATERAL dsocr.show_hits(flow, to_tsvector('english', flow), r, s, 'english') a, LATERAL dsocr.show_hits(flow, NULL, r, s, 'english') b;
+SELECT is_empty('SELECT * FROM shown WHERE (snippet, highlights) IS DISTINCT FROM (all_snippet, all_highlights)', 'a page is shown in the same way, whether or not all of it is parsed');
+SELECT cmp_ok((SELECT count(DISTINCT q) FROM shown WHERE highlights <> '[]'), '>=', 10::bigint, 'which was tried on queries that find something');
 
 -- the index
 CREATE TEMP TABLE before AS SELECT s.seq_scan, (SELECT sum(i.idx_scan) FROM pg_stat_xact_user_tables x, LATERAL (SELECT x.idx_scan) i WHERE x.relid = s.relid) AS idx_scan
