@@ -134,6 +134,8 @@ struct Device
     const struct CpuKernels *kernels;
     struct Pool *pool;
     int threads;
+    bool automatic; /* the backend was not named */
+    bool int16;     /* weights are packed as 16-bit integers */
     int (*tick)(
         void
             *arg); /* may be NULL; called from the thread that calls the operations, and no other */
@@ -143,12 +145,16 @@ struct Device
     size_t workspace_floats;
 };
 
-/* backend: "auto" or NULL, "generic", "avx2"; the environment's DSOCR_CPU overrides auto. threads: 0 for all the
+/* backend: "auto" or NULL, "generic", "avx2", "avx2-int16"; the environment's DSOCR_CPU overrides auto. threads: 0 for all the
  * process may use. DS_UNSUPPORTED: no such backend, or not on this processor. */
 DsStatus device_open(const char *backend, int threads, int (*tick)(void *arg), void *tick_arg,
                      Device **d, DsError *err);
 void device_close(Device *d);
-const char *device_name(const Device *d); /* "generic", "avx2": what was chosen */
+const char *device_name(const Device *d); /* "generic", "avx2", ...: what was chosen */
+
+/* Whether the weights that are packed from now on may become 16-bit integers where that is faster: for models whose pages
+ * are tested so. A backend that was named stays as it is. */
+void device_allow_int16(Device *d, bool allow);
 
 /* Makes operations work again; the entries of vision.h and decoder.h begin with it. */
 void device_begin(Device *d);

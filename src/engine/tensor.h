@@ -6,6 +6,7 @@
 #ifndef DS_TENSOR_H
 #define DS_TENSOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -36,6 +37,7 @@ typedef struct Weight
     int n, k;
     const void *data; /* [n, k] as stored */
     void *packed;     /* the backend's own form, or NULL */
+    bool int16;       /* which is of 16-bit integers */
 } Weight;
 
 static inline float

@@ -32,8 +32,9 @@ float *thread_scratch(Device *d, int thread); /* 64-byte aligned */
 
 /* ---- the inner loops with variants ---- */
 
-#define STRIP       12 /* query rows that attend at once */
-#define LINEAR_ROWS 96 /* rows that multiply at once: a strip of x stays in the second cache */
+#define STRIP       12   /* query rows that attend at once */
+#define INT16_K     2048 /* weights of longer rows are not packed as integers */
+#define LINEAR_ROWS 96   /* rows that multiply at once: a strip of x stays in the second cache */
 
 typedef struct CpuKernels
 {

@@ -2,7 +2,7 @@
  *
  * Weights lie in panels of 16 outputs, [n / 16][k][16], bf16 when stored so and f32 otherwise; a tile of up to six
  * rows of x meets a panel while that is in the first cache. Few rows take several panels at once. */
-#include "lanes_avx2.h"
+#include "gemm_avx2.h"
 
 /* ---- packing ---- */
 
@@ -17,6 +17,8 @@ packed_size(const Weight *w)
 {
     size_t panels = ((size_t)w->n + 15) / 16;
 
+    if (w->int16)
+        return int16_size(w);
     return panels * 16 * (size_t)w->k * (form_of(w) == FORM_BF16 ? 2 : 4);
 }
 
@@ -34,6 +36,11 @@ pack(const Weight *w, void *to, int n0, int n1)
     Form form = form_of(w);
     size_t k = (size_t)w->k;
 
+    if (w->int16)
+    {
+        int16_pack(w, to, n0, n1);
+        return;
+    }
     for (int n = n0; n < (n1 + 15) / 16 * 16; n++)
     {
         size_t at = (size_t)(n / 16) * 16 * k + place_of(form, n);
@@ -53,51 +60,6 @@ pack(const Weight *w, void *to, int n0, int n1)
 }
 
 /* ---- products ---- */
-
-/* A tile's place: rows from `x` and `y`, outputs from n. */
-typedef struct Spot
-{
-    const float *x;
-    float *y;
-    int ldx, ldy, n;
-    const Weight *w;
-    const float *b;
-    Finish finish;
-} Spot;
-
-/* `count` (up to 16) outputs of one row. */
-INLINE void
-put(const Spot *s, int m, int n, __m256 low, __m256 high)
-{
-    float *to = s->y + (size_t)m * s->ldy + n;
-    float sums[16];
-    int count = s->w->n - n;
-
-    if (count >= 16)
-    {
-        if (s->b)
-        {
-            low = _mm256_add_ps(low, _mm256_loadu_ps(s->b + n));
-            high = _mm256_add_ps(high, _mm256_loadu_ps(s->b + n + 8));
-        }
-        if (s->finish == FINISH_ADD)
-        {
-            low = _mm256_add_ps(_mm256_loadu_ps(to), low);
-            high = _mm256_add_ps(_mm256_loadu_ps(to + 8), high);
-        }
-        _mm256_storeu_ps(to, low);
-        _mm256_storeu_ps(to + 8, high);
-        return;
-    }
-    _mm256_storeu_ps(sums, low);
-    _mm256_storeu_ps(sums + 8, high);
-    for (int i = 0; i < count; i++)
-    {
-        float sum = sums[i] + (s->b ? s->b[n + i] : 0);
-
-        to[i] = s->finish == FINISH_ADD ? to[i] + sum : sum;
-    }
-}
 
 INLINE void
 product(int mr, int np, Form form, const Spot *s)
@@ -174,6 +136,11 @@ linear(float *y, int ldy, const float *x, int ldx, int rows, const Weight *w, in
     bool bf16 = form_of(w) == FORM_BF16;
     int together = panels_for(rows_for(rows));
 
+    if (w->int16)
+    {
+        int16_linear(y, ldy, x, ldx, rows, w, n0, n1, b, finish);
+        return;
+    }
     for (int n = n0; n < n1;)
     {
         int panels = n1 - n >= 16 * together ? together : 1;

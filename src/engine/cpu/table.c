@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #define MAX_THREADS 256
+#define INT16       "avx2-int16"
 
 static const Backend cpu_backend = {
     .name = "cpu",
@@ -49,7 +50,8 @@ static const CpuKernels *
 choose_kernels(const char *name)
 {
 #if defined(__x86_64__)
-    if ((strcmp(name, "auto") == 0 || strcmp(name, "avx2") == 0) && cpu_has_avx2())
+    if ((strcmp(name, "auto") == 0 || strcmp(name, "avx2") == 0 || strcmp(name, INT16) == 0) &&
+        cpu_has_avx2())
         return &cpu_kernels_avx2;
 #endif
     if (strcmp(name, "auto") == 0 || strcmp(name, "generic") == 0)
@@ -80,7 +82,7 @@ device_open(const char *backend, int threads, int (*tick)(void *arg), void *tick
     if ((kernels = choose_kernels(backend)) == NULL)
     {
         ds_fail(err, DS_UNSUPPORTED, "backend \"%.40s\" is not available", backend);
-        ds_detail(err, "This processor has: generic%s.", cpu_has_avx2() ? ", avx2" : "");
+        ds_detail(err, "This processor has: generic%s.", cpu_has_avx2() ? ", avx2, " INT16 : "");
         return ds_hint(err, "Say auto, or unset DSOCR_CPU.");
     }
     if (threads <= 0)
@@ -97,6 +99,8 @@ device_open(const char *backend, int threads, int (*tick)(void *arg), void *tick
     d->threads = threads;
     d->tick = tick;
     d->tick_arg = tick_arg;
+    d->automatic = strcmp(backend, "auto") == 0;
+    d->int16 = strcmp(backend, INT16) == 0;
     *out = d;
     return DS_OK;
 }
@@ -114,5 +118,12 @@ device_close(Device *d)
 const char *
 device_name(const Device *d)
 {
-    return d->kernels->name;
+    return d->int16 ? INT16 : d->kernels->name;
+}
+
+void
+device_allow_int16(Device *d, bool allow)
+{
+    if (d->automatic)
+        d->int16 = allow && d->kernels->pack;
 }
