@@ -371,6 +371,7 @@ test_choice(void)
 {
     static const char *const asked[] = {"auto", "avx2"}, *const got[] = {"avx2-int16", "avx2"};
 
+    unsetenv("DSOCR_CPU");
     for (int i = 0; i < 2; i++)
     {
         Device *d;
