@@ -329,7 +329,7 @@ tick(void)
     refresh_watches();
     if (me.ticks++ % HOUSEKEEPING == 0)
         attempt_or_log("keeping house", keep_house, NULL);
-    me.look = true;
+    me.look = me.gone = true;
     if (is_busy())
         me.last_busy = now;
     else if (TimestampDifferenceExceeds(me.last_busy, now, IDLE_S * 1000) &&
@@ -345,11 +345,13 @@ one_turn(void)
     tick();
     if (pg_atomic_exchange_u32(&me.slot->wanted, 0) != 0)
     {
-        me.look = true;
+        me.look = me.gone = true;
         me.last_busy = GetCurrentTimestamp();
         refresh_watches();
         drop_cancelled();
     }
+    if (me.gone)
+        me.gone = follow_gone();
     more = backfill();
     if (more || me.look)
         fill();
@@ -357,7 +359,7 @@ one_turn(void)
     if (finish_answered())
         me.look = true;
     keep_parts();
-    if (more || (me.look && engine_ready() && me.nserved > 0 && room() > 0))
+    if (more || me.gone || (me.look && engine_ready() && me.nserved > 0 && room() > 0))
         client_wait(me.client, 0);
     else
         client_wait(me.client, TICK_MS);

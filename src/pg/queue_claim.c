@@ -101,7 +101,8 @@ is_claimed(int watch, Datum key)
     return false;
 }
 
-/* All rows of a key are claimed together. Said so that the index of keys is used, not that of queued jobs. */
+/* All rows of a key are claimed together, but not while results have to follow to it or from it (store_gone.c). Said so that
+ * the index of keys is used, not that of queued jobs. */
 static void
 claim_key(Claim *c, Datum key, int64 token)
 {
@@ -114,7 +115,10 @@ claim_key(Claim *c, Datum key, int64 token)
     add_bigint(&a, token);
     n = run_kept_sql(
         "UPDATE dsocr.job SET state = 'claimed', token = $3, claimed_at = clock_timestamp() "
-        "WHERE watch = $1 AND key = $2 AND state NOT IN ('claimed', 'dead') "
+        "WHERE watch = $1 AND key = $2 AND state NOT IN ('claimed', 'dead', 'gone') "
+        "AND NOT EXISTS (SELECT FROM dsocr.job g WHERE g.watch = $1 AND g.key = $2 AND g.becomes "
+        "IS "
+        "NOT NULL) AND NOT EXISTS (SELECT FROM dsocr.job g WHERE g.watch = $1 AND g.becomes = $2) "
         "RETURNING id, force, attempts, crashes, EXISTS (SELECT FROM dsocr.page p WHERE p.watch = "
         "$1 AND p.key = $2)",
         &a);

@@ -83,7 +83,7 @@ give_up(Job *item, const AnswerError *e)
 }
 
 /* 1, 2, 4 ... 300 s, half of it by chance, so that jobs that failed together do not come back together. */
-static int
+int
 backoff_ms(int attempts)
 {
     double ms = (double)dsocr_retry_delay * (1 << Min(attempts, 20));

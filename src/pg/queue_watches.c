@@ -131,7 +131,10 @@ find_work(void *arg)
                  false);
     *found =
         run_kept_sql("SELECT FROM dsocr.job WHERE state = 'queued' AND watch = ANY ($1) LIMIT 1",
-                     &a) > 0;
+                     &a) > 0 ||
+        run_kept_sql("SELECT FROM dsocr.job g JOIN dsocr.watch w ON w.id = g.watch WHERE g.state = "
+                     "'gone' AND w.problem IS NULL LIMIT 1",
+                     NULL) > 0;
 }
 
 bool

@@ -2,6 +2,7 @@
  *
  *   queue.c          the loop; transactions; coming and going
  *   queue_watches.c  which watches can be served, and their existing rows
+ *   queue_gone.c     rows that were deleted, or have another key: their results follow
  *   queue_claim.c    job -> claim -> document -> question to the engine
  *   queue_done.c     what the engine says: pages, answers; what was cancelled meanwhile
  *   queue_fail.c     what becomes of jobs that were not read */
@@ -45,6 +46,7 @@ typedef struct Worker
     uint64 turns;
     bool suspects; /* some job may be one */
     bool look;     /* the queue may hold something that can be claimed */
+    bool gone;     /* or notes of rows that are gone */
     TimestampTz last_tick, last_busy;
     int ticks;
 } Worker;
@@ -66,6 +68,9 @@ extern void refresh_watches(void);
 extern bool backfill(void); /* a chunk for each watch that has one to come. True: some did */
 extern bool is_busy(void);  /* something is queued, in flight, or still to be asked for */
 
+/* queue_gone.c */
+extern bool follow_gone(void); /* true: there may be more */
+
 /* queue_claim.c */
 extern int room(void);  /* how many more may be asked for */
 extern void fill(void); /* claims and asks */
@@ -81,5 +86,6 @@ extern void not_answered(Job *item, const AnswerError *e);
 extern void not_stored(Job *item, ErrorData *error); /* a transaction of the job's failed */
 extern void give_up(Job *item, const AnswerError *e);
 extern const AnswerError *crash_error(void);
+extern int backoff_ms(int attempts);
 
 #endif

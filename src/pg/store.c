@@ -32,20 +32,9 @@
 #include "state.h"
 #include "store.h"
 #include "store_pages.h"
+#include "store_watch.h"
 
 #define BACKFILL_KEYS 2000 /* of one transaction */
-
-/* A row of dsocr.watch, and what its names stand for now. */
-typedef struct Watch
-{
-    int id, nkeys;
-    char *schema, *table, *column, *result_schema, *result_table;
-    char *mode, *options, *filter;
-    char **keys, **result_keys; /* [nkeys] */
-    Oid *types;                 /* [nkeys] */
-    Oid owner;
-    bool store_result;
-} Watch;
 
 const char *store_home;
 
@@ -58,160 +47,6 @@ planted(const char *mistake)
     return wanted && strstr(wanted, mistake) != NULL;
 }
 #endif
-
-/* ---- the watch ---- */
-
-static void
-cannot_serve(const Watch *w, const char *why)
-{
-    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                    errmsg("watch %d cannot be served: %s", w->id, why)));
-}
-
-static char **
-text_array(Datum array, int *n)
-{
-    Datum *values;
-    char **texts;
-
-    deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &values, NULL,
-                      n);
-    texts = palloc(sizeof(char *) * (*n + 1));
-    for (int i = 0; i < *n; i++)
-        texts[i] = TextDatumGetCString(values[i]);
-    return texts;
-}
-
-static char **
-got_array(int column, int *n)
-{
-    bool null;
-
-    return text_array(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &null),
-                      n);
-}
-
-static void
-resolve(Watch *w)
-{
-    Oid namespace = get_namespace_oid(w->schema, true);
-    Oid source = OidIsValid(namespace) ? get_relname_relid(w->table, namespace) : InvalidOid;
-    HeapTuple tuple = OidIsValid(source) ? SearchSysCache1(RELOID, ObjectIdGetDatum(source)) : NULL;
-
-    if (!HeapTupleIsValid(tuple))
-        cannot_serve(w, "its table does not exist");
-    w->owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
-    ReleaseSysCache(tuple);
-    w->types = palloc(sizeof(Oid) * w->nkeys);
-    for (int i = 0; i < w->nkeys; i++)
-    {
-        AttrNumber a = get_attnum(source, w->keys[i]);
-
-        if (a == InvalidAttrNumber)
-            cannot_serve(w, "a column of its key does not exist");
-        w->types[i] = get_atttype(source, a);
-    }
-}
-
-/* NULL: it is gone. In the current context. */
-static Watch *
-load_watch(int id)
-{
-    Watch *w = palloc0(sizeof *w);
-    Arguments a = {0};
-    int n;
-
-    add_int(&a, id);
-    if (run_kept_sql("SELECT source_schema, source_table, doc_column, result_schema, result_table, "
-                     "mode, options, filter, key_columns, result_columns, store_result "
-                     "FROM dsocr.watch WHERE id = $1",
-                     &a) == 0)
-        return NULL;
-    w->id = id;
-    w->schema = got_string(0, 1);
-    w->table = got_string(0, 2);
-    w->column = got_string(0, 3);
-    w->result_schema = got_string(0, 4);
-    w->result_table = got_string(0, 5);
-    w->mode = got_string(0, 6);
-    w->options = got_string(0, 7);
-    w->filter = got_string(0, 8);
-    w->keys = got_array(9, &w->nkeys);
-    w->result_keys = got_array(10, &n);
-    w->store_result = got_bool(0, 11);
-    if (n != w->nkeys || n == 0)
-        cannot_serve(w, "its key is broken");
-    resolve(w);
-    return w;
-}
-
-/* ---- pieces of statements ---- */
-
-static const char *
-source_of(const Watch *w)
-{
-    return quote_qualified_identifier(w->schema, w->table);
-}
-
-static const char *
-results_of(const Watch *w)
-{
-    return quote_qualified_identifier(w->result_schema, w->result_table);
-}
-
-/* "a" = $1 AND "b" = $2; columns: those of the source or of the results. */
-static char *
-key_condition(const Watch *w, char **columns, const char *prefix)
-{
-    StringInfoData s;
-
-    initStringInfo(&s);
-    for (int i = 0; i < w->nkeys; i++)
-        appendStringInfo(&s, "%s%s%s = $%d", i > 0 ? " AND " : "", prefix,
-                         quote_identifier(columns[i]), i + 1);
-    return s.data;
-}
-
-static char *
-column_list(const Watch *w, char **columns)
-{
-    StringInfoData s;
-
-    initStringInfo(&s);
-    for (int i = 0; i < w->nkeys; i++)
-        appendStringInfo(&s, "%s%s", i > 0 ? ", " : "", quote_identifier(columns[i]));
-    return s.data;
-}
-
-static char *
-parameter_list(const Watch *w)
-{
-    StringInfoData s;
-
-    initStringInfo(&s);
-    for (int i = 0; i < w->nkeys; i++)
-        appendStringInfo(&s, "%s$%d", i > 0 ? ", " : "", i + 1);
-    return s.data;
-}
-
-/* $1 to $nkeys: the key, as values of its types. */
-static void
-add_key(Arguments *a, const Watch *w, Datum key)
-{
-    int n;
-    char **texts = text_array(key, &n);
-
-    if (n != w->nkeys)
-        ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
-                        errmsg("a job has a key of %d columns, its watch one of %d", n, w->nkeys)));
-    for (int i = 0; i < n; i++)
-    {
-        Oid input, parameter;
-
-        getTypeInputInfo(w->types[i], &input, &parameter);
-        add_argument(a, w->types[i], OidInputFunctionCall(input, texts[i], parameter, -1), false);
-    }
-}
 
 /* ---- the queue's side ---- */
 
@@ -362,7 +197,7 @@ is_unchanged(const Watch *w, const Job *item)
                psprintf("SELECT FROM %s WHERE %s AND current AND page > 0 HAVING count(*) > 0 AND "
                         "bool_and(sha256 = $%d AND (corrected_by IS NOT NULL OR model = $%d AND "
                         "coalesce(result->'metadata'->>'request' = $%d, true)))",
-                        results_of(w), key_condition(w, w->result_keys, ""), w->nkeys + 1,
+                        results_of(w), key_condition(w, w->result_keys, "", 1), w->nkeys + 1,
                         w->nkeys + 2, w->nkeys + 3),
                &a) > 0;
 }
@@ -375,7 +210,7 @@ retire(const Watch *w, const Job *item)
 
     add_key(&a, w, item->key);
     run_kept_sql(psprintf("UPDATE %s SET current = false WHERE %s AND current", results_of(w),
-                          key_condition(w, w->result_keys, "")),
+                          key_condition(w, w->result_keys, "", 1)),
                  &a);
 }
 
@@ -398,7 +233,7 @@ find_document(const Watch *w, Job *item)
     add_key(&a, w, item->key);
     if (run_kept_sql(psprintf("SELECT %s, (%s) FROM %s WHERE %s", quote_identifier(w->column),
                               w->filter ? w->filter : "true", source_of(w),
-                              key_condition(w, w->keys, "")),
+                              key_condition(w, w->keys, "", 1)),
                      &a) == 0)
         return NO_ROW;
     doc = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null);
@@ -480,7 +315,7 @@ lock_source(const Watch *w, const Job *item)
     run_kept_sql("SET CONSTRAINTS ALL IMMEDIATE", NULL);
     add_key(&a, w, item->key);
     return run_kept_sql(psprintf("SELECT FROM %s WHERE %s FOR KEY SHARE", source_of(w),
-                                 key_condition(w, w->keys, "")),
+                                 key_condition(w, w->keys, "", 1)),
                         &a) > 0;
 }
 
@@ -505,7 +340,7 @@ lock_results(const Watch *w, Datum key)
     add_key(&a, w, key);
     run_kept_sql(psprintf("SELECT FROM %s WHERE %s AND current ORDER BY page, version FOR NO KEY "
                           "UPDATE",
-                          results_of(w), key_condition(w, w->result_keys, "")),
+                          results_of(w), key_condition(w, w->result_keys, "", 1)),
                  &a);
 }
 
@@ -534,7 +369,7 @@ store_lock(int watch, Datum key)
     scope_enter(&scope, w->owner);
     add_key(&a, w, key);
     run_kept_sql(psprintf("SELECT FROM %s WHERE %s FOR KEY SHARE", source_of(w),
-                          key_condition(w, w->keys, "")),
+                          key_condition(w, w->keys, "", 1)),
                  &a);
     lock_results(w, key);
     scope_leave(&scope);
@@ -551,13 +386,13 @@ retire_older(const Watch *w, const Job *item)
     add_key(&a, w, item->key);
     add_text(&a, item->sha256_hex);
     run_kept_sql(psprintf("SELECT coalesce(max(version), 0) + 1 FROM %s WHERE %s AND $%d <> ''",
-                          results_of(w), key_condition(w, w->result_keys, ""), w->nkeys + 1),
+                          results_of(w), key_condition(w, w->result_keys, "", 1), w->nkeys + 1),
                  &a);
     version = (int)got_bigint(0, 1, 1);
     if (version > 1)
         run_kept_sql(psprintf("UPDATE %s SET current = false WHERE %s AND current AND NOT "
                               "(corrected_by IS NOT NULL AND sha256 = $%d)",
-                              results_of(w), key_condition(w, w->result_keys, ""), w->nkeys + 1),
+                              results_of(w), key_condition(w, w->result_keys, "", 1), w->nkeys + 1),
                      &a);
     return version;
 }
@@ -608,9 +443,9 @@ insert_pages(const Watch *w, const Job *item, Jsonb *result, Datum texts, int ve
             "o FROM jsonb_array_elements($%d->'document'->'pages') WITH ORDINALITY u(e, o)) p "
             "WHERE NOT EXISTS (SELECT FROM %s c WHERE %s AND c.current AND c.page = p.page "
             "AND c.corrected_by IS NOT NULL AND c.sha256 = $%d)",
-            results_of(w), column_list(w, w->result_keys), parameter_list(w), n + 2, n + 6, n + 5,
-            n + 1, n + 1, n + 4, n + 1, n + 3, n + 1, results_of(w),
-            key_condition(w, w->result_keys, "c."), n + 3),
+            results_of(w), column_list(w, w->result_keys), parameter_list(w, 1), n + 2, n + 6,
+            n + 5, n + 1, n + 1, n + 4, n + 1, n + 3, n + 1, results_of(w),
+            key_condition(w, w->result_keys, "c.", 1), n + 3),
         &a);
 }
 
@@ -630,7 +465,7 @@ insert_unread(const Watch *w, const Job *item, int version, const char *code, co
         psprintf("INSERT INTO %s (%s, page, version, status, sha256, result) "
                  "SELECT %s, 0, $%d, 'error', $%d, jsonb_build_object('page', 0, 'status', "
                  "'error', 'error_code', $%d::text, 'error_message', $%d::text)",
-                 results_of(w), column_list(w, w->result_keys), parameter_list(w), n + 1, n + 2,
+                 results_of(w), column_list(w, w->result_keys), parameter_list(w, 1), n + 1, n + 2,
                  n + 3, n + 4),
         &a);
 }
@@ -655,7 +490,8 @@ is_same_failure(const Watch *w, const Job *item, Jsonb *result, Datum texts)
                    "($%d::text[])[o], $%d->'metadata'->>'model') ORDER BY "
                    "(e->>'page')::int) "
                    "FROM jsonb_array_elements($%d->'document'->'pages') WITH ORDINALITY u(e, o))",
-                   results_of(w), key_condition(w, w->result_keys, ""), n + 2, n + 3, n + 1, n + 1),
+                   results_of(w), key_condition(w, w->result_keys, "", 1), n + 2, n + 3, n + 1,
+                   n + 1),
                &a) > 0;
 }
 
@@ -820,9 +656,10 @@ bury_jobs(const Job *item, const AnswerError *e)
                      "AND token = $3 AND id = $4 AND state = 'claimed'",
                      &a) == 0)
         return false;
-    run_kept_sql(
-        "DELETE FROM dsocr.job WHERE watch = $1 AND key = $2 AND $3 IS NOT NULL AND id < $4",
-        (a.n = 4, &a));
+    run_kept_sql("DELETE FROM dsocr.job WHERE watch = $1 AND key = $2 AND $3 IS NOT NULL AND id < "
+                 "$4 AND state "
+                 "<> 'gone'",
+                 (a.n = 4, &a));
     return true;
 }
 
@@ -892,7 +729,7 @@ after_condition(const Watch *w, Arguments *a, Datum after, bool beginning)
     if (beginning)
         return "true";
     add_key(a, w, after);
-    return psprintf("(%s) > (%s)", column_list(w, w->keys), parameter_list(w));
+    return psprintf("(%s) > (%s)", column_list(w, w->keys), parameter_list(w, 1));
 }
 
 static void

@@ -52,6 +52,18 @@ extern void store_answer(Job *item);
  * that in the results too, as page 0, which the user's constraints may refuse. */
 extern void store_dead(Job *item, const AnswerError *e, bool with_row);
 
+/* A row that is gone from the source, or from its key. */
+typedef struct Gone
+{
+    int64 job;
+    int watch, attempts;
+    Datum key,
+        becomes; /* text[]; {}: TRUNCATE; what the key has become, 0: nothing, it was deleted */
+} Gone;
+
+/* store_gone.c: has the results follow, and forgets the note. True: not all at once, and it is to be called again. */
+extern bool store_gone(const Gone *g);
+
 /* For who corrects a page by hand: the source's row and its current results, in the order in which the worker locks them.
  * Done as the owner, for a caller who may insert and update results; else ERROR 42501. SPI is connected. */
 extern void store_lock(int watch, Datum key);

@@ -1,12 +1,14 @@
-/* trigger.c - rows that ask by themselves: AFTER INSERT OR UPDATE FOR EACH ROW, one more row in dsocr.job.
+/* trigger.c - rows that ask by themselves: a trigger FOR EACH ROW, and one more row in dsocr.job.
  *
- * It only appends, as the owner of the extension, so no user statement waits for, or fails because of, the worker.
+ * It only appends, as the owner of the extension, so no user statement waits for, or fails because of, the worker: neither
+ * does one that deletes a row or changes its key, whose results the worker has follow (store_gone.c).
  * Sharp edge: documents are compared as they are stored, 18 bytes for one in TOAST, and never fetched; an UPDATE
  * that rewrites the same bytes therefore asks once more, and the worker finds that nothing has changed. */
 #include "compat.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -64,28 +66,55 @@ queue_made_here(int watch)
 
 /* ---- the job ---- */
 
-static void
-insert_job(int watch, Datum key)
+/* As the owner of the extension. Returns the first column of the first row, 0: there is none. */
+static int64
+run_as_owner(SPIPlanPtr *plan, const char *sql, Arguments *a)
 {
-    static SPIPlanPtr plan = NULL;
-    Oid types[] = {INT4OID, TEXTARRAYOID};
-    Datum values[] = {Int32GetDatum(watch), key};
     Oid user;
     int security, rc;
 
     GetUserIdAndSecContext(&user, &security);
     SetUserIdAndSecContext(state_owner(), security | SECURITY_LOCAL_USERID_CHANGE);
-    if (plan == NULL)
+    if (*plan == NULL)
     {
-        plan = SPI_prepare("INSERT INTO dsocr.job (watch, key) VALUES ($1, $2)", 2, types);
-        if (plan == NULL || SPI_keepplan(plan) != 0)
+        *plan = SPI_prepare(sql, a->n, a->types);
+        if (*plan == NULL || SPI_keepplan(*plan) != 0)
             elog(ERROR, "SPI failed: %s", SPI_result_code_string(SPI_result));
     }
-    rc = SPI_execute_plan(plan, values, NULL, false, 0);
-    if (rc != SPI_OK_INSERT)
+    rc = SPI_execute_plan(*plan, a->values, a->nulls, false, 0);
+    if (rc < 0)
         elog(ERROR, "SPI failed: %s", SPI_result_code_string(rc));
     SetUserIdAndSecContext(user, security);
+    return SPI_processed > 0 ? got_bigint(0, 1, 0) : 0;
+}
+
+static void
+insert_job(int watch, Datum key)
+{
+    static SPIPlanPtr plan = NULL;
+    Arguments a = {0};
+
+    add_int(&a, watch);
+    add_argument(&a, TEXTARRAYOID, key, false);
+    run_as_owner(&plan, "INSERT INTO dsocr.job (watch, key) VALUES ($1, $2) RETURNING id", &a);
     queue_made_job(watch);
+}
+
+/* Notes that a row is gone; becomes: its new key, 0: it was deleted. Returns the number of the note. */
+static int64
+insert_gone(int watch, Datum key, Datum becomes)
+{
+    static SPIPlanPtr plan = NULL;
+    Arguments a = {0};
+
+    add_int(&a, watch);
+    add_argument(&a, TEXTARRAYOID, key, false);
+    add_argument(&a, TEXTARRAYOID, becomes, becomes == (Datum)0);
+    queue_made_job(watch);
+    return run_as_owner(&plan,
+                        "INSERT INTO dsocr.job (watch, key, becomes, state) VALUES ($1, $2, $3, "
+                        "'gone') RETURNING id",
+                        &a);
 }
 
 /* ---- the row ---- */
@@ -177,28 +206,109 @@ key_of_row(TriggerData *t, HeapTuple row, int nkeys)
     return key_array(texts, nkeys);
 }
 
+/* A row that goes to another partition is deleted here and inserted there, and its trigger called for both, one after the
+ * other. Its note is kept in mind in between: it was not deleted. */
+typedef struct Leaving
+{
+    int64 note;
+    int watch, level; /* of transactions */
+    TimestampTz statement;
+} Leaving;
+
+static Leaving leaving;
+
+static void
+row_is_deleted(TriggerData *t, int watch, Datum key)
+{
+    int64 note = insert_gone(watch, key, (Datum)0);
+
+    leaving.note = 0;
+    if (ItemPointerIndicatesMovedPartitions(&t->tg_trigtuple->t_data->t_ctid))
+        leaving = (Leaving){.note = note,
+                            .watch = watch,
+                            .level = GetCurrentTransactionNestLevel(),
+                            .statement = GetCurrentStatementStartTimestamp()};
+}
+
+static void
+row_has_arrived(int watch, Datum key)
+{
+    static SPIPlanPtr plan = NULL;
+    Arguments a = {0};
+    bool same = leaving.note != 0 && leaving.watch == watch &&
+                leaving.level == GetCurrentTransactionNestLevel() &&
+                leaving.statement == GetCurrentStatementStartTimestamp();
+
+    add_bigint(&a, leaving.note);
+    add_argument(&a, TEXTARRAYOID, key, false);
+    leaving.note = 0;
+    if (same)
+        run_as_owner(&plan, "UPDATE dsocr.job SET becomes = $2 WHERE id = $1 RETURNING id", &a);
+}
+
+static bool
+key_has_changed(TriggerData *t, int nkeys)
+{
+    for (int i = 0; i < nkeys; i++)
+    {
+        int a = SPI_fnumber(t->tg_relation->rd_att, t->tg_trigger->tgargs[FIXED_ARGUMENTS + i]);
+
+        if (a > 0 && !same_column(t->tg_relation->rd_att, a, t->tg_trigtuple, t->tg_newtuple))
+            return true;
+    }
+    return false;
+}
+
+/* Results follow only where the trigger hears of DELETE, too. */
+static void
+note_changes(TriggerData *t, int watch, int nkeys, Datum key)
+{
+    Datum before;
+
+    if (TRIGGER_FIRED_BY_DELETE(t->tg_event))
+        row_is_deleted(t, watch, key);
+    else if (TRIGGER_FIRED_BY_INSERT(t->tg_event))
+        row_has_arrived(watch, key);
+    else if (TRIGGER_FOR_DELETE(t->tg_trigger->tgtype) && key_has_changed(t, nkeys) &&
+             (before = key_of_row(t, t->tg_trigtuple, nkeys)) != (Datum)0)
+        insert_gone(watch, before, key);
+}
+
+static void
+row_has_changed(TriggerData *t, int watch)
+{
+    HeapTuple row = TRIGGER_FIRED_BY_UPDATE(t->tg_event) ? t->tg_newtuple : t->tg_trigtuple;
+    int nkeys = key_count(t->tg_trigger);
+    int doc;
+    Datum key;
+
+    if (unchanged(t) || (key = key_of_row(t, row, nkeys)) == (Datum)0)
+        return;
+    note_changes(t, watch, nkeys, key);
+    if (TRIGGER_FIRED_BY_DELETE(t->tg_event) ||
+        (doc = column_number(t, t->tg_trigger->tgargs[1])) == 0)
+        return;
+    if (TRIGGER_FIRED_BY_UPDATE(t->tg_event) || !heap_attisnull(row, doc, t->tg_relation->rd_att))
+        insert_job(watch, key);
+}
+
 Datum
 dsocr_enqueue(PG_FUNCTION_ARGS)
 {
     TriggerData *t = (TriggerData *)fcinfo->context;
-    HeapTuple row;
-    int nkeys, doc;
-    Datum key;
 
     if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(t->tg_event) ||
-        !TRIGGER_FIRED_FOR_ROW(t->tg_event) || TRIGGER_FIRED_BY_DELETE(t->tg_event))
+        TRIGGER_FIRED_FOR_ROW(t->tg_event) == TRIGGER_FIRED_BY_TRUNCATE(t->tg_event) ||
+        t->tg_trigger->tgnargs < 1)
         ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
                         errmsg("dsocr.enqueue() is for triggers made by dsocr_attach")));
-    nkeys = key_count(t->tg_trigger);
-    row = TRIGGER_FIRED_BY_UPDATE(t->tg_event) ? t->tg_newtuple : t->tg_trigtuple;
-    if (unchanged(t) || SPI_connect() != SPI_OK_CONNECT)
-        return PointerGetDatum(NULL);
-    doc = column_number(t, t->tg_trigger->tgargs[1]);
-    if (doc > 0 &&
-        !(TRIGGER_FIRED_BY_INSERT(t->tg_event) &&
-          heap_attisnull(row, doc, t->tg_relation->rd_att)) &&
-        (key = key_of_row(t, row, nkeys)) != (Datum)0)
-        insert_job(atoi(t->tg_trigger->tgargs[0]), key);
+    if (SPI_connect() != SPI_OK_CONNECT)
+        elog(ERROR, "SPI_connect failed");
+    if (TRIGGER_FIRED_BY_TRUNCATE(t->tg_event))
+        insert_gone(atoi(t->tg_trigger->tgargs[0]), PointerGetDatum(construct_empty_array(TEXTOID)),
+                    (Datum)0);
+    else
+        row_has_changed(t, atoi(t->tg_trigger->tgargs[0]));
     SPI_finish();
     return PointerGetDatum(NULL);
 }

@@ -584,7 +584,7 @@ cancel_watched(int64 job)
 
     add_bigint(&a, job);
     if (run_state_sql("SELECT watch FROM dsocr.job WHERE id = $1 AND watch <> 0 AND "
-                      "state <> 'dead'",
+                      "state IN ('queued', 'claimed')",
                       &a) == 0)
         return 0;
     require_watch_owner((int)got_bigint(0, 1, 0));

@@ -69,7 +69,6 @@ queue=$(awk -v n="$jobs" -v t="$(echo "$end - $again + $half - $start" | bc)" 'B
 if [ "${ENGINE:-fake}" = fake ]; then
     # The same rows in tables of the same form, by the statements that the worker says of them.
     sql "CREATE TABLE job (LIKE dsocr.job INCLUDING ALL); CREATE TABLE r (LIKE s_scan_ocr INCLUDING ALL);
-        ALTER TABLE r ADD FOREIGN KEY (id) REFERENCES s ON UPDATE CASCADE ON DELETE CASCADE;
         INSERT INTO job (id, watch, key) SELECT id, 1, ARRAY[id::text] FROM s; ANALYZE job, s"
     cat >"$top/hand.sql" <<'SQL'
 \set token random(1, 1000000000000)

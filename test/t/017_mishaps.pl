@@ -83,7 +83,7 @@ is(sql('SELECT count(*) FROM lost_results_scan_ocr WHERE current'), 4, 'and noth
 
 # ---- emptied
 $w = table('emptied');
-while_reading('emptied', $w, 'TRUNCATE emptied CASCADE');
+while_reading('emptied', $w, 'TRUNCATE emptied');
 all_read($w, 'TRUNCATE');
 is(sql("SELECT (SELECT count(*) FROM emptied_scan_ocr), pending, failed FROM dsocr.coverage WHERE watch = $w"), '0|0|0', 'TRUNCATE leaves nothing behind');
 
