@@ -353,6 +353,8 @@ sample(const Sheet *s, int x, int y)
     if (ix < 0 || iy < 0 || ix >= s->w - 1 || iy >= s->h - 1)
         return 255;
     p = s->grey + (size_t)iy * s->w + ix;
+    if ((p[0] & p[1] & p[s->w] & p[s->w + 1]) == 255) /* paper, nearly always */
+        return 255;
     return ((p[0] * (256 - fx) + p[1] * fx) * (256 - fy) +
             (p[s->w] * (256 - fx) + p[s->w + 1] * fx) * fy + 32768) >>
            16;

@@ -8,7 +8,7 @@
 
 #include "vision_parts.h"
 
-#define GROUP_TOKENS 2048 /* of SAM, together */
+#define GROUP_TOKENS 256 /* of SAM, together, for each thread: they stay in the second cache */
 #define GROUP_VIEWS  64
 
 int
@@ -21,9 +21,9 @@ vision_rows(const Model *m, const View *v)
 
 /* How many of the views from `first` on go together. */
 static int
-group(const Model *m, const View *views, int n, int grid)
+group(const Model *m, const Device *d, const View *views, int n, int grid)
 {
-    int most = GROUP_TOKENS / (m->sam.grids[grid].h * m->sam.grids[grid].w), i = 1;
+    int most = GROUP_TOKENS * d->threads / (m->sam.grids[grid].h * m->sam.grids[grid].w), i = 1;
 
     most = most < 1 ? 1 : most > GROUP_VIEWS ? GROUP_VIEWS : most;
     while (i < n && i < most && views[i].width == views->width && views[i].height == views->height)
@@ -96,7 +96,7 @@ vision_encode(const Model *m, Device *d, const View *views, int n, float *rows, 
         if (grid < 0)
             return ds_fail(err, DS_BAD_REQUEST, "the model has no query table for views of %d x %d",
                            views[i].width, views[i].height);
-        together = group(m, views + i, n - i, grid);
+        together = group(m, d, views + i, n - i, grid);
         st = encode_group(m, d, views + i, together, grid, rows, trace ? trace + i : NULL, err);
         rows += (size_t)together * (size_t)vision_rows(m, &views[i]) * (size_t)m->decoder.hidden;
         i += together;

@@ -361,6 +361,7 @@ static const Attention attentions[] = {
     {"attend: image rows and queries", 4, 2, 16, 50, 50, 0, 0, true, false, 25, 0},
     {"attend: only the queries", 4, 2, 16, 50, 25, 0, 0, true, false, 25, 25},
     {"attend: one query deep in the past", 5, 5, 64, 601, 1, 0, 0, true, false, 0, 600},
+    {"attend: one query of an even number of heads", 6, 2, 32, 77, 1, 0, 0, true, false, 0, 76},
     {"attend: more keys than a block", 1, 1, 128, 1100, 14, 0, 0, true, false, 0, 1086},
 };
 

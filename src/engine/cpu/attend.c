@@ -165,17 +165,27 @@ typedef struct KeepAll
     const KeepJob *jobs;
 } KeepAll;
 
+/* Rows i .. i + n - 1 of one head, whose keys share a panel. */
 static void
-keep_row(const KeepJob *job, int i, int head)
+keep_rows(const KeepJob *job, int i, int n, int head)
 {
-    int dim = job->to.dim, at = job->places ? job->places[i] : i, to = job->start + i;
-    const float *k = at < 0 ? job->pad_k : job->k + (size_t)at * job->ld;
-    const float *v = at < 0 ? job->pad_v : job->v + (size_t)at * job->ld;
+    int dim = job->to.dim, to = job->start + i;
     size_t base = (size_t)head * (size_t)job->to.room * (size_t)dim;
+    float *panel = job->to.k + base + key_at(dim, to, 0);
+    const float *keys[KEY_PANEL];
 
-    for (int d = 0; d < dim; d++)
-        job->to.k[base + key_at(dim, to, d)] = k[head * dim + d];
-    memcpy(job->to.v + base + (size_t)to * dim, v + head * dim, sizeof(float) * (size_t)dim);
+    for (int r = 0; r < n; r++)
+    {
+        int at = job->places ? job->places[i + r] : i + r;
+        const float *v = at < 0 ? job->pad_v : job->v + (size_t)at * job->ld;
+
+        keys[r] = (at < 0 ? job->pad_k : job->k + (size_t)at * job->ld) + head * dim;
+        memcpy(job->to.v + base + (size_t)(to + r) * dim, v + head * dim,
+               sizeof(float) * (size_t)dim);
+    }
+    for (int d = 0; d < dim; d++, panel += KEY_PANEL)
+        for (int r = 0; r < n; r++)
+            panel[r] = keys[r][d];
 }
 
 static void
@@ -186,8 +196,12 @@ keep_piece(void *arg, int piece, int thread)
     const KeepJob *job = &a->jobs[piece / heads];
 
     (void)thread;
-    for (int i = 0; i < job->n; i++)
-        keep_row(job, i, piece % heads);
+    for (int i = 0, n; i < job->n; i += n)
+    {
+        n = KEY_PANEL - (job->start + i) % KEY_PANEL;
+        n = n < job->n - i ? n : job->n - i;
+        keep_rows(job, i, n, piece % heads);
+    }
 }
 
 void

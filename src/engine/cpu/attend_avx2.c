@@ -148,26 +148,42 @@ add_terms(float *s, float a, const float *t, int n)
         s[i] += a + t[i];
 }
 
+/* Where the terms that query r meets begin, of the columns' table. */
+static int
+first_term(const Strip *s, int r)
+{
+    return s->job->grid->w - 1 - s->place[r] % s->job->grid->w;
+}
+
+/* A strip's queries stand side by side, so that of the columns' table they need little more than a width. */
 static void
 add_grid(Strip *s)
 {
     const Grid *g = s->job->grid;
-    int room_h = keys_room(2 * g->h - 1), room_w = keys_room(2 * g->w - 1);
+    int room_h = keys_room(2 * g->h - 1), room_w = keys_room(2 * g->w - 1), from = g->w, end = 0;
     float *terms_h[STRIP], *terms_w[STRIP];
 
     for (int r = 0; r < s->n; r++)
     {
+        int first = first_term(s, r);
+
+        from = first < from ? first : from;
+        end = first + g->w > end ? first + g->w : end;
+    }
+    from = from / 16 * 16;
+    for (int r = 0; r < s->n; r++)
+    {
         terms_h[r] = s->rel + (size_t)r * (room_h + room_w);
-        terms_w[r] = terms_h[r] + room_h;
+        terms_w[r] = terms_h[r] + room_h + from;
     }
     rows_by_panels(s->q, terms_h, s->n, g->rel_h, (size_t)s->dim * 16, 16, s->dim, room_h / 16, 1,
                    false);
-    rows_by_panels(s->q, terms_w, s->n, g->rel_w, (size_t)s->dim * 16, 16, s->dim, room_w / 16, 1,
-                   false);
+    rows_by_panels(s->q, terms_w, s->n, g->rel_w + (size_t)from * s->dim, (size_t)s->dim * 16, 16,
+                   s->dim, (end - from + 15) / 16, 1, false);
     for (int r = 0; r < s->n; r++)
     {
         const float *up = terms_h[r] + g->h - 1 - s->place[r] / g->w;
-        const float *left = terms_w[r] + g->w - 1 - s->place[r] % g->w;
+        const float *left = terms_w[r] - from + first_term(s, r);
 
         for (int y = 0; y < g->h; y++)
             add_terms(s->scores + (size_t)r * s->ld + y * g->w, up[y], left, g->w);
@@ -284,6 +300,59 @@ collect(Strip *s, int head, int row0, int rows)
     }
 }
 
+/* One row of two heads, 32 wide: the chains of one head alone would wait for each other. The same sums as of `values`. */
+static void
+two_values(const Strip *a, const float *va, const Strip *b, const float *vb, const float *inverse)
+{
+    __m256 sums[8];
+
+    UNROLL for (int i = 0; i < 8; i++) sums[i] = _mm256_setzero_ps();
+    for (int j = 0; j < a->most; j++)
+    {
+        __m256 one = _mm256_broadcast_ss(a->scores + j), two = _mm256_broadcast_ss(b->scores + j);
+
+        UNROLL for (int i = 0; i < 4; i++)
+        {
+            sums[i] = _mm256_fmadd_ps(one, _mm256_loadu_ps(va + j * 32 + i * 8), sums[i]);
+            sums[4 + i] = _mm256_fmadd_ps(two, _mm256_loadu_ps(vb + j * 32 + i * 8), sums[4 + i]);
+        }
+    }
+    UNROLL for (int i = 0; i < 8; i++)
+        _mm256_storeu_ps((i < 4 ? a : b)->out[0] + i % 4 * 8,
+                         _mm256_mul_ps(sums[i], _mm256_set1_ps(inverse[i / 4])));
+}
+
+/* Heads `head` and the next, of a job of one row. */
+static void
+attend_two(const AttendJob *job, int head, float *scratch)
+{
+    size_t of_head = (size_t)job->from.room * (size_t)job->from.dim;
+    const float *v[2];
+    float inverse[2];
+    Strip s[2];
+
+    for (int i = 0; i < 2; i++)
+    {
+        size_t from = (size_t)attend_key_head(job, head + i) * of_head;
+
+        s[i] = (Strip){.job = job, .dim = job->from.dim, .ld = keys_room(job->keys)};
+        s[i].scores = scratch + (size_t)i * s[i].ld;
+        collect(&s[i], head + i, 0, 1);
+        scores(&s[i], job->from.k + from);
+        inverse[i] = exponentials(s[i].scores, s[i].sees[0], s[i].most);
+        v[i] = job->from.v + from;
+    }
+    two_values(&s[0], v[0], &s[1], v[1], inverse);
+}
+
+/* Whether a job's heads go two by two: those of a step of the mini. */
+static bool
+by_twos(const AttendJob *job)
+{
+    return job->rows == 1 && job->from.dim == 32 && job->heads % 2 == 0 && !job->grid &&
+           !job->places;
+}
+
 void
 attend_avx2(const AttendJob *job, int head, int row0, int rows, float *scratch)
 {
@@ -291,6 +360,12 @@ attend_avx2(const AttendJob *job, int head, int row0, int rows, float *scratch)
     size_t from = (size_t)attend_key_head(job, head) * (size_t)job->from.room * (size_t)s.dim;
     float inverse[STRIP];
 
+    if (by_twos(job))
+    {
+        if (head % 2 == 0)
+            attend_two(job, head, scratch);
+        return;
+    }
     s.rel = scratch + STRIP * (size_t)s.ld;
     collect(&s, head, row0, rows);
     if (s.n == 0)

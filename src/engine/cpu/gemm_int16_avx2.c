@@ -56,8 +56,8 @@ enlargement(const Weight *w, int n)
         float size = fabsf(dtype_load(w->dtype, w->data, (uint64_t)n * (uint64_t)w->k + i));
 
         sum = i % block_of(w->k) == 0 ? size : sum + size;
-        most = fmaxf(most, size);
-        largest_sum = fmaxf(largest_sum, sum);
+        most = size > most ? size : most;
+        largest_sum = sum > largest_sum ? sum : largest_sum;
     }
     if (!(most > LEAST))
         return 0;
@@ -143,7 +143,7 @@ typedef struct Tile
 INLINE void
 add_product(__m256i *acc, __m256i a, __m256i b)
 {
-    __asm__ volatile("vpaddd %1, %0, %0" : "+x"(*acc) : "x"(_mm256_madd_epi16(a, b)));
+    __asm__("vpaddd %1, %0, %0" : "+x"(*acc) : "x"(_mm256_madd_epi16(a, b)));
 }
 
 /* acc = one block, from pair `from` to pair `end`. */
