@@ -282,16 +282,23 @@ page_extras(JsonOut *out, const PageReading *p)
     raw(out, "]");
 }
 
+/* 0: the file does not say. */
+static void
+dots_per_inch(JsonOut *out, int dpi)
+{
+    key(out, "dpi");
+    if (dpi > 0)
+        whole_value(out, dpi);
+    else
+        raw(out, "null");
+}
+
 static void
 page_place(JsonOut *out, const PageReading *p)
 {
     whole(out, "width", p->width);
     whole(out, "height", p->height);
-    key(out, "dpi");
-    if (p->dpi > 0)
-        whole_value(out, p->dpi);
-    else
-        raw(out, "null");
+    dots_per_inch(out, p->dpi);
     whole(out, "rotation", p->rotation);
     key(out, "skew");
     decimal_value(out, (double)p->skew, 2);
@@ -427,11 +434,7 @@ info_page(JsonOut *out, int number, const ImagePage *p)
     whole(out, "page", number);
     whole(out, "width", p->width);
     whole(out, "height", p->height);
-    key(out, "dpi");
-    if (p->dpi > 0)
-        whole_value(out, p->dpi);
-    else
-        raw(out, "null");
+    dots_per_inch(out, p->dpi);
     whole(out, "orientation", p->orientation);
     if (p->status != DS_OK)
     {

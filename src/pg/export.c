@@ -41,6 +41,13 @@ call(Walk *w, void (*write)(StringInfo, const ExportPlace *))
         write(w->out, &w->at);
 }
 
+static void
+append(StringInfo out, const char *tail)
+{
+    if (tail)
+        appendStringInfoString(out, tail);
+}
+
 static BOX
 box_of_page(const ReadPage *p)
 {
@@ -86,6 +93,7 @@ walk_line(Walk *w, const char *text, const BOX *box, double confidence, bool div
     w->at.n = strlen(text);
     set_box(&w->at, box);
     call(w, w->f->line_end);
+    append(w->out, w->f->line_tail);
 }
 
 static void
@@ -145,6 +153,7 @@ walk_element(Walk *w, const ReadElement *e, const BOX *page)
     set_box(&w->at, &box);
     w->at.confidence = e->confidence;
     call(w, w->f->block_end);
+    append(w->out, w->f->block_tail);
 }
 
 static void
@@ -160,7 +169,7 @@ walk_page(Walk *w, const ReadPage *page)
     call(w, w->f->page);
     for (int i = 0; i < page->nelements; i++)
         walk_element(w, &page->elements[i], &box);
-    call(w, w->f->page_end);
+    append(w->out, w->f->page_tail);
 }
 
 void
@@ -172,8 +181,7 @@ export_walk(const ExportFormat *f, const Reading *r, StringInfo out)
         f->begin(out, r);
     for (int i = 0; i < r->npages; i++)
         walk_page(&w, &r->pages[i]);
-    if (f->end)
-        f->end(out, r);
+    append(out, f->tail);
 }
 
 /* ---- SQL ---- */

@@ -29,10 +29,9 @@ typedef struct ExportFormat
     void (*block)(StringInfo out, const ExportPlace *p);
     void (*line)(StringInfo out, const ExportPlace *p);
     void (*word)(StringInfo out, const ExportPlace *p);
-    void (*line_end)(StringInfo out, const ExportPlace *p);
+    void (*line_end)(StringInfo out, const ExportPlace *p); /* before the tail */
     void (*block_end)(StringInfo out, const ExportPlace *p);
-    void (*page_end)(StringInfo out, const ExportPlace *p);
-    void (*end)(StringInfo out, const Reading *r);
+    const char *line_tail, *block_tail, *page_tail, *tail;
 } ExportFormat;
 
 extern void export_walk(const ExportFormat *f, const Reading *r, StringInfo out);

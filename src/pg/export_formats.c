@@ -157,40 +157,16 @@ hocr_word(StringInfo out, const ExportPlace *p)
     appendStringInfoString(out, "</span>");
 }
 
-static void
-hocr_line_end(StringInfo out, const ExportPlace *p)
-{
-    appendStringInfoString(out, "</span>\n");
-}
-
-static void
-hocr_block_end(StringInfo out, const ExportPlace *p)
-{
-    appendStringInfoString(out, "</p></div>\n");
-}
-
-static void
-hocr_page_end(StringInfo out, const ExportPlace *p)
-{
-    appendStringInfoString(out, "</div>\n");
-}
-
-static void
-hocr_end(StringInfo out, const Reading *r)
-{
-    appendStringInfoString(out, "</body>\n</html>\n");
-}
-
 const ExportFormat export_hocr = {.begin = hocr_begin,
                                   .page = hocr_page,
                                   .figure = hocr_figure,
                                   .block = hocr_block,
                                   .line = hocr_line,
                                   .word = hocr_word,
-                                  .line_end = hocr_line_end,
-                                  .block_end = hocr_block_end,
-                                  .page_end = hocr_page_end,
-                                  .end = hocr_end};
+                                  .line_tail = "</span>\n",
+                                  .block_tail = "</p></div>\n",
+                                  .page_tail = "</div>\n",
+                                  .tail = "</body>\n</html>\n"};
 
 /* ---- ALTO ---- */
 
@@ -266,40 +242,16 @@ alto_word(StringInfo out, const ExportPlace *p)
     appendStringInfoString(out, "\"/>");
 }
 
-static void
-alto_line_end(StringInfo out, const ExportPlace *p)
-{
-    appendStringInfoString(out, "</TextLine>\n");
-}
-
-static void
-alto_block_end(StringInfo out, const ExportPlace *p)
-{
-    appendStringInfoString(out, "</TextBlock>\n");
-}
-
-static void
-alto_page_end(StringInfo out, const ExportPlace *p)
-{
-    appendStringInfoString(out, "</PrintSpace></Page>\n");
-}
-
-static void
-alto_end(StringInfo out, const Reading *r)
-{
-    appendStringInfoString(out, "</Layout>\n</alto>\n");
-}
-
 const ExportFormat export_alto = {.begin = alto_begin,
                                   .page = alto_page,
                                   .figure = alto_figure,
                                   .block = alto_block,
                                   .line = alto_line,
                                   .word = alto_word,
-                                  .line_end = alto_line_end,
-                                  .block_end = alto_block_end,
-                                  .page_end = alto_page_end,
-                                  .end = alto_end};
+                                  .line_tail = "</TextLine>\n",
+                                  .block_tail = "</TextBlock>\n",
+                                  .page_tail = "</PrintSpace></Page>\n",
+                                  .tail = "</Layout>\n</alto>\n"};
 
 /* ---- PAGE ---- */
 
@@ -400,26 +352,12 @@ static void
 page_line_end(StringInfo out, const ExportPlace *p)
 {
     page_text(out, p->text, p->n, p->confidence);
-    appendStringInfoString(out, "</TextLine>\n");
 }
 
 static void
 page_block_end(StringInfo out, const ExportPlace *p)
 {
     page_text(out, p->element->text, strlen(p->element->text), p->confidence);
-    appendStringInfoString(out, "</TextRegion>\n");
-}
-
-static void
-page_page_end(StringInfo out, const ExportPlace *p)
-{
-    appendStringInfoString(out, "</Page>\n");
-}
-
-static void
-page_end(StringInfo out, const Reading *r)
-{
-    appendStringInfoString(out, "</PcGts>\n");
 }
 
 const ExportFormat export_page = {.begin = page_begin,
@@ -429,6 +367,8 @@ const ExportFormat export_page = {.begin = page_begin,
                                   .line = page_line,
                                   .word = page_word,
                                   .line_end = page_line_end,
+                                  .line_tail = "</TextLine>\n",
                                   .block_end = page_block_end,
-                                  .page_end = page_page_end,
-                                  .end = page_end};
+                                  .block_tail = "</TextRegion>\n",
+                                  .page_tail = "</Page>\n",
+                                  .tail = "</PcGts>\n"};

@@ -125,13 +125,9 @@ say(Server *s, Conn *c, WireType type, uint64_t id, char *text, size_t n)
 static void
 say_error(Server *s, Conn *c, uint64_t id, const DsError *why)
 {
-    JsonOut out = {0};
-    char *text = NULL;
-    size_t n = 0;
+    size_t n;
+    char *text = error_text(why, &n);
 
-    json_error(&out, why);
-    if (json_text(&out, &text, &n, NULL) != DS_OK)
-        n = 0;
     say(s, c, WIRE_ERROR, id, text, n);
 }
 

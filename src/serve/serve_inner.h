@@ -190,6 +190,8 @@ Job *job_new(const WireHeader *h, int64_t now);
 void job_free(Job *job);
 /* Takes text [n] over. Under the lock. Nothing happens when there is an answer already. */
 void job_answer(Server *s, Job *job, WireType type, char *text, size_t n);
+/* An error as it goes over the wire, malloc'd [n]; NULL and 0 without memory. */
+char *error_text(const DsError *why, size_t *n);
 void job_fail(Server *s, Job *job, const DsError *why); /* under the lock */
 void job_free_body(Server *s, Job *job);                /* under the lock; when nobody reads it */
 void job_document(Server *s, Job *job); /* all pages done; without the lock, by a user of the job */

@@ -117,16 +117,23 @@ job_answer(Server *s, Job *job, WireType type, char *text, size_t n)
     serve_wake(s);
 }
 
+char *
+error_text(const DsError *why, size_t *n)
+{
+    JsonOut out = {0};
+    char *text;
+
+    json_error(&out, why);
+    (void)json_text(&out, &text, n, NULL);
+    return text;
+}
+
 void
 job_fail(Server *s, Job *job, const DsError *why)
 {
-    JsonOut out = {0};
-    char *text = NULL;
-    size_t n = 0;
+    size_t n;
+    char *text = error_text(why, &n);
 
-    json_error(&out, why);
-    if (json_text(&out, &text, &n, NULL) != DS_OK)
-        n = 0;
     job_answer(s, job, WIRE_ERROR, text, n);
 }
 

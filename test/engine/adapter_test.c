@@ -81,18 +81,6 @@ safetensors_of(const Half *h, int n, size_t *length)
     return bytes;
 }
 
-static void
-put(const char *name, const void *bytes, size_t n)
-{
-    char path[512];
-    FILE *f;
-
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    f = fopen(path, "wb");
-    fwrite(bytes, 1, n, f);
-    fclose(f);
-}
-
 /* more: further members of the configuration, each with a comma before it; cut: bytes to leave out at the end. */
 static void
 write_adapter(const char *base, const char *more, const Half *h, int n, size_t cut)
@@ -105,8 +93,8 @@ write_adapter(const char *base, const char *more, const Half *h, int n, size_t c
              "{\"peft_type\":\"LORA\",\"base_model_name_or_path\":\"%s\",\"r\":%d,\"lora_alpha\":6,"
              "\"bias\":\"none\",\"modules_to_save\":null,\"rank_pattern\":{}%s}",
              base, RANK, more);
-    put("adapter_config.json", config, strlen(config));
-    put("adapter_model.safetensors", bytes, length - cut);
+    put_file(folder, "adapter_config.json", config, strlen(config));
+    put_file(folder, "adapter_model.safetensors", bytes, length - cut);
     free(bytes);
 }
 
@@ -206,15 +194,7 @@ names_itself(void)
 static void
 refused(const char *what, const char *says, const char *detail)
 {
-    Model *m = NULL;
-    DsError err = {0};
-    DsStatus st = model_open_adapted(toy, folder, device, &m, &err);
-    bool ok = st == DS_NOT_READY && m == NULL && strstr(err.message, says) &&
-              strstr(err.detail, detail) && err.hint[0];
-
-    if (!promise(what, ok))
-        printf("     %d: %s (%s) [%s]\n", (int)st, err.message, err.detail, err.hint);
-    model_close(m);
+    model_refused(device, toy, folder, what, says, detail);
 }
 
 static void
@@ -242,9 +222,9 @@ refuses_options(void)
         write_adapter("toy", bad[i].more, whole, WHOLE, 0);
         refused(what, bad[i].says, "");
     }
-    put("adapter_config.json", "{\"peft_type\":\"IA3\"}", 19);
+    put_file(folder, "adapter_config.json", "{\"peft_type\":\"IA3\"}", 19);
     refused("another kind of adapter", "peft_type", "");
-    put("adapter_config.json", "{\"peft_type\":", 13);
+    put_file(folder, "adapter_config.json", "{\"peft_type\":", 13);
     refused("a configuration cut short", "adapter_config.json", "Line 1");
 }
 

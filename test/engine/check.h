@@ -59,6 +59,19 @@ shared_folder(void)
     return f ? dir : NULL;
 }
 
+/* Writes folder/name. */
+__attribute__((unused)) static void
+put_file(const char *folder, const char *name, const void *bytes, size_t n)
+{
+    char path[512];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    f = fopen(path, "wb");
+    fwrite(bytes, 1, n, f);
+    fclose(f);
+}
+
 __attribute__((unused)) static int
 report(void)
 {

@@ -38,6 +38,21 @@ read_file(const char *path, size_t *n)
     return text;
 }
 
+__attribute__((unused)) static char *
+unzipped(const char *path, size_t *n)
+{
+    char command[700];
+    FILE *f;
+    char *text;
+
+    snprintf(command, sizeof command, "gzip -dc '%s'", path);
+    f = popen(command, "r");
+    text = slurp(f, n);
+    if (f)
+        pclose(f);
+    return text;
+}
+
 /* Gives every file of a folder to the target; the count, so that an empty folder is a failed promise. */
 __attribute__((unused)) static int
 replay(const char *folder, int (*target)(const uint8_t *, size_t))

@@ -15,18 +15,6 @@ static Device *device;
 
 /* ---- a broken copy of the toy ---- */
 
-static void
-put(const char *name, const void *bytes, size_t n)
-{
-    char path[512];
-    FILE *f;
-
-    snprintf(path, sizeof path, "%s/%s", broken, name);
-    f = fopen(path, "wb");
-    fwrite(bytes, 1, n, f);
-    fclose(f);
-}
-
 static File
 original(const char *name)
 {
@@ -42,8 +30,8 @@ restore(void)
     File config = original("config.json"), weights = original("model.safetensors");
     char path[512];
 
-    put("config.json", config.data, config.n);
-    put("model.safetensors", weights.data, weights.n);
+    put_file(broken, "config.json", config.data, config.n);
+    put_file(broken, "model.safetensors", weights.data, weights.n);
     snprintf(path, sizeof path, "%s/more.safetensors", broken);
     unlink(path);
     free(config.data);
@@ -84,22 +72,14 @@ edit_header(const char *from, const char *to)
     char *at = memmem(f.data, f.n, from, strlen(from));
 
     memcpy(at, to, strlen(from));
-    put("model.safetensors", f.data, f.n);
+    put_file(broken, "model.safetensors", f.data, f.n);
     free(f.data);
 }
 
 static void
 refused(const char *what, const char *says, const char *detail)
 {
-    Model *m = NULL;
-    DsError err = {0};
-    DsStatus st = model_open(broken, device, &m, &err);
-    bool ok = st == DS_NOT_READY && m == NULL && strstr(err.message, says) &&
-              strstr(err.detail, detail) && err.hint[0];
-
-    if (!promise(what, ok))
-        printf("     %d: %s (%s) [%s]\n", (int)st, err.message, err.detail, err.hint);
-    model_close(m);
+    model_refused(device, broken, NULL, what, says, detail);
     restore();
 }
 
@@ -210,7 +190,7 @@ test_config(void)
     refused("views that are not whole patches", "views of 100 x 100", "");
     edit_config("vision_config.width.sam_vit_b", "window_size", json_integer(1 << 20));
     refused("an absurd window", "too large", "");
-    put("config.json", "{\"a\":", 5);
+    put_file(broken, "config.json", "{\"a\":", 5);
     refused("a broken config says where", "config.json cannot be read", "line 1");
     edit_config("vision_config.width.sam_vit_b", "downsample_channels",
                 json_pack("[i,i]", 40, 1024));
@@ -237,17 +217,17 @@ test_weights(void)
             "It is [32, 80], and must be [31, 80].");
     edit_header("\"lm_head.weight\":{\"dtype\":\"BF16\"", "\"lm_head.weight\":{\"dtype\":\"I16\" ");
     refused("a wrong dtype is told", "\"lm_head.weight\" has a dtype", "BF16, F16, F32");
-    put("model.safetensors", f.data, f.n - 10);
+    put_file(broken, "model.safetensors", f.data, f.n - 10);
     refused("a file cut short", "cannot be used", "\"lm_head.weight\" ends after the end");
     edit_header("query_192", "query_19x");
     promise("query tables are told by their rows, not by their names", opens());
     bytes[0] = (char)(sizeof more - 1);
     memcpy(bytes + 8, more, sizeof more - 1);
-    put("more.safetensors", bytes, 8 + sizeof more - 1 + 2);
+    put_file(broken, "more.safetensors", bytes, 8 + sizeof more - 1 + 2);
     refused("a tensor without a place is named", "\"model.image_newline\" has no place", "");
     bytes[0] = (char)(sizeof buffers - 1);
     memcpy(bytes + 8, buffers, sizeof buffers - 1);
-    put("more.safetensors", bytes, 8 + sizeof buffers - 1 + 2);
+    put_file(broken, "more.safetensors", bytes, 8 + sizeof buffers - 1 + 2);
     promise("but for rope's old buffers", opens());
     free(f.data);
 }

@@ -4,21 +4,6 @@
 #include "../../src/engine/plant.h"
 #include "corpus.h"
 
-static char *
-unzipped(const char *shared, size_t *n)
-{
-    char command[700];
-    FILE *f;
-    char *text;
-
-    snprintf(command, sizeof command, "gzip -dc '%.500s/tokenizer/tokenizer.json.gz'", shared);
-    f = popen(command, "r");
-    text = slurp(f, n);
-    if (f)
-        pclose(f);
-    return text;
-}
-
 static Tokenizer *
 opened(char *json, size_t n)
 {
@@ -105,7 +90,7 @@ published(void)
 {
     const char *shared = shared_folder();
     size_t n = 0;
-    char *json = shared ? unzipped(shared, &n) : NULL;
+    char path[600], *json;
     Tokenizer *t;
 
     if (shared == NULL)
@@ -113,6 +98,8 @@ published(void)
         skipped("the prompts of spec 8", "no shared folder; DSOCR_SHARED can name it");
         return;
     }
+    snprintf(path, sizeof path, "%.500s/tokenizer/tokenizer.json.gz", shared);
+    json = unzipped(path, &n);
     if (!promise("the published tokenizer opens", (t = opened(json, n)) != NULL))
         return;
     for (size_t i = 0; i < sizeof documented / sizeof *documented; i++)

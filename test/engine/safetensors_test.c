@@ -12,17 +12,12 @@ static void
 put(const char *name, const void *bytes, size_t n)
 {
     char path[512];
-    FILE *f;
 
     snprintf(path, sizeof path, "%s/%s", folder, name);
     if (bytes == NULL)
-    {
         unlink(path);
-        return;
-    }
-    f = fopen(path, "wb");
-    fwrite(bytes, 1, n, f);
-    fclose(f);
+    else
+        put_file(folder, name, bytes, n);
 }
 
 /* A file of this header and `data` bytes of data; the header's length can be told wrong by `lie`. */

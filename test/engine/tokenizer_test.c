@@ -192,21 +192,6 @@ mini(void)
     tokenizer_close(t);
 }
 
-static char *
-gunzip(const char *path, size_t *n)
-{
-    char command[700];
-    FILE *f;
-    char *text;
-
-    snprintf(command, sizeof command, "gzip -dc '%s'", path);
-    f = popen(command, "r");
-    text = slurp(f, n);
-    if (f)
-        pclose(f);
-    return text;
-}
-
 /* The vectors that spec section 11 prints. */
 static const struct
 {
@@ -284,7 +269,7 @@ published(void)
         return;
     }
     snprintf(path, sizeof path, "%s/tokenizer/tokenizer.json.gz", shared);
-    json = gunzip(path, &n);
+    json = unzipped(path, &n);
     start = seconds();
     t = open_text(json, n);
     printf("# %zu bytes opened in %.0f ms\n", n, (seconds() - start) * 1e3);

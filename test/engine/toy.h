@@ -2,12 +2,10 @@
 #ifndef DS_TOY_H
 #define DS_TOY_H
 
+#include "../../src/engine/model.h"
 #include "../../src/engine/views.h"
 
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "check.h"
 
 /* Runs mktoy with these settings; the directory lies in the build folder. True when it is there. */
 __attribute__((unused)) static bool
@@ -34,6 +32,22 @@ toy_page(int width, int height)
             for (int c = 0; c < 3; c++)
                 image.pixels[i++] = (uint8_t)(7 * x + 13 * y + 50 * c + 3 * (x * y % 31));
     return image;
+}
+
+/* A model in dir, with this adapter (NULL: none), does not open; message and detail have these words, and there is a hint. */
+__attribute__((unused)) static void
+model_refused(Device *d, const char *dir, const char *adapter, const char *what, const char *says,
+              const char *detail)
+{
+    Model *m = NULL;
+    DsError err = {0};
+    DsStatus st = model_open_adapted(dir, adapter, d, &m, &err);
+    bool ok = st == DS_NOT_READY && m == NULL && strstr(err.message, says) &&
+              strstr(err.detail, detail) && err.hint[0];
+
+    if (!promise(what, ok))
+        printf("     %d: %s (%s) [%s]\n", (int)st, err.message, err.detail, err.hint);
+    model_close(m);
 }
 
 #endif

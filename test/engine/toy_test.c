@@ -1,14 +1,11 @@
 /* toy_test.c - the toy made from a formula gives the values of spec 14.1 at every stage, to 2e-5, and its eight
  * tokens, on every backend. With a mistake planted (make PLANT=1, DSOCR_PLANT=number) it must fail: test/plant.sh. */
-#include "../../src/engine/decoder.h"
+#include "../../src/engine/choose.h"
 #include "../../src/engine/plant.h"
-#include "../../src/engine/vision.h"
 
 #include <math.h>
 
-#include "../../src/engine/choose.h"
-#include "check.h"
-#include "toy.h"
+#include "toy_run.h"
 
 #define SHARE 2e-5 /* eps and GELU mistakes move values by 1e-4 */
 
@@ -74,76 +71,19 @@ check_stage(const char *backend, const Expected *e, const float *v)
 
 /* ---- a run ---- */
 
-typedef struct Toy
-{
-    Device *d;
-    Model *m;
-    Decoder *dec;
-    Views views;
-    Arena arena;
-    float rows[71 * 80], logits[320];
-} Toy;
+static char bf16[256], f32[256];
 
 static bool
-open_toy(Toy *t, const char *backend, const char *dir)
+opens(Toy *t, const char *backend, const char *dir)
 {
-    DsError err = {0};
-    Image page = toy_page(300, 220);
-    bool ok;
-
-    memset(t, 0, sizeof *t);
-    arena_init(&t->arena, 0);
-    ok = device_open(backend, 2, NULL, NULL, &t->d, &err) == DS_OK &&
-         model_open(dir, t->d, &t->m, &err) == DS_OK &&
-         decoder_open(t->m, t->d, 1, 128, 80, &t->dec, &err) == DS_OK &&
-         views_cut(&page, &model_facts(t->m)->views, &t->arena, &t->views, &err) == DS_OK;
-    if (!ok)
-        printf("     %s: %s\n", err.message, err.detail);
-    free(page.pixels);
-    return ok;
+    return promise("the toy opens: 6 tiles, then the whole page",
+                   toy_open(t, backend, dir, 300, 220) &&
+                       vision_rows(t->m, &t->views.views[0]) == 9 &&
+                       vision_rows(t->m, &t->views.views[6]) == 16);
 }
 
 static void
-close_toy(Toy *t)
-{
-    decoder_close(t->dec);
-    model_close(t->m);
-    device_close(t->d);
-    arena_free(&t->arena);
-}
-
-static void
-see(Toy *t, VisionTrace *traces)
-{
-    DsError err;
-
-    promise("the toy's views are encoded",
-            vision_encode(t->m, t->d, t->views.views, t->views.n, t->rows, traces, &err) == DS_OK);
-    memcpy(t->rows + 70 * 80, model_separator(t->m), 80 * sizeof(float));
-}
-
-static bool
-decode(Toy *t, int start, int n, const int32_t *ids)
-{
-    DecoderInput in = {0, start, n, ids, t->rows};
-    DsError err;
-
-    return decoder_run(t->dec, &in, 1, t->logits, &err) == DS_OK;
-}
-
-static void
-prompt(Toy *t)
-{
-    int32_t ids[76] = {0};
-
-    for (int i = 1; i <= 71; i++)
-        ids[i] = -1;
-    memcpy(ids + 72, (const int32_t[]){201, 17, 270, 16}, 4 * sizeof *ids);
-    promise("the prompt is taken", decode(t, 0, 76, ids));
-}
-
-static void
-test_tokens(Toy *t, const char *backend)
+test_tokens(Toy *t, const char *backend, int at)
 {
     float least = INFINITY;
     bool same = true;
@@ -151,11 +91,11 @@ test_tokens(Toy *t, const char *backend)
 
     for (int i = 0; i < 8; i++)
     {
-        Choice c = choose_next(t->logits, 320, NULL, 0, 0, NULL);
+        Choice c = choose_next(t->logits, t->vocab, NULL, 0, 0, NULL);
 
         same &= c.id == expected_tokens[i];
         least = c.gap < least ? c.gap : least;
-        decode(t, 76 + i, 1, &c.id);
+        toy_decode(t, at + i, 1, &c.id);
     }
     snprintf(what, sizeof what, "%s: the eight greedy tokens of spec 14.1", backend);
     promise(what, same);
@@ -163,81 +103,57 @@ test_tokens(Toy *t, const char *backend)
 }
 
 static void
-test_backend(const char *backend, const char *dir)
+test_backend(const char *backend)
 {
-    VisionTrace traces[7] = {0};
     Toy t;
+    int at;
 
-    if (!promise("the toy opens", open_toy(&t, backend, dir)))
+    if (!opens(&t, backend, bf16))
         return;
-    promise("6 tiles, then the whole page", t.views.n == 7 &&
-                                                vision_rows(t.m, &t.views.views[0]) == 9 &&
-                                                vision_rows(t.m, &t.views.views[6]) == 16);
-    see(&t, traces);
-    check_stage(backend, &expected_sam, traces[6].sam);
-    check_stage(backend, &expected_encoder, traces[6].encoder);
-    check_stage(backend, &expected_tile_sam, traces[4].sam);
-    check_stage(backend, &expected_tile_encoder, traces[4].encoder);
+    toy_see(&t);
+    check_stage(backend, &expected_sam, t.traces[6].sam);
+    check_stage(backend, &expected_encoder, t.traces[6].encoder);
+    check_stage(backend, &expected_tile_sam, t.traces[4].sam);
+    check_stage(backend, &expected_tile_encoder, t.traces[4].encoder);
     check_stage(backend, &expected_rows, t.rows);
-    prompt(&t);
+    at = toy_prompt(&t);
     check_stage(backend, &expected_logits, t.logits);
-    test_tokens(&t, backend);
-    for (int i = 0; i < 7; i++)
-    {
-        free(traces[i].sam);
-        free(traces[i].encoder);
-    }
-    close_toy(&t);
+    test_tokens(&t, backend, at);
+    toy_close(&t);
 }
 
 /* All values are exact in bf16, so how they are stored cannot matter. */
 static void
-test_f32(const char *backend, const char *bf16, const char *f32)
+test_f32(const char *backend)
 {
     Toy a, b;
     char what[96];
 
-    if (!promise("the toy opens from F32",
-                 open_toy(&a, backend, bf16) && open_toy(&b, backend, f32)))
+    if (!opens(&a, backend, bf16) || !opens(&b, backend, f32))
         return;
-    see(&a, NULL);
-    see(&b, NULL);
-    prompt(&a);
-    prompt(&b);
+    toy_see(&a);
+    toy_see(&b);
+    toy_prompt(&a);
+    toy_prompt(&b);
     snprintf(what, sizeof what, "%s: BF16 and F32 files give the same bits", backend);
-    promise(what, memcmp(a.logits, b.logits, sizeof a.logits) == 0);
+    promise(what, memcmp(a.logits, b.logits, (size_t)a.vocab * sizeof *a.logits) == 0);
     promise("the facts tell them apart", strcmp(model_facts(a.m)->dtype, "bf16") == 0 &&
                                              strcmp(model_facts(b.m)->dtype, "f32") == 0 &&
                                              model_facts(a.m)->parameters == 562752);
-    close_toy(&a);
-    close_toy(&b);
+    toy_close(&a);
+    toy_close(&b);
 }
 
 int
 main(void)
 {
-    static const char *const backends[] = {"generic", "avx2"};
-    char bf16[256], f32[256];
-
 #ifdef DS_PLANT
     ds_planted = getenv("DSOCR_PLANT") ? atoi(getenv("DSOCR_PLANT")) : 0;
 #endif
     if (!promise("mktoy writes the toy", make_toy("toy", "", bf16, sizeof bf16) &&
                                              make_toy("toy-f32", "f32=1", f32, sizeof f32)))
         return report();
-    for (int i = 0; i < 2; i++)
-    {
-        Device *d;
-        DsError err;
-
-        if (device_open(backends[i], 1, NULL, NULL, &d, &err) != DS_OK)
-        {
-            skipped(backends[i], err.detail);
-            continue;
-        }
-        device_close(d);
-        test_backend(backends[i], bf16);
-        test_f32(backends[i], bf16, f32);
-    }
+    each_backend(test_backend);
+    each_backend(test_f32);
     return report();
 }

@@ -1,8 +1,5 @@
 /* vision_test.c - views of several sizes in one call: their order, their independence (P8), and what is refused. */
-#include "../../src/engine/vision.h"
-
-#include "check.h"
-#include "toy.h"
+#include "toy_run.h"
 
 #define VIEWS 9
 
@@ -114,35 +111,33 @@ test_cancel(Device *d, const Model *m)
     free(rows);
 }
 
+static void
+test_backend(const char *backend)
+{
+    Device *d = NULL;
+    Model *m;
+    DsError err;
+
+    if (!promise("the toy opens", device_open(backend, 2, NULL, NULL, &d, &err) == DS_OK &&
+                                      model_open(toy, d, &m, &err) == DS_OK))
+    {
+        device_close(d);
+        return;
+    }
+    test_order(d, m, backend);
+    test_grey(d, m);
+    test_refused(d, m);
+    test_cancel(d, m);
+    model_close(m);
+    device_close(d);
+}
+
 int
 main(void)
 {
-    static const char *const backends[] = {"generic", "avx2"};
-
     for (size_t i = 0; i < sizeof pixels; i++)
         pixels[i] = (uint8_t)(i * i / 7 + i / 13);
-    if (!promise("mktoy writes the toy", make_toy("toy-vision", "", toy, sizeof toy)))
-        return report();
-    for (int i = 0; i < 2; i++)
-    {
-        Device *d;
-        Model *m;
-        DsError err;
-
-        if (device_open(backends[i], 2, NULL, NULL, &d, &err) != DS_OK)
-        {
-            skipped(backends[i], err.detail);
-            continue;
-        }
-        if (promise("the toy opens", model_open(toy, d, &m, &err) == DS_OK))
-        {
-            test_order(d, m, backends[i]);
-            test_grey(d, m);
-            test_refused(d, m);
-            test_cancel(d, m);
-            model_close(m);
-        }
-        device_close(d);
-    }
+    if (promise("mktoy writes the toy", make_toy("toy-vision", "", toy, sizeof toy)))
+        each_backend(test_backend);
     return report();
 }

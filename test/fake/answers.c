@@ -17,18 +17,6 @@ format_of(const char *body, size_t n)
     return "tiff";
 }
 
-static void
-sha256_of(const char *body, size_t n, char hex[65])
-{
-    Sha256 s;
-    uint8_t digest[32];
-
-    sha256_init(&s);
-    sha256_add(&s, body, n);
-    sha256_end(&s, digest);
-    sha256_hex(digest, hex);
-}
-
 /* Malloc'd; without a zero byte inside. */
 static char *
 text_of(const Faults *f, const char *body, size_t n, int page)
@@ -177,7 +165,7 @@ fake_reading(const Faults *f, const char *options, const char *body, size_t n, c
                                                     "this page was asked to be bad"));
         free(text);
     }
-    sha256_of(body, n, hex);
+    sha256_name(body, n, hex);
     all = json_pack("{s:s, s:{s:s, s:s, s:i, s:s, s:o}, s:o, s:o}", "version", "1.0", "document",
                     "sha256", hex, "format", format_of(body, n), "page_count", count, "text", first,
                     "pages", pages, "error_status", errors, "metadata", metadata_of(options));
@@ -197,7 +185,7 @@ fake_info(const Faults *f, const char *body, size_t n)
     for (int page = 1; page <= count; page++)
         json_array_append_new(pages, json_pack("{s:i, s:i, s:i, s:i, s:i}", "page", page, "width",
                                                1000, "height", 1400, "dpi", 144, "orientation", 1));
-    sha256_of(body, n, hex);
+    sha256_name(body, n, hex);
     all = json_pack("{s:s, s:i, s:s, s:I, s:o}", "format", format_of(body, n), "page_count", count,
                     "sha256", hex, "bytes", (json_int_t)n, "pages", pages);
     json = json_dumps(all, JSON_COMPACT);

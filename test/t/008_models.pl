@@ -26,30 +26,13 @@ sub model
 	{
 		my ($file) = $from =~ m{([^/]+)$};
 		next unless -f $from;
-		my $bytes = slurp($from);
+		my $bytes = slurp_file($from);
 		$change{$file}->($bytes) if $change{$file};
 		open my $out, '>:raw', "$dir/$file" or die $!;
 		print $out $bytes;
 		close $out;
 	}
 	return $dir;
-}
-
-sub slurp
-{
-	open my $in, '<:raw', $_[0] or die "$_[0]: $!";
-	local $/;
-	return <$in>;
-}
-
-sub serve
-{
-	my ($dir, $state) = @_;
-	my $pid = status($node, 'pid');
-	$node->safe_psql('postgres', "ALTER SYSTEM SET dsocr.model = '$dir'");
-	$node->reload;
-	$node->poll_query_until('postgres', "SELECT dsocr_status()->>'pid' NOT IN ('0', '$pid')");
-	wait_for_state($node, $state);
 }
 
 my ($weights) = map { m{([^/]+)$} } glob "$sharedir/dsocr/models/mini/*.safetensors";
@@ -74,12 +57,12 @@ my @cases = (
 for (@cases)
 {
 	my ($name, $dir, $message, $detail, $hint) = @$_;
-	serve($dir, 'no_model');
+	serve_with($node, 'dsocr.model', $dir, 'no_model');
 	fails($node, q{SELECT dsocr_text(doc) FROM documents}, '55000', $name, message => $message, detail => $detail, hint => $hint);
 	like(status($node, 'last_error'), $message, "$name: dsocr_status tells it too");
 	is($node->safe_psql('postgres', q{SELECT dsocr_info(doc)->>'format' FROM documents}), 'jpeg', "$name: dsocr_info works");
 }
-serve('mini', 'ready');
+serve_with($node, 'dsocr.model', 'mini', 'ready');
 like($node->safe_psql('postgres', q{SELECT dsocr_text(doc) FROM documents}), qr/Yours faithfully/, 'with a good model a page is read again');
 same_bystander('all models');
 not_restarted($node);

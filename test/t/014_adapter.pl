@@ -40,12 +40,7 @@ sub adapter
 
 sub with
 {
-	my ($adapter, $state) = @_;
-	my $pid = status($node, 'pid');
-	$node->safe_psql('postgres', "ALTER SYSTEM SET dsocr.adapter = '$adapter'");
-	$node->reload;
-	$node->poll_query_until('postgres', "SELECT dsocr_status()->>'pid' NOT IN ('0', '$pid')");
-	wait_for_state($node, $state);
+	serve_with($node, 'dsocr.adapter', @_);
 }
 
 my $result = q{SELECT r->>'model' || ' ' || (r->>'weights_sha256') FROM documents, LATERAL (SELECT dsocr_extract(doc)->'metadata' AS r) AS x};

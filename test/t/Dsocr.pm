@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time sleep);
 
-our @EXPORT = qw(fake_engine server faults no_faults status wait_for_state fails reads bystander same_bystander
+our @EXPORT = qw(fake_engine server faults no_faults status wait_for_state serve_with fails reads bystander same_bystander
   not_restarted spawn_query ended);
 
 sub fake_engine
@@ -63,6 +63,17 @@ sub wait_for_state
 	$node->poll_query_until('postgres', "SELECT dsocr_status()->>'state' = '$state'")
 	  or diag("state is " . status($node, 'state'));
 	is(status($node, 'state'), $state, "the engine is $state");
+}
+
+# A setting is changed that needs another engine: that one is waited for, until it is in this state.
+sub serve_with
+{
+	my ($node, $setting, $value, $state) = @_;
+	my $pid = status($node, 'pid');
+	$node->safe_psql('postgres', "ALTER SYSTEM SET $setting = '$value'");
+	$node->reload;
+	$node->poll_query_until('postgres', "SELECT dsocr_status()->>'pid' NOT IN ('0', '$pid')");
+	wait_for_state($node, $state);
 }
 
 # The statement fails with this SQLSTATE and these words (a pattern each; undef: must not be there).
