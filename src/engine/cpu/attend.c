@@ -9,6 +9,9 @@
 
 #include "plant.h"
 
+#define PLAIN_MOST                                                                                 \
+    1048576.0 /* multiply-adds of a piece, by plain loops that walk across keys and values */
+
 /* ---- the definition ---- */
 
 int
@@ -121,16 +124,28 @@ typedef struct AttendAll
 {
     Device *d;
     const AttendJob *jobs;
-    int strips; /* of the longest job */
+    int strip, strips; /* rows of a piece; pieces of the longest job, for each head */
 } AttendAll;
+
+/* A row that sees all of a page takes the plain loops a millisecond: their strips are as long as can be stopped. */
+static int
+strip_rows(const Device *d, double macs_of_row)
+{
+    int rows = (int)(PLAIN_MOST / macs_of_row);
+
+    if (d->kernels->attend != attend_plain || rows > STRIP)
+        return STRIP;
+    return rows < 1 ? 1 : rows;
+}
 
 static void
 attend_piece(void *arg, int piece, int thread)
 {
     const AttendAll *a = arg;
-    int heads = a->jobs->heads, row = piece % a->strips * STRIP, head = piece / a->strips % heads;
+    int heads = a->jobs->heads, row = piece % a->strips * a->strip,
+        head = piece / a->strips % heads;
     const AttendJob *job = &a->jobs[piece / a->strips / heads];
-    int rows = job->rows - row < STRIP ? job->rows - row : STRIP;
+    int rows = job->rows - row < a->strip ? job->rows - row : a->strip;
 
     if (rows > 0)
         a->d->kernels->attend(job, head, row, rows, thread_scratch(a->d, thread));
@@ -139,9 +154,9 @@ attend_piece(void *arg, int piece, int thread)
 void
 cpu_attend(Device *d, const AttendJob *jobs, int n)
 {
-    AttendAll a = {d, jobs, 0};
+    AttendAll a = {d, jobs, STRIP, 0};
     size_t scratch = 0;
-    double work = 0;
+    double work = 0, macs, most = 1;
     int rows = 0;
 
     for (int i = 0; i < n; i++)
@@ -150,11 +165,14 @@ cpu_attend(Device *d, const AttendJob *jobs, int n)
 
         scratch = floats > scratch ? floats : scratch;
         rows = jobs[i].rows > rows ? jobs[i].rows : rows;
-        work += 2.0 * jobs[i].rows * jobs[i].keys * jobs[i].heads * jobs[i].from.dim;
+        macs = 2.0 * jobs[i].keys * jobs[i].from.dim;
+        most = macs > most ? macs : most;
+        work += macs * jobs[i].rows * jobs[i].heads;
     }
     if (d->stopped || rows == 0 || !device_scratch(d, scratch))
         return;
-    a.strips = (rows + STRIP - 1) / STRIP;
+    a.strip = strip_rows(d, most);
+    a.strips = (rows + a.strip - 1) / a.strip;
     device_for(d, n * jobs->heads * a.strips, work, attend_piece, &a);
 }
 

@@ -23,6 +23,8 @@ void pool_close(Pool *p);
  * that have not begun are left out. */
 void device_for(Device *d, int n, double work, PieceFn fn, void *arg);
 
+extern uint64_t cpu_tick_every; /* ns: a tick comes no sooner after another; tests shorten it */
+
 /* Work, in multiply-adds: less than this is not worth waking a thread for (5 us with AVX2). */
 #define PIECE_LEAST 262144.0
 

@@ -13,7 +13,6 @@
 #include <time.h>
 
 #define SPINS      2000
-#define TICK_EVERY 10000000 /* ns */
 #define WAIT_LIMIT 20000000 /* ns */
 
 #define COUNT_BITS 20 /* a job has at most 2^20 - 1 pieces; more stay on one thread */
@@ -48,6 +47,8 @@ struct Pool
     size_t scratch_floats;
     uint64_t last_tick;
 };
+
+uint64_t cpu_tick_every = 10000000;
 
 static uint64_t
 now_ns(void)
@@ -159,7 +160,7 @@ tick(Device *d)
 {
     uint64_t now = now_ns();
 
-    if (now - d->pool->last_tick < TICK_EVERY)
+    if (now - d->pool->last_tick < cpu_tick_every)
         return;
     d->pool->last_tick = now;
     if (d->stopped == DS_OK && d->tick && d->tick(d->tick_arg))
