@@ -14,7 +14,7 @@ for i in "${!names[@]}"; do
     [ "$name" = PLANT_COUNT ] && continue
     test=toy_test
     [ "$name" != PLANT_PROMPT_ORDER ] || test=prompt_test
-    out=$(DSOCR_PLANT=$i timeout 120 $build/$test 2>&1)
+    out=$(DSOCR_PLANT=$i timeout 600 $build/$test 2>&1)
     status=$?
     first=$(grep -m1 '^FAIL' <<<"$out" | cut -c6-70)
     if [ "$name" = PLANT_NONE ] && [ $status -eq 0 ]; then

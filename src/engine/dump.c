@@ -60,7 +60,8 @@ static DsStatus
 dump_vision(Dump *d, json_t *out, const View *views, int n, float **rows, int *nrows, DsError *err)
 {
     const Model *m = d->e->model;
-    int hidden = model_facts(m)->hidden;
+    int hidden = model_facts(m)->hidden, filled = 0;
+    float *seen;
     VisionTrace *trace = arena_array(&d->arena, (size_t)n, sizeof *trace);
     json_t *tile_sam = json_array(), *tile_encoder = json_array();
     DsStatus st;
@@ -69,9 +70,10 @@ dump_vision(Dump *d, json_t *out, const View *views, int n, float **rows, int *n
     for (int i = 0; i < n; i++)
         *nrows += vision_rows(m, &views[i]);
     *rows = arena_array(&d->arena, (size_t)*nrows * (size_t)hidden, sizeof **rows);
-    if (trace == NULL || *rows == NULL)
+    seen = arena_array(&d->arena, (size_t)*nrows * (size_t)hidden, sizeof *seen);
+    if (trace == NULL || *rows == NULL || seen == NULL)
         return no_memory(err);
-    st = vision_encode(m, d->e->device, views, n, *rows, trace, err);
+    st = vision_encode(m, d->e->device, views, n, seen, trace, err);
     for (int i = 0; i < n; i++)
     {
         if (!st && i == n - 1)
@@ -93,8 +95,9 @@ dump_vision(Dump *d, json_t *out, const View *views, int n, float **rows, int *n
     json_object_set_new(out, "tile_encoder", tile_encoder);
     if (st)
         return st;
-    memcpy(*rows + (size_t)(*nrows - 1) * (size_t)hidden, model_separator(m),
-           (size_t)hidden * sizeof **rows);
+    for (int i = 0; i < n; i++)
+        filled = vision_append(m, *rows, filled, seen + (size_t)filled * (size_t)hidden,
+                               vision_rows(m, &views[i]), i == n - 1);
     json_object_set_new(out, "image_rows", summary(*rows, (int[]){*nrows, hidden}, 2));
     return DS_OK;
 }

@@ -117,6 +117,24 @@ drop_image_rows(FlowWork *w)
     }
 }
 
+/* Planted: after all have looked, the image's rows or the queries look once more, and see all. */
+static void
+look_again(FlowWork *w, int per)
+{
+    int from = PLANTED(PLANT_QUERIES_SEE_ALL) ? per - w->n : 0;
+
+    for (int i = 0; i < w->views; i++)
+    {
+        AttendJob *a = &w->attend[i];
+
+        a->q += (size_t)from * a->ldq;
+        a->out += (size_t)from * a->ldo;
+        a->rows = w->n;
+        a->causal = false;
+    }
+    w->d->ops->attend(w->d, w->attend, w->views);
+}
+
 /* per: rows of a view that ask; they are the last `per` of its 2 n. */
 static void
 ask(FlowWork *w, const FlowLayer *l, int per)
@@ -144,6 +162,8 @@ ask(FlowWork *w, const FlowLayer *l, int per)
                                    .scale = 1 / sqrtf((float)dim)};
     }
     w->d->ops->attend(w->d, w->attend, w->views);
+    if (PLANTED(PLANT_QUERIES_SEE_ALL) || (PLANTED(PLANT_IMAGE_SEES_ALL) && per > w->n))
+        look_again(w, per);
     w->d->ops->linear(w->d, w->x, f->dim, w->a, f->dim, w->views * per, &l->o, NULL, FINISH_ADD);
 }
 

@@ -662,12 +662,6 @@ model_facts(const Model *m)
     return &m->facts;
 }
 
-const float *
-model_separator(const Model *m)
-{
-    return m->separator;
-}
-
 DsStatus
 model_hash(Model *m, DsError *err)
 {

@@ -45,9 +45,6 @@ DsStatus model_open_adapted(const char *dir, const char *adapter, Device *d, Mod
 void model_close(Model *m);
 const ModelFacts *model_facts(const Model *m);
 
-/* The separator row that ends the vision rows: [hidden] float. */
-const float *model_separator(const Model *m);
-
 /* SHA-256 over the weight files; seconds for gigabytes, so asked for separately. */
 DsStatus model_hash(Model *m, DsError *err);
 

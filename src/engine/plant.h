@@ -20,6 +20,8 @@ typedef enum Plant
     PLANT_REL_MIDDLE,      /* rel_pos cut out of the middle, not resized */
     PLANT_CAUSAL,          /* the encoder plainly causal */
     PLANT_BIDIRECTIONAL,   /* queries see all queries, image rows the queries */
+    PLANT_IMAGE_SEES_ALL,  /* image rows the queries, and no more than that */
+    PLANT_QUERIES_SEE_ALL, /* queries all queries, and no more than that */
     PLANT_QUERY_POSITIONS, /* queries count from 0 again */
     PLANT_PAIRS,           /* rope on neighbours */
     PLANT_KV_MODULO,       /* key head h % kv_heads */
@@ -32,6 +34,8 @@ typedef enum Plant
     PLANT_NO_SHARED,       /* no shared experts */
     PLANT_PADDING_MASKED,  /* a window's padding masked out */
     PLANT_TILES_COLUMNS,   /* crops column by column */
+    PLANT_WHOLE_FIRST,     /* the whole page's view before the crops */
+    PLANT_SEPARATOR_EARLY, /* between the crops' rows and the whole page's */
     PLANT_PROMPT_ORDER,    /* the image after the prompt's text; seen by prompt_test */
     PLANT_COUNT
 } Plant;

@@ -159,19 +159,14 @@ gather_views(const DsEngine *e, DsPage *const *pages, int n, Group *g)
         }
 }
 
-/* Copies a view's rows to its sequence; after the last view comes the separator. */
 static void
 keep_rows(const DsEngine *e, Sequence *s, const float *rows, int n)
 {
-    size_t hidden = (size_t)model_facts(e->model)->hidden;
+    bool last = ++s->seen == s->nviews;
 
-    memcpy(s->rows + s->rows_filled * hidden, rows, (size_t)n * hidden * sizeof *rows);
-    s->rows_filled += n;
-    if (++s->seen < s->nviews)
-        return;
-    memcpy(s->rows + s->rows_filled * hidden, model_separator(e->model), hidden * sizeof *rows);
-    s->rows_filled++;
-    s->state = SEQUENCE_PREFILLS;
+    s->rows_filled = vision_append(e->model, s->rows, s->rows_filled, rows, n, last);
+    if (last)
+        s->state = SEQUENCE_PREFILLS;
 }
 
 DsStatus

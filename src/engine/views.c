@@ -140,7 +140,8 @@ crop_views(const Image *image, const ViewSizes *sizes, Arena *arena, Views *view
         }
         cut(page, stride, row * sizes->tile_h * stride + column * crop_stride, crop_stride,
             sizes->tile_h, crops);
-        views->views[t] = (View){sizes->tile_w, sizes->tile_h, image->channels, crops};
+        views->views[t + PLANTED(PLANT_WHOLE_FIRST)] =
+            (View){sizes->tile_w, sizes->tile_h, image->channels, crops};
     }
     return DS_OK;
 }
@@ -160,5 +161,7 @@ views_cut(const Image *image, const ViewSizes *sizes, Arena *arena, Views *views
         return no_room(image, err);
     if (crops)
         st = crop_views(image, sizes, arena, views, err);
-    return st ? st : whole_view(image, sizes, arena, &views->views[crops], err);
+    return st ? st
+              : whole_view(image, sizes, arena,
+                           &views->views[PLANTED(PLANT_WHOLE_FIRST) ? 0 : crops], err);
 }

@@ -5,7 +5,9 @@
 #include "vision.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "plant.h"
 #include "vision_parts.h"
 
 #define GROUP_TOKENS 256 /* of SAM, together, for each thread: they stay in the second cache */
@@ -102,4 +104,17 @@ vision_encode(const Model *m, Device *d, const View *views, int n, float *rows, 
         i += together;
     }
     return st;
+}
+
+int
+vision_append(const Model *m, float *to, int filled, const float *rows, int n, bool last)
+{
+    size_t hidden = (size_t)m->decoder.hidden;
+    int early = last && PLANTED(PLANT_SEPARATOR_EARLY);
+
+    memcpy(to + (size_t)(filled + early) * hidden, rows, (size_t)n * hidden * sizeof *rows);
+    if (last)
+        memcpy(to + (size_t)(early ? filled : filled + n) * hidden, m->separator,
+               hidden * sizeof *rows);
+    return filled + n + last;
 }

@@ -28,4 +28,8 @@ int vision_rows(const Model *m, const View *v);
 DsStatus vision_encode(const Model *m, Device *d, const View *views, int n, float *rows,
                        VisionTrace *trace, DsError *err);
 
+/* Puts a view's rows [n, hidden] behind the `filled` rows that stand in `to`, and the separator behind those of the
+ * last view. Returns how many stand there now. */
+int vision_append(const Model *m, float *to, int filled, const float *rows, int n, bool last);
+
 #endif

@@ -90,12 +90,8 @@ encode(Run *r)
         printf("     %s\n", err.message);
     r->rows = calloc(VIEWS * ROWS, hidden * sizeof *rows);
     for (int i = 0; i < VIEWS; i++)
-    {
-        memcpy(r->rows + (size_t)i * ROWS * hidden, rows + (size_t)i * (ROWS - 1) * hidden,
-               (ROWS - 1) * hidden * sizeof *rows);
-        memcpy(r->rows + ((size_t)i * ROWS + ROWS - 1) * hidden, model_separator(r->m),
-               hidden * sizeof *rows);
-    }
+        vision_append(r->m, r->rows + (size_t)i * ROWS * hidden, 0,
+                      rows + (size_t)i * (ROWS - 1) * hidden, ROWS - 1, true);
     free(rows);
 }
 

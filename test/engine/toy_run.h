@@ -74,12 +74,17 @@ toy_close(Toy *t)
 __attribute__((unused)) static void
 toy_see(Toy *t)
 {
+    size_t hidden = (size_t)t->hidden;
+    float *seen = calloc((size_t)t->nrows, hidden * sizeof *seen);
+    int filled = 0;
     DsError err;
 
-    promise("the page's views are encoded", vision_encode(t->m, t->d, t->views.views, TOY_VIEWS,
-                                                          t->rows, t->traces, &err) == DS_OK);
-    memcpy(t->rows + (size_t)(t->nrows - 1) * t->hidden, model_separator(t->m),
-           (size_t)t->hidden * sizeof *t->rows);
+    promise("the page's views are encoded",
+            vision_encode(t->m, t->d, t->views.views, TOY_VIEWS, seen, t->traces, &err) == DS_OK);
+    for (int i = 0; i < TOY_VIEWS; i++)
+        filled = vision_append(t->m, t->rows, filled, seen + (size_t)filled * hidden,
+                               vision_rows(t->m, &t->views.views[i]), i == TOY_VIEWS - 1);
+    free(seen);
 }
 
 __attribute__((unused)) static bool
