@@ -39,6 +39,8 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 jobs=$(nproc)
+python=${DSOCR_PYTHON:-/usr/bin/python3} # the one that Debian's packages are for
+[ -x "$python" ] || python=python3
 export MAKEFLAGS=
 [[ " ${STEPS:-} " != *\ @(regress15|pgtap|page_html|server|planted)\ * ]] || STEPS="gcc build15 $STEPS"
 
@@ -85,7 +87,7 @@ step engine   mk test-engine
 step sanitize mk SAN=1 test-engine
 step plant    bash -c 'if [ -x test/plant.sh ]; then test/plant.sh; else echo "skip plant: no test/plant.sh"; fi'
 step fuzz     mk fuzz-replay
-step train    ${DSOCR_PYTHON:-python3} train/test/test_train.py
+step train    "$python" train/test/test_train.py
 step command  bash -c 'for t in test/cli/*.sh; do [ -e "$t" ] || { echo "skip command: no test/cli"; break; }; "$t" || echo "FAIL $t"; done'
 
 # PostgreSQL 15, in a copy of its own.

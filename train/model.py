@@ -14,7 +14,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-PAD, BOS, EOS = 0, 1, 2  # of the mini's vocabulary; the config says its own
+from vocab import BOS, EOS, PAD
 
 
 def pair(v):

@@ -3,7 +3,7 @@
 import json
 import os
 
-from model import EOS
+PAD, BOS, EOS = 0, 1, 2  # of the mini's vocabulary; the config says its own
 
 
 class Vocab:
