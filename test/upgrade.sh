@@ -43,7 +43,7 @@ is "$(sql "SELECT dsocr_wait(1, '60s')")" 0 "the old server has read everything"
 sql "SELECT dsocr_correct(1, '{\"id\": 1}', 1, 'by hand')" >/dev/null
 # From here on it cannot read, so that jobs wait that no pause holds.
 sql "ALTER TABLE s DISABLE TRIGGER dsocr_watch_1"
-for _ in $(seq 50); do [ -z "$(sql 'SELECT problem FROM dsocr.watches')" ] || break; sleep 0.1; done
+for _ in $(seq 600); do [ -z "$(sql 'SELECT problem FROM dsocr.watches')" ] || break; sleep 0.1; done
 sql "INSERT INTO dsocr.job (watch, key) SELECT 1, ARRAY[g::text] FROM generate_series(101, 130) g"
 sql "INSERT INTO s SELECT g, convert_to('TEXT:after ' || g, 'UTF8') FROM generate_series(101, 130) g"
 sql "ALTER SYSTEM SET dsocr.engine_path = '/nonexistent'"

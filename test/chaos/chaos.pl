@@ -17,7 +17,7 @@ use Time::HiRes qw(time sleep);
 my $jobs = $ENV{CHAOS_JOBS} // 1000;
 my $kills = $ENV{CHAOS_KILLS} // 20;
 my $restarts = $ENV{CHAOS_RESTARTS} // 3;
-my $patience = $ENV{CHAOS_PATIENCE} // 60;
+my $patience = $ENV{CHAOS_PATIENCE} // 180;
 my $seed = $ENV{CHAOS_SEED} // time & 0xffff;
 my $portion = int($jobs / $kills);
 srand $seed;
@@ -36,10 +36,10 @@ wait_for_state($node, 'ready');
 sub sql
 {
 	my ($sql) = @_;
-	my $until = time + 30;
+	my $until = time + 180;
 	while (1)
 	{
-		my ($rc, $out, $err) = $node->psql('postgres', $sql, timeout => 20);
+		my ($rc, $out, $err) = $node->psql('postgres', $sql, timeout => 120);
 		return $out if $rc == 0;
 		BAIL_OUT("$sql: $err") if time > $until || $err =~ /ERROR:  (?!terminating)/;
 		sleep 0.1;
@@ -138,7 +138,7 @@ sub poll
 sub let_suspects_pass
 {
 	sql('SELECT pg_reload_conf()'); # and the engine's back-off is forgotten
-	poll(q{SELECT NOT EXISTS (SELECT FROM dsocr.job WHERE suspect AND state <> 'dead')}, 10);
+	poll(q{SELECT NOT EXISTS (SELECT FROM dsocr.job WHERE suspect AND state <> 'dead')}, 30);
 }
 
 my ($fed, $landed, $done) = (0, 0, 0);
@@ -151,7 +151,7 @@ for my $kind (plan_of_kills())
 	sql("INSERT INTO s VALUES ($poison[3], '') ON CONFLICT DO NOTHING") if $done == 6;
 	let_suspects_pass() if $kind eq 'engine' || $kind eq 'supervisor';
 	change_some($fed);
-	poll(q{SELECT EXISTS (SELECT FROM dsocr.job WHERE state = 'claimed') AND dsocr_status()->>'state' = 'ready'}, 5);
+	poll(q{SELECT EXISTS (SELECT FROM dsocr.job WHERE state = 'claimed') AND dsocr_status()->>'state' = 'ready'}, 15);
 	change_some($fed) if $done % 2;
 	my $claimed = sql(q{SELECT count(*) FROM dsocr.job WHERE state = 'claimed'});
 	my $ok = $killer{$kind}->();

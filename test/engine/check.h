@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static int checks_passed, checks_failed, checks_skipped;
 
@@ -57,6 +58,34 @@ shared_folder(void)
     if (f)
         fclose(f);
     return f ? dir : NULL;
+}
+
+/* Of the processor, of three times: so that others who are at work beside it do not count. */
+__attribute__((unused)) static double
+least_seconds(void (*work)(void *arg, int n), void *arg, int n)
+{
+    struct timespec a, b;
+    double least = INFINITY, took;
+
+    for (int i = 0; i < 3; i++)
+    {
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a);
+        work(arg, n);
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &b);
+        took = (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) * 1e-9;
+        least = took < least ? took : least;
+    }
+    return least;
+}
+
+/* Sixteen times the work takes some sixteen times the time; by its square it would be 256. */
+__attribute__((unused)) static void
+promise_no_square(const char *what, void (*work)(void *arg, int n), void *arg, int n)
+{
+    double small = least_seconds(work, arg, n / 16), large = least_seconds(work, arg, n);
+
+    if (!promise(what, large < 16 * 6 * small))
+        printf("     %d in %.3f s, %d in %.3f s\n", n / 16, small, n, large);
 }
 
 /* Writes folder/name. */

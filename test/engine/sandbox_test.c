@@ -14,6 +14,7 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -21,6 +22,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#define PATIENCE 120000 /* ms that a child has which is stopped by something else */
 
 static Sandbox *sandbox;
 
@@ -321,17 +324,17 @@ test_time(const char *word)
 {
     File f = hostile(word);
     Image im;
-    int64_t start = now_us(), stop = start + 100000;
+    int64_t stop = now_us() + 100000;
     char what[96];
-    DsStatus st = sandbox_decode(sandbox, f.data, f.n, 0, &image_default_limits, &im, 10000,
+    DsStatus st = sandbox_decode(sandbox, f.data, f.n, 0, &image_default_limits, &im, PATIENCE,
                                  stop_at, &stop, NULL);
 
-    snprintf(what, sizeof what, "a child that does \"%s\" is stopped soon after a cancel", word);
-    promise(what, st == DS_CANCELLED && now_us() - stop < 500000);
-    start = now_us();
+    snprintf(what, sizeof what,
+             "a child that does \"%s\" is stopped long before its time by a cancel", word);
+    promise(what, st == DS_CANCELLED && now_us() - stop < PATIENCE * 500ll);
     st = sandbox_decode(sandbox, f.data, f.n, 0, &image_default_limits, &im, 200, NULL, NULL, NULL);
     snprintf(what, sizeof what, "a child that does \"%s\" ends with its time", word);
-    promise(what, st == DS_LIMIT && now_us() - start < 1000000);
+    promise(what, st == DS_LIMIT);
     free(f.data);
 }
 
@@ -361,15 +364,39 @@ test_threads(void)
     promise("8 threads decode 20 images each at the same time", sum == 160);
 }
 
-static void *
-hang_a_while(void *arg)
+static atomic_int refusals; /* DS_BUSY */
+
+static int
+enough_refused(void *wanted)
+{
+    return refusals >= *(int *)wanted;
+}
+
+/* Until as many as `wanted` were refused. */
+static DsStatus
+hang_until(int wanted)
 {
     File f = hostile("hang");
     Image im;
+    DsStatus st = sandbox_decode(sandbox, f.data, f.n, 0, &image_default_limits, &im, PATIENCE,
+                                 enough_refused, &wanted, NULL);
 
-    *(DsStatus *)arg =
-        sandbox_decode(sandbox, f.data, f.n, 0, &image_default_limits, &im, 1000, NULL, NULL, NULL);
+    refusals += st == DS_BUSY;
     free(f.data);
+    return st;
+}
+
+static void *
+hang_till_six(void *st)
+{
+    *(DsStatus *)st = hang_until(6);
+    return NULL;
+}
+
+static void *
+hang_long(void *st)
+{
+    *(DsStatus *)st = hang_until(SANDBOX_MOST_CHILDREN);
     return NULL;
 }
 
@@ -382,18 +409,18 @@ test_too_many(void)
     };
     pthread_t threads[N];
     DsStatus st[N];
-    int busy = 0, late = 0;
+    int busy = 0, stopped = 0;
 
     for (int i = 0; i < N; i++)
-        pthread_create(&threads[i], NULL, hang_a_while, &st[i]);
+        pthread_create(&threads[i], NULL, hang_till_six, &st[i]);
     for (int i = 0; i < N; i++)
     {
         pthread_join(threads[i], NULL);
         busy += st[i] == DS_BUSY;
-        late += st[i] == DS_LIMIT;
+        stopped += st[i] == DS_CANCELLED;
     }
-    promise("more children than there may be are DS_BUSY, the others have their time",
-            busy == 6 && late == N - 6);
+    promise("more children than there may be are DS_BUSY, the others go on",
+            busy == 6 && stopped == N - 6);
     promise("and then a good page is read", good_page_is_read());
 }
 
@@ -421,7 +448,7 @@ die_with_a_child(void)
 
     if (sandbox_start(&sandbox, NULL) != DS_OK || !good_page_is_read())
         _exit(1);
-    pthread_create(&thread, NULL, hang_a_while, &st);
+    pthread_create(&thread, NULL, hang_long, &st);
     usleep(100000);
     kill(getpid(), SIGKILL);
 }
@@ -435,7 +462,7 @@ test_engine_dies(void)
     prctl(PR_SET_CHILD_SUBREAPER, 1); /* orphans come to us */
     if ((pid = fork()) == 0)
         die_with_a_child();
-    for (int i = 0; i < 100 && ended < 3; i++)
+    for (int i = 0; i < 3000 && ended < 3; i++)
     {
         while (waitpid(-1, NULL, WNOHANG) > 0)
             ended++;
@@ -470,7 +497,7 @@ test_zygote_dies(void)
 
     if (!promise("there is one zygote", zygote > 0))
         return;
-    pthread_create(&thread, NULL, hang_a_while, &st);
+    pthread_create(&thread, NULL, hang_long, &st);
     usleep(100000);
     kill(zygote, SIGKILL);
     pthread_join(thread, NULL);

@@ -229,26 +229,38 @@ static const struct
      {201, 128820, 21842, 270, 4940, 304, 2121, 7919, 16}},
 };
 
-/* A long piece must not take time by its square: a heap, not a scan for each merge. */
-static void
-long_piece(const Tokenizer *t)
+typedef struct LongPiece
 {
-    size_t n = 1 << 20;
-    char *text = malloc(n);
+    const Tokenizer *t;
+    char *text;
+    DsStatus st;
+} LongPiece;
+
+static void
+encode_piece(void *arg, int n)
+{
+    LongPiece *p = arg;
     Arena arena;
     int32_t *ids;
     int count;
-    double start = seconds();
 
-    for (size_t i = 0; i < n; i++)
-        text[i] = "etaoinshrdlu"[i * i % 12];
     arena_init(&arena, 0);
-    promise("a word of a megabyte is encoded",
-            tokenizer_encode(t, text, n, &arena, &ids, &count, NULL) == DS_OK);
-    promise("within ten seconds", seconds() - start < 10);
-    printf("# %.2f s, %d ids\n", seconds() - start, count);
+    p->st = tokenizer_encode(p->t, p->text, (size_t)n, &arena, &ids, &count, NULL);
     arena_free(&arena);
-    free(text);
+}
+
+/* A heap, not a scan for each merge. */
+static void
+long_piece(const Tokenizer *t)
+{
+    int n = 1 << 19;
+    LongPiece p = {t, malloc((size_t)n), DS_BROKEN};
+
+    for (int i = 0; i < n; i++)
+        p.text[i] = "etaoinshrdlu"[(size_t)i * (size_t)i % 12];
+    promise_no_square("a long word does not take time by its square", encode_piece, &p, n);
+    promise("a word of half a megabyte is encoded", p.st == DS_OK);
+    free(p.text);
 }
 
 static void
@@ -273,9 +285,8 @@ published(void)
     start = seconds();
     t = open_text(json, n);
     printf("# %zu bytes opened in %.0f ms\n", n, (seconds() - start) * 1e3);
-    promise("the published tokenizer opens within two seconds", t != NULL && seconds() - start < 2);
     free(json);
-    if (t == NULL)
+    if (!promise("the published tokenizer opens", t != NULL))
         return;
     snprintf(path, sizeof path, "%s/tokenizer/vectors.jsonl", shared);
     promise("3000 strings, both ways", vectors_hold(t, path, &lines) == 3000 && lines == 3000);

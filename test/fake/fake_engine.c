@@ -115,6 +115,16 @@ gone(int fd, int wait_ms)
     return poll(&p, 1, wait_ms) > 0;
 }
 
+/* While the file of faults holds readings before this page. False: the asker has gone. */
+static bool
+held(int fd, int page)
+{
+    while (faults_now().hold == page)
+        if (gone(fd, 20))
+            return false;
+    return true;
+}
+
 static bool
 linger(int fd, const Faults *f, uint64_t id)
 {
@@ -190,7 +200,7 @@ read_pages(int fd, const Faults *f, const WireHeader *h, const char *options, co
             count_page(f, "begun", body, h->body_length, pages[i]);
         if (f->exit_page && pages[i] == f->exit_page)
             die(f);
-        if (f->page_slow && gone(fd, f->page_slow))
+        if ((f->page_slow && gone(fd, f->page_slow)) || !held(fd, pages[i]))
             return false;
         count_page(f, "read", body, h->body_length, pages[i]);
         pages_read++;

@@ -19,6 +19,7 @@
  *   refuse=STATUS    an ERROR instead of GO          error=STATUS: an ERROR instead of the answer
  *   state=WORD       starting, ready, failed: told by PONG and STATUS; readings of a failed one give not_ready
  *   page_slow=MS     waits before each page          exit_page=N: ends the process when page N would be next
+ *   hold=N           in the file alone: readings wait before page N until the file no longer says so
  *   count            each page that is begun, and each that is read, is a line in SOCKET.pages
  *   pages=N          pages of the document           big=BYTES: length of the text of each page
  *   bad_page=N       that page has status error
@@ -31,7 +32,7 @@
 
 typedef struct Faults
 {
-    int slow, status, version, pages, big, bad_page, page_slow, exit_page;
+    int slow, status, version, pages, big, bad_page, page_slow, exit_page, hold;
     bool silent, hang, stuck, kill, segv, garbage, oversize, short_, not_json, bad_utf8, nul, once,
         count;
     char exit[16], refuse[16], error[16], state[16];

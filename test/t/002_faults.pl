@@ -6,7 +6,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep);
 
-my $node = server('faults', engine => fake_engine(), conf => "dsocr.hang_timeout = 1500\ndsocr.retries = -1");
+my $node = server('faults', engine => fake_engine(), conf => "dsocr.hang_timeout = 5000\ndsocr.retries = -1");
 bystander($node);
 wait_for_state($node, 'ready');
 
@@ -30,11 +30,13 @@ for my $where (qw(before_go after_go after_body mid_reply))
 }
 
 # Killed from outside, while a slow page is read.
-my $slow = spawn_query($node, q{SET dsocr.timeout = '20s'; SELECT dsocr_text('TEXT:slowly FAKE:slow=3000')});
+faults($node, 'hold=1');
+my $slow = spawn_query($node, q{SELECT dsocr_text('TEXT:slowly')});
 $node->poll_query_until('postgres', q{SELECT (dsocr_status()->>'active')::int > 0});
 kill 'KILL', status($node, 'pid');
+no_faults($node);
 my ($seconds, $out, $err) = $slow->();
-is($out, "slowly \n", 'kill -9 of the engine while a call waits: the answer is a retried one') or diag($err);
+is($out, "slowly\n", 'kill -9 of the engine while a call waits: the answer is a retried one') or diag($err);
 calm();
 
 # A document that ends the engine each time is refused after the second.
@@ -56,7 +58,7 @@ my $pid = status($node, 'pid');
 kill 'STOP', $pid;
 is($node->safe_psql('postgres', q{SELECT dsocr_text('TEXT:after a stop')}), 'after a stop', 'SIGSTOP: a call gets its answer from the next engine');
 isnt(status($node, 'pid'), $pid, 'SIGSTOP: the engine was replaced');
-like(status($node, 'last_error'), qr/no progress for 1500 ms \(dsocr.hang_timeout\)/, 'SIGSTOP: with this reason');
+like(status($node, 'last_error'), qr/no progress for 5000 ms \(dsocr.hang_timeout\)/, 'SIGSTOP: with this reason');
 ok(ended($pid), 'SIGSTOP: the old one is gone');
 calm();
 for my $fault (qw(hang stuck))

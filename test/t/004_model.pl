@@ -20,15 +20,17 @@ sub changed
 {
 	my ($setting, $value, $pattern) = @_;
 	my $pid = status($node, 'pid');
-	my $call = spawn_query($node, q{SELECT dsocr_text('TEXT:in flight FAKE:slow=3000')});
+	faults($node, 'hold=1');
+	my $call = spawn_query($node, q{SELECT dsocr_text('TEXT:in flight')});
 	$node->poll_query_until('postgres', q{SELECT (dsocr_status()->>'active')::int > 0});
 	$node->safe_psql('postgres', "ALTER SYSTEM SET $setting = '$value'");
 	$node->reload;
 	$node->poll_query_until('postgres', "SELECT dsocr_status()->>'pid' NOT IN ('0', '$pid')");
 	wait_for_state($node, 'ready');
 	like(command_line(), $pattern, "$setting: the new engine has it");
+	no_faults($node);
 	my ($seconds, $out, $err) = $call->();
-	is($out, "in flight \n", "$setting: the call in flight is answered by the new engine") or diag($err);
+	is($out, "in flight\n", "$setting: the call in flight is answered by the new engine") or diag($err);
 	ok(ended($pid), "$setting: the old engine is gone");
 }
 

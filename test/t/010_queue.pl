@@ -204,11 +204,11 @@ is(sql("SELECT count(*) FROM dsocr.job WHERE watch = $w"), 0, 'after detach noth
 
 # ---- submitted documents
 my $job = sql(q{SELECT dsocr_submit('TEXT:on its own')});
-is(sql("SELECT dsocr_result($job, '10s')->'document'->>'text'"), 'on its own', 'a submitted document is read');
+is(sql("SELECT dsocr_result($job, '3min')->'document'->>'text'"), 'on its own', 'a submitted document is read');
 is(sql("SELECT dsocr_cancel($job)"), 'f', 'what is done cannot be cancelled');
 is(sql("SELECT doc IS NULL FROM dsocr.inbox WHERE job = $job"), 't', 'its bytes are gone by then');
 $job = sql(q{SELECT dsocr_submit('FAKE:error=bad_input;')});
-fails($node, "SELECT dsocr_result($job, '10s')", '22P03', 'a submitted document that is none', detail => qr/bad_input/);
+fails($node, "SELECT dsocr_result($job, '3min')", '22P03', 'a submitted document that is none', detail => qr/bad_input/);
 fails($node, q{BEGIN; SELECT dsocr_submit('x') AS j \gset
 	SELECT dsocr_result(:j, '5s')}, '55000', "waiting for one's own submission", hint => qr/Commit first/);
 fails($node, q{SELECT dsocr_result(123456789)}, '42704', 'job that does not exist');
@@ -218,7 +218,7 @@ is(sql("SELECT dsocr_result($job) IS NULL"), 't', 'not done yet: NULL');
 is(sql("SELECT dsocr_cancel($job)"), 't', 'a job that is being read is cancelled');
 ok($node->poll_query_until('postgres', "SELECT dsocr_status()->>'active' = '0'"), 'and the engine is free of it');
 $job = $node->safe_psql('postgres', q{SELECT dsocr_submit('TEXT:private')}, %other);
-is($node->safe_psql('postgres', "SELECT dsocr_result($job, '10s')->'document'->>'text'", %other), 'private', 'another role submits');
+is($node->safe_psql('postgres', "SELECT dsocr_result($job, '3min')->'document'->>'text'", %other), 'private', 'another role submits');
 sql(q{SELECT dsocr_grant('writer', 'read')});
 ($rc, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\nSELECT dsocr_result($job)", extra_params => [ '-U', 'writer' ]);
 like($err, qr/ERROR:  42704/, "and sees no job of another's");

@@ -13,7 +13,7 @@ $node->safe_psql('origin', q{CREATE EXTENSION dsocr; SELECT dsocr_grant('reader'
 	INSERT INTO s SELECT g, convert_to('TEXT:' || g, 'UTF8') FROM generate_series(1, 1100) g;
 	SELECT dsocr_attach('s', 'scan', backfill => false);
 	UPDATE s SET scan = 'TEXT:read before' WHERE id <= 100});
-is($node->safe_psql('origin', q{SELECT dsocr_wait(timeout => '30s')}), 0, 'the first 100 are read');
+is($node->safe_psql('origin', q{SELECT dsocr_wait(timeout => '3min')}), 0, 'the first 100 are read');
 $node->safe_psql('origin', q{SELECT dsocr_pause(1); UPDATE s SET scan = convert_to('TEXT:' || id || ' waits', 'UTF8') WHERE id > 100;
 	SELECT dsocr_submit('TEXT:submitted')});
 is($node->safe_psql('origin', q{SELECT count(*) FROM dsocr.job WHERE watch = 1}), 1000, '1000 wait');
@@ -29,13 +29,13 @@ sub restored
 	is($node->safe_psql($db, 'SELECT paused, problem IS NULL FROM dsocr.watches'), 't|t', "$db: so is the watch");
 	is($node->safe_psql($db, q{SELECT tgenabled FROM pg_trigger WHERE tgrelid = 's'::regclass AND tgname = 'dsocr_watch_1'}), 'A', "$db: and its trigger, always enabled");
 	$node->safe_psql($db, 'SELECT dsocr_resume(1)');
-	is($node->safe_psql($db, q{SELECT dsocr_wait(timeout => '60s'); SELECT count(*) FILTER (WHERE current AND search_text = id || ' waits'), count(*),
+	is($node->safe_psql($db, q{SELECT dsocr_wait(timeout => '3min'); SELECT count(*) FILTER (WHERE current AND search_text = id || ' waits'), count(*),
 		(SELECT count(*) FROM dsocr.failed_items) FROM s_scan_ocr}), "0\n1000|1100|0", "$db: everything that waited is read once");
 	is($node->safe_psql($db, q{SELECT relowner::regrole FROM pg_class WHERE oid = 's_scan_ocr'::regclass}), 'keeper', "$db: results are the owner's");
 	is($node->safe_psql($db, q{SELECT has_function_privilege('reader', 'dsocr_text(bytea,text,jsonb)', 'EXECUTE'), has_table_privilege('reader', 'dsocr.jobs', 'SELECT'),
 		has_schema_privilege('reader', 'dsocr', 'USAGE')}), 't|t|t', "$db: grants are there");
 	$node->safe_psql($db, q{INSERT INTO s VALUES (2000, 'TEXT:after')});
-	is($node->safe_psql($db, q{SELECT dsocr_wait(timeout => '30s'); SELECT search_text FROM s_scan_ocr WHERE id = 2000}), "0\nafter", "$db: new rows are read, and numbers go on");
+	is($node->safe_psql($db, q{SELECT dsocr_wait(timeout => '3min'); SELECT search_text FROM s_scan_ocr WHERE id = 2000}), "0\nafter", "$db: new rows are read, and numbers go on");
 	is($node->safe_psql($db, q{SELECT result->'document'->>'text' FROM dsocr.inbox}), 'submitted', "$db: submitted documents, too");
 }
 
@@ -57,7 +57,7 @@ my $waiting = $node->safe_psql('running', q{SELECT count(*) FROM dsocr.job WHERE
 cmp_ok($waiting, '>=', 1000, 'without triggers nothing is read');
 system_or_bail('pg_restore', '--section=post-data', '-d', $node->connstr('running'), "$dir/running");
 $node->safe_psql('running', 'ALTER TABLE s ENABLE ALWAYS TRIGGER dsocr_watch_1');
-is($node->safe_psql('running', q{SELECT dsocr_wait(timeout => '60s'); SELECT count(*) FROM s_scan_ocr WHERE current AND search_text = id || ' again'}), "0\n1000", 'with them all is');
+is($node->safe_psql('running', q{SELECT dsocr_wait(timeout => '3min'); SELECT count(*) FROM s_scan_ocr WHERE current AND search_text = id || ' again'}), "0\n1000", 'with them all is');
 
 # ---- what it costs: an UPDATE of another column touches nothing of the document in TOAST
 $node->safe_psql('origin', q{CREATE TABLE big (id int PRIMARY KEY, title text, scan bytea); ALTER TABLE big ALTER scan SET STORAGE EXTERNAL;

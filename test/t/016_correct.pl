@@ -11,7 +11,7 @@ sub sql { return $node->safe_psql('postgres', $_[0]) }
 my $current = q{SELECT string_agg(page || ':' || version || ':' || coalesce(search_text, '-') || CASE WHEN corrected_by IS NULL THEN '' ELSE '!' END, ' ' ORDER BY page)
 	FROM s_scan_ocr WHERE current AND id = };
 sub now_is { is(sql($current . $_[0]), $_[1], $_[2]) }
-sub read_all { is(sql(q{SELECT dsocr_wait(1, '30s')}), 0, "$_[0]: all is read") }
+sub read_all { is(sql(q{SELECT dsocr_wait(1, '3min')}), 0, "$_[0]: all is read") }
 
 sql(q{CREATE TABLE s (id int PRIMARY KEY, scan bytea); INSERT INTO s VALUES (1, 'FAKE:pages=2;'), (2, 'TEXT:two'); SELECT dsocr_attach('s', 'scan')});
 read_all('attach');
@@ -38,7 +38,7 @@ is(sql('SELECT count(*) FROM dsocr.failed_items'), 0, 'nothing was given up');
 
 sql(q{INSERT INTO s VALUES (3, 'TEXT:three')});
 read_all('another');
-faults($node, 'slow=400');
+faults($node, 'hold=1');
 sql(q{SELECT dsocr.add_job(1, '{3}')});
 $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM dsocr.jobs WHERE state = 'claimed')});
 sql(q{SELECT dsocr_correct(1, '{"id": 3}', 1, 'while it was read')});
@@ -63,7 +63,7 @@ fails($node, q{SELECT dsocr_attach('s', 'scan')}, '42P07', 'one that does not fi
 sql(q{DROP TABLE s_scan_ocr; CREATE TABLE s_scan_ocr (id int)});
 fails($node, q{SELECT dsocr_attach('s', 'scan')}, '42P07', 'another table of the name', detail => qr/page integer/);
 sql(q{DROP TABLE s_scan_ocr; SELECT dsocr_attach('s', 'scan', on_delete => 'keep')});
-is(sql(q{SELECT dsocr_wait(timeout => '30s')}), 0, 'a new one');
+is(sql(q{SELECT dsocr_wait(timeout => '3min')}), 0, 'a new one');
 fails($node, q{SELECT dsocr_attach('s', 'scan', ts_config => 'german')}, '42710', 'attached twice');
 sql(q{SELECT dsocr_detach(max(watch)) FROM dsocr.watches});
 fails($node, q{SELECT dsocr_attach('s', 'scan', ts_config => 'german')}, '42P07', 'another configuration', hint => qr/ts_config => 'simple'/);

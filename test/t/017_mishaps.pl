@@ -135,7 +135,7 @@ is(sql(q{SELECT count(*) FROM refused_scan_ocr WHERE current AND search_text LIK
 # ---- no engine for a long time: more often than dsocr.max_attempts
 $w = table('no_engine');
 faults($node, 'state=failed');
-$node->safe_psql('postgres', 'SELECT pg_sleep(1.5)');
+ok($node->poll_query_until('postgres', q{SELECT dsocr_status()->>'state' = 'no_model'}), 'the engine has no model');
 sql(q{INSERT INTO no_engine SELECT g, '', convert_to('TEXT:' || g, 'UTF8') FROM generate_series(2, 30) g});
 sleep 4;
 is(sql("SELECT pending, failed FROM dsocr.coverage WHERE watch = $w"), '29|0', 'without an engine everything waits');

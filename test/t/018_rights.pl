@@ -37,13 +37,13 @@ my $results = q{"s ""1"" ß"."res'ults "" 本"};
 sql(qq{CREATE TABLE $table ("k'1 ""ü" text, "page" int, "sc'an "" é" bytea, "kind %s" text, PRIMARY KEY ("k'1 ""ü", "page"));
 	INSERT INTO $table VALUES (E'x"\\\\''é', 1, convert_to('TEXT:premier', 'UTF8'), 'a'), ('{NULL},"', 2, convert_to('TEXT:zweiter', 'UTF8'), 'a'), ('no', 3, 'TEXT:not', 'b');
 	SELECT dsocr_attach(\$\$$table\$\$, \$\$sc'an " é\$\$, filter => \$\$"kind %s" = 'a'\$\$, result_table => \$\$res'ults " 本\$\$)}, $owner);
-is(sql("SELECT dsocr_wait(1, '30s')", $owner), 0, 'names of every kind: all is read');
+is(sql("SELECT dsocr_wait(1, '3min')", $owner), 0, 'names of every kind: all is read');
 is(sql(qq{SELECT string_agg("k'1 ""ü" || key_page || search_text, ';' ORDER BY key_page) FROM $results}, $owner), encode_utf8(q{x"\\'é1premier;{NULL},"2zweiter}), 'names of every kind: results');
-is(sql(qq{UPDATE $table SET "page" = 22, "k'1 ""ü" = '日"' WHERE "page" = 2; SELECT dsocr_wait(1, '30s')}, $owner), 0, 'a key of every kind changes');
+is(sql(qq{UPDATE $table SET "page" = 22, "k'1 ""ü" = '日"' WHERE "page" = 2; SELECT dsocr_wait(1, '3min')}, $owner), 0, 'a key of every kind changes');
 is(sql(qq{SELECT count(*) FROM dsocr_search(\$\$$table\$\$, 'premier')}, $owner), 1, 'names of every kind: searched');
 # The row that the filter does not want is asked for as well, and found not to be wanted: filters are run as the owner, by the worker alone.
 is(sql(q{SELECT dsocr_reprocess(1, 'missing'), dsocr_retry(1)}, $owner), '1|0', 'names of every kind: reprocess and retry');
-is(sql(qq{SELECT dsocr_wait(1, '30s'); SELECT count(*) FROM $results WHERE search_text = 'not'}, $owner), "0\n0", 'and the filter holds');
+is(sql(qq{SELECT dsocr_wait(1, '3min'); SELECT count(*) FROM $results WHERE search_text = 'not'}, $owner), "0\n0", 'and the filter holds');
 is(sql(q{SELECT string_agg(source_table, '') || string_agg(doc_column, '') FROM dsocr.coverage}, $owner), encode_utf8(q{t'able " 日sc'an " é}), 'names of every kind: views');
 
 # ---- what two roles see of each other
