@@ -152,6 +152,8 @@ command_bench(const Cli *c)
     DsError err;
     DsStatus st;
 
+    if (c->sandbox)
+        return bench_sandbox(c);
     if ((st = cli_request(c, &r, &err)) || (st = open_engine(c, false, &e, &err)))
         return complain("bench", &err);
     for (int k = 0; k < c->repeat && !st; k++)

@@ -21,7 +21,7 @@ typedef struct Cli
     const char *prompt;     /* --prompt */
     const char *prompt_ids; /* --prompt-ids */
     int threads, max_tokens, repeat;
-    bool no_eos, hash;
+    bool no_eos, hash, sandbox;
     char **files;
     int nfiles;
 } Cli;
@@ -32,6 +32,7 @@ int command_info(const Cli *c);
 int command_verify(const Cli *c);
 int command_dump(const Cli *c);
 int command_bench(const Cli *c);
+int bench_sandbox(const Cli *c); /* bench --sandbox */
 
 /* Prints message, detail and hint to stderr behind `what`; returns 1, the command's exit status. */
 int complain(const char *what, const DsError *err);

@@ -21,6 +21,7 @@ static const char usage[] =
     "  serve             the engine of a server: --socket PATH [--model DIR] [--control FD] "
     "[--lock FILE] ...\n"
     "  bench FILE...     pages, views and tokens a second            --repeat N\n"
+    "                    what a decoder child costs                  --sandbox\n"
     "\n"
     "  --model DIR|NAME  a model directory, or the name of one beside the shipped dsocr-mini\n"
     "  --adapter DIR     a LoRA adapter in PEFT's layout, merged into the model; also for serve\n"
@@ -56,6 +57,7 @@ static const struct
     {"max-tokens", NUMBER, FIELD(max_tokens)},
     {"no-eos", FLAG, FIELD(no_eos)},
     {"hash", FLAG, FIELD(hash)},
+    {"sandbox", FLAG, FIELD(sandbox)},
 };
 
 #define NKNOWN (sizeof known / sizeof *known)

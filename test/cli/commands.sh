@@ -81,6 +81,8 @@ has "with baselines" "$out/o" '"baseline"'
 exits "an unknown stage lists the known ones" 1 "$dsocr" read --stage nonsense "$pages/receipt_en.jpg"
 exits "bench prints figures" 0 "$dsocr" bench "$pages/receipt_en.jpg"
 has "pages a second" "$out/o" "pages/s"
+exits "bench --sandbox decodes in children" 0 "$dsocr" bench --sandbox "$pages/receipt_en.jpg"
+has "and prices one" "$out/o" "a child costs [0-9.-]+ ms"
 
 view=test/golden/mini/00.png
 exits "dump takes an image of the view's size as one view" 0 "$dsocr" dump --max-tokens 3 "$view"
