@@ -57,7 +57,7 @@ step() {
     shift
     wanted "$name" || return 0
     # A step may be slow, but never hang.
-    timeout --kill-after=10 "${STEP_SECONDS:-900}" "$BASH" -c '. test/server.sh; "$@"' - "$@" >"$log" 2>&1 </dev/null
+    timeout --kill-after=10 "${STEP_SECONDS:-1800}" "$BASH" -c '. test/server.sh; "$@"' - "$@" >"$log" 2>&1 </dev/null
     status=$?
     good=$(grep -cE '^(ok\b|test .* \.\.\. ok|(    |  \+ )\S+ +\.\.\. ok)' "$log")
     bad=$(grep -cE '^(FAIL|not ok\b|(test .*|(    |  \+ )\S+ +)\.\.\. FAILED)' "$log")

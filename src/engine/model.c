@@ -630,8 +630,8 @@ model_open_adapted(const char *dir, const char *adapter, Device *d, Model **out,
         return st;
     }
     device_allow_int16(d, m->facts.reads_lines);
-    if ((st = safetensors_open(dir, &m->files, err)) ||
-        (st = take_adapter(m, dir, adapter, err)) || (st = bind_all(m, &c, err)))
+    if ((st = safetensors_open(dir, &m->files, err)) || (st = take_adapter(m, dir, adapter, err)) ||
+        (st = bind_all(m, &c, err)))
     {
         model_close(m);
         return st;

@@ -56,14 +56,17 @@ sql('DELETE FROM archive WHERE id = 70');
 is(sql('SELECT count(*) FROM archive_scan_ocr WHERE id = 70'), 0, 'results go with the row');
 
 # ---- a document in ten versions, faster than it is read: the last one counts
-faults($node, 'slow=200');
+faults($node, 'hold=1');
 sql(q{INSERT INTO archive VALUES (8, 'busy', 'TEXT:v0')});
+$node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM dsocr.jobs WHERE state = 'claimed')});
 sql(qq{UPDATE archive SET scan = 'TEXT:v$_' WHERE id = 8}) for 1 .. 9;
+no_faults($node);
 waits(1, 'many versions');
 is(sql('SELECT search_text FROM archive_scan_ocr WHERE id = 8 AND current'), 'v9', 'the newest version is the current one');
 cmp_ok(sql('SELECT count(*) FROM archive_scan_ocr WHERE id = 8'), '<=', 3, 'versions that were outdated are not stored');
 
 # ---- a row that goes while it is read
+faults($node, 'hold=1');
 sql(q{INSERT INTO archive VALUES (9, 'short', 'TEXT:gone')});
 $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM dsocr.jobs WHERE state = 'claimed')});
 sql('DELETE FROM archive WHERE id = 9');

@@ -8,6 +8,8 @@ use strict;
 use warnings;
 use Exporter 'import';
 use FindBin;
+# Before PostgreSQL's modules look: patience, in seconds, for what only has to happen.
+BEGIN { $ENV{PG_TEST_TIMEOUT_DEFAULT} //= 600 }
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -119,6 +121,7 @@ sub bystander
 {
 	my ($node) = @_;
 	$session = $node->background_psql('postgres');
+	$session->set_query_timer_restart; # its patience is for a statement, not for the whole test
 	$pid = $session->query_safe('SELECT pg_backend_pid()');
 }
 
