@@ -25,11 +25,11 @@ sub table
 	return $w;
 }
 
-# While something is being read for 700 ms, this is done; what came of it is seen to afterwards.
+# While something is being read, this is done; what came of it is seen to afterwards.
 sub while_reading
 {
 	my ($name, $w, $do) = @_;
-	faults($node, 'slow=700');
+	faults($node, 'hold=1');
 	sql(qq{INSERT INTO $name SELECT g, '', convert_to('TEXT:late ' || g, 'UTF8') FROM generate_series(2, 4) g});
 	$node->poll_query_until('postgres', "SELECT count(*) > 0 FROM dsocr.jobs WHERE state = 'claimed' AND watch = $w");
 	sql($do);

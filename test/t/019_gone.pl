@@ -11,7 +11,7 @@ my $node = server('gone', engine => fake_engine(),
 wait_for_state($node, 'ready');
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub done { is(sql("SELECT dsocr_wait(timeout => '60s')"), 0, "$_[0]: nothing waits") }
+sub done { is(sql("SELECT dsocr_wait(timeout => '3min')"), 0, "$_[0]: nothing waits") }
 sub until_true { ok($node->poll_query_until('postgres', $_[0]), $_[1]) or diag(sql('SELECT * FROM dsocr.jobs')) }
 
 # "key:version:text" of what is current, with ! where it was corrected; then how many there are, current or not.
@@ -148,7 +148,7 @@ done('no longer locked');
 is(results('locked'), '2:1:new 2 4:1:old 4 20:1:old 2|3', 'results have followed');
 sql('CREATE DATABASE copy');
 $node->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', "$dir/plain.sql", $node->connstr('copy') ], 'restore by psql');
-is($node->safe_psql('copy', q{SELECT dsocr_wait(timeout => '60s'); SELECT string_agg(id || ':' || search_text, ' ' ORDER BY id) FROM locked_scan_ocr WHERE current}),
+is($node->safe_psql('copy', q{SELECT dsocr_wait(timeout => '3min'); SELECT string_agg(id || ':' || search_text, ' ' ORDER BY id) FROM locked_scan_ocr WHERE current}),
 	"0\n2:new 2 4:old 4 20:old 2", 'and do so where the dump was restored');
 
 sql(q{CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'not today'; END$$;
