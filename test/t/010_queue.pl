@@ -215,7 +215,7 @@ fails($node, "SELECT dsocr_result($job, '3min')", '22P03', 'a submitted document
 fails($node, q{BEGIN; SELECT dsocr_submit('x') AS j \gset
 	SELECT dsocr_result(:j, '5s')}, '55000', "waiting for one's own submission", hint => qr/Commit first/);
 fails($node, q{SELECT dsocr_result(123456789)}, '42704', 'job that does not exist');
-$job = sql(q{SELECT dsocr_submit('FAKE:slow=20000;')});
+$job = sql(q{SELECT dsocr_submit('FAKE:slow=600000;')});
 $node->poll_query_until('postgres', "SELECT state = 'claimed' FROM dsocr.jobs WHERE job = $job");
 is(sql("SELECT dsocr_result($job) IS NULL"), 't', 'not done yet: NULL');
 is(sql("SELECT dsocr_cancel($job)"), 't', 'a job that is being read is cancelled');
