@@ -213,7 +213,7 @@ static Box
 row_box(const Rows *rows, const Row *r)
 {
     Box b = r->box;
-    float tilt = fabsf(r->slope) * (b.x1 - b.x0) / 2;
+    float tilt = row_reach(r);
     bool low = r->caps && b.y1 < r->baseline + tilt + 0.25f * r->x_height;
     float top = r->baseline - (low ? 1.7f : 2.3f) * r->x_height - tilt;
     float bottom = r->baseline + (low ? 0.5f : 0.85f) * r->x_height + tilt;
@@ -238,22 +238,24 @@ row_box(const Rows *rows, const Row *r)
 /* --- results ----------------------------------------------------------------------------------- */
 
 static bool
-cut_row(const Look *l, int row, const LineShape *shape, Arena *arena, Cut *cut)
+cut_stretch(const Look *l, int row, const Row *r, const LineShape *shape, Arena *arena, Cut *cut)
 {
-    const Row *r = &l->rows.rows[row];
-    float k = shape->x_height / r->x_height, tilt = fabsf(r->slope) * (r->box.x1 - r->box.x0);
+    float k = shape->x_height / r->x_height, tilt = 2 * row_reach(r);
     int m = (int)(6 / k) + 4;
     Box want = {r->box.x0 - m, (int)(r->baseline - shape->baseline / k - tilt) - 2, r->box.x1 + m,
                 (int)(r->baseline + (shape->view_h - shape->baseline) / k + tilt) + 3};
     Sheet patch;
-    Strip strip = {r->box.x0 - want.x0,
-                   r->box.x1 - want.x0,
-                   r->baseline - want.y0,
-                   r->x_height,
-                   r->slope,
-                   true};
+    Strip strip = {.x0 = r->box.x0 - want.x0,
+                   .x1 = r->box.x1 - want.x0,
+                   .x_height = r->x_height,
+                   .middle = r->middle - want.x0,
+                   .half = r->half,
+                   .baseline = r->baseline - want.y0,
+                   .slope = r->slope,
+                   .bend = {r->bend[0], r->bend[1]},
+                   .squeeze = true};
 
-    if (!row_patch(&l->sheet, &l->parts, l->rows.rows, row, &want, arena, &patch) ||
+    if (!row_patch(&l->sheet, &l->parts, &l->rows, row, &want, arena, &patch) ||
         !strip_cut(&patch, &strip, shape, arena, cut))
         return false;
     for (int i = 0; i < cut->n; i++)
@@ -279,20 +281,15 @@ describe_line(const Look *l, const Row *r, int block, PageLines *out, TextLine *
                        .first_view = out->nviews};
 }
 
-/* Appends the views of a line to out->views, which has room for LINES_MAX_VIEWS. */
+/* Appends views to out->views, which has room for LINES_MAX_VIEWS. */
 static bool
-add_views(const Look *l, int row, const LineShape *shape, Arena *arena, PageLines *out,
-          TextLine *line)
+append_views(const Look *l, const Cut *cut, const LineShape *shape, Arena *arena, PageLines *out,
+             TextLine *line)
 {
-    Arena work;
-    Cut cut;
-    bool ok;
+    size_t size = (size_t)shape->view_w * shape->view_h;
 
-    arena_init(&work, arena->limit);
-    ok = cut_row(l, row, shape, &work, &cut);
-    for (int i = 0; ok && i < cut.n; i++)
+    for (int i = 0; i < cut->n; i++)
     {
-        size_t size = (size_t)shape->view_w * shape->view_h;
         uint8_t *px;
         LineView *v;
 
@@ -302,14 +299,31 @@ add_views(const Look *l, int row, const LineShape *shape, Arena *arena, PageLine
             break;
         }
         v = &out->views[out->nviews++];
-        *v = cut.views[i];
-        v->box = box_on_page(l, &cut.views[i].box, out);
-        if ((px = arena_alloc(arena, size)) == NULL)
-            ok = false;
-        else
-            v->view.pixels = memcpy(px, cut.views[i].view.pixels, size);
+        *v = cut->views[i];
+        v->box = box_on_page(l, &cut->views[i].box, out);
         line->nviews++;
+        if ((px = arena_alloc(arena, size)) == NULL)
+            return false;
+        v->view.pixels = memcpy(px, cut->views[i].view.pixels, size);
     }
+    return true;
+}
+
+static bool
+add_views(const Look *l, int row, const LineShape *shape, Arena *arena, PageLines *out,
+          TextLine *line)
+{
+    Arena work;
+    Row *stretches;
+    Cut cut;
+    int n;
+    bool ok;
+
+    arena_init(&work, arena->limit);
+    ok = row_stretches(&l->parts, &l->rows, row, &work, &stretches, &n);
+    for (int i = 0; ok && i < n; i++)
+        ok = cut_stretch(l, row, &stretches[i], shape, &work, &cut) &&
+             append_views(l, &cut, shape, arena, out, line);
     arena_free(&work);
     return ok;
 }
@@ -394,7 +408,12 @@ lines_cut(const Image *page, const LineShape *shape, float x0, float x1, float b
 {
     Sheet sheet;
     Cut cut;
-    Strip strip = {.x0 = x0, .x1 = x1, .baseline = baseline, .x_height = x_height};
+    Strip strip = {.x0 = x0,
+                   .x1 = x1,
+                   .x_height = x_height,
+                   .middle = (x0 + x1) / 2,
+                   .half = (x1 - x0) / 2,
+                   .baseline = baseline};
 
     if (!(x_height >= 1 && x_height <= 10000 && x1 >= x0))
         return ds_fail(err, DS_BAD_REQUEST, "a line needs an x-height of at least one pixel");

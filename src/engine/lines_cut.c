@@ -49,11 +49,11 @@ sample(const Sheet *s, double x, double y)
 
 typedef struct Frame /* of the strip in the sheet */
 {
-    int left, right;    /* sheet columns */
-    double top, bottom; /* at the middle */
-    int n;              /* columns of the strip */
-    int fine;           /* samples per strip pixel and direction */
-    double slope;
+    int left, right;                     /* sheet columns */
+    double top, bottom;                  /* at `middle` */
+    int n;                               /* columns of the strip */
+    int fine;                            /* samples per strip pixel and direction */
+    double slope, middle, half, bend[2]; /* the middle from `left` on */
 } Frame;
 
 static Frame
@@ -61,10 +61,12 @@ frame_of(const Sheet *s, const Strip *strip, const LineShape *shape)
 {
     double k = (double)shape->x_height / strip->x_height;
     int m = (int)(6 / k) + 1;
-    Frame f = {.slope = strip->slope};
+    Frame f = {.slope = strip->slope, .bend = {strip->bend[0], strip->bend[1]}};
 
     f.left = (int)fmax(0, fmin(s->w, floor(strip->x0) - m));
     f.right = (int)fmax(f.left, fmin(s->w, ceil(strip->x1) + m));
+    f.middle = strip->middle - f.left;
+    f.half = fmax(1, strip->half);
     f.top = strip->baseline - shape->baseline / k;
     f.bottom = f.top + shape->view_h / k;
     f.n = (int)fmin(MAX_STRIDE, fmax(8, (int)((f.right - f.left) * k)));
@@ -72,12 +74,20 @@ frame_of(const Sheet *s, const Strip *strip, const LineShape *shape)
     return f;
 }
 
+/* How far the baseline is at column u of the frame from where it is in the middle. */
+static double
+shift(const Frame *f, double u)
+{
+    double t = fmax(-1, fmin(1, (u - f->middle) / f->half));
+
+    return f->slope * (u - f->middle) + (f->bend[0] + f->bend[1] * t) * t * t;
+}
+
 /* Fills strip [h, f->n]. */
 static void
 render(const Sheet *s, const Frame *f, int h, uint8_t *strip, uint32_t *sums)
 {
-    double ax = (double)(f->right - f->left) / (f->n * f->fine),
-           middle = (f->right - f->left) / 2.0;
+    double ax = (double)(f->right - f->left) / (f->n * f->fine);
     double ay = (f->bottom - f->top) / (h * f->fine);
     int half = f->fine / 2;
 
@@ -96,7 +106,7 @@ render(const Sheet *s, const Frame *f, int h, uint8_t *strip, uint32_t *sums)
                 {
                     double u = (x * f->fine + i + 0.5) * ax;
 
-                    row += sample(s, f->left + u, v + f->slope * (u - middle));
+                    row += sample(s, f->left + u, v + shift(f, u));
                 }
                 sums[x] += (row + half) / f->fine;
             }
@@ -229,7 +239,7 @@ copy_piece(const Drawn *d, const Piece *piece, const LineShape *shape, Arena *ar
     size_t size = (size_t)shape->view_w * shape->view_h;
     uint8_t *px = arena_alloc(arena, size);
     double ax = (double)(f->right - f->left) / f->n;
-    double tilt = fabs(f->slope) * (f->right - f->left) / 2;
+    double tilt = fabs(f->slope) * f->half + fabs(f->bend[0]) + fabs(f->bend[1]);
 
     if (!px)
         return false;

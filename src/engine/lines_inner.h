@@ -77,8 +77,9 @@ typedef struct Part
     Box box;
     int area;
     int nruns;
-    bool rule; /* of a rule's pixels alone */
-    int row;   /* -1: of none */
+    bool rule;   /* of a rule's pixels alone */
+    bool leader; /* one of many marks in a row, between a heading and its page */
+    int row;     /* -1: of none */
     int kind;
 } Part;
 
@@ -116,12 +117,15 @@ bool parts_sort(Parts *p, Arena *arena, Picture **pictures, int *npictures);
 
 typedef struct Row
 {
-    Box box;        /* of all its ink */
-    int first, n;   /* its parts: members[first .. first + n), left to right */
-    int ncore;      /* letter-sized ones */
-    float size;     /* median height of these */
-    float slope;    /* dy/dx of its baseline */
-    float baseline; /* at the box's middle */
+    Box box;            /* of all its ink */
+    int first, n;       /* its parts: members[first .. first + n), left to right */
+    int ncore;          /* letter-sized ones */
+    float size;         /* median height of these */
+    float slope;        /* dy/dx of its baseline */
+    float middle, half; /* of its box, or of the row's that it is a stretch of */
+    float baseline;     /* at the middle */
+    float bend
+        [2]; /* how a curved one leaves the straight: pixels by (x - middle) / half, squared and cubed */
     float x_height;
     float measured; /* x-height of this row alone */
     bool caps;      /* nothing rises above its letters: capitals or figures */
@@ -142,6 +146,18 @@ bool rows_find(Parts *p, Arena *arena, Rows *out);
 /* --- lines_measure.c --------------------------------------------------------------------------- */
 
 bool rows_measure(const Sheet *s, const Parts *p, Arena *arena, Rows *rows);
+
+/* Where a row's baseline is at x, and how far that is at most from where it is in the middle. */
+float row_foot(const Row *r, float x);
+float row_reach(const Row *r);
+
+/* --- lines_stretch.c: a row whose letters are not of one size, or do not stand at one height ----- */
+
+/* What follows in a row and is of one size, as rows of their own: the row itself if all is. */
+bool row_stretches(const Parts *p, const Rows *rows, int row, Arena *arena, Row **out, int *n);
+
+/* Baseline, x-height, slope and bend of r, all or a stretch of rows[row]. */
+bool row_measure(const Parts *p, const Rows *rows, int row, Row *r, Arena *arena);
 
 /* --- lines_weed.c ------------------------------------------------------------------------------ */
 
@@ -179,16 +195,16 @@ bool blocks_find(const Parts *p, Rows *rows, Arena *arena, Blocks *out);
 /* --- lines_mask.c ------------------------------------------------------------------------------ */
 
 /* The piece `want` of the sheet (white where it reaches beyond) without ink that is not rows[row]'s. */
-bool row_patch(const Sheet *s, const Parts *p, const Row *rows, int row, const Box *want,
+bool row_patch(const Sheet *s, const Parts *p, const Rows *rows, int row, const Box *want,
                Arena *arena, Sheet *out);
 
 /* --- lines_cut.c: a row -> views --------------------------------------------------------------- */
 
 typedef struct Strip
 {
-    float x0, x1, baseline, x_height; /* baseline at the middle of x0 and x1 */
-    float slope;
-    bool squeeze; /* wide gaps become a space wide */
+    float x0, x1, x_height;
+    float middle, half, baseline, slope, bend[2]; /* as a row's */
+    bool squeeze;                                 /* wide gaps become a space wide */
 } Strip;
 
 typedef struct Cut

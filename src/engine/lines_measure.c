@@ -9,8 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEVEL     0.45f /* of the profile's high level: where the band ends */
-#define X_OF_CAPS 0.72f
+#define LEVEL      0.45f /* of the profile's high level: where the band ends */
+#define X_OF_CAPS  0.72f
+#define BENT       20 /* so many feet show that a baseline is bent, */
+#define BENT_WIDE  8  /* over twice so many letter heights, */
+#define BENT_ENDS  3  /* with so many in its first and last sixth */
+#define MOST_SLOPE 0.08f
 #define EDGE                                                                                       \
     0.35f /* from the crossing of LEVEL to the edge, the profile being a mean of three rows */
 
@@ -86,6 +90,149 @@ slope_of(const Feet *f, float size, bool *use, float *tmp)
     return fabsf(slope) < 0.05f ? slope : 0;
 }
 
+/* Solves the 4 x 4 equations m x = v by elimination; false when they say nothing. */
+static bool
+solve(double m[4][5], double *x)
+{
+    for (int k = 0; k < 4; k++)
+    {
+        int at = k;
+
+        for (int i = k + 1; i < 4; i++)
+            at = fabs(m[i][k]) > fabs(m[at][k]) ? i : at;
+        if (fabs(m[at][k]) < 1e-6)
+            return false;
+        for (int j = 0; j < 5; j++)
+        {
+            double v = m[k][j];
+
+            m[k][j] = m[at][j];
+            m[at][j] = v;
+        }
+        for (int i = 0; i < 4; i++)
+            for (int j = 4; i != k && j >= k; j--)
+                m[i][j] -= m[i][k] / m[k][k] * m[k][j];
+    }
+    for (int k = 0; k < 4; k++)
+        x[k] = m[k][4] / m[k][k];
+    return true;
+}
+
+static double
+curve_at(const double *c, double t)
+{
+    return c[0] + t * (c[1] + t * (c[2] + t * c[3]));
+}
+
+/* A cubic through the feet that are in use; c: [4] by powers of (x - middle) / half. */
+static bool
+fit_curve(const Feet *f, const bool *use, float middle, float half, double *c)
+{
+    double m[4][5] = {{0}};
+
+    for (int i = 0; i < f->n; i++)
+    {
+        double power[7] = {1}, t = (f->x[i] - middle) / half;
+
+        for (int k = 1; k < 7; k++)
+            power[k] = power[k - 1] * t;
+        for (int k = 0; use[i] && k < 4; k++)
+        {
+            for (int j = 0; j < 4; j++)
+                m[k][j] += power[k + j];
+            m[k][4] += power[k] * f->y[i];
+        }
+    }
+    return solve(m, c);
+}
+
+/* Whether enough of the feet in use are at both ends, where a curve would else go anywhere. */
+static bool
+both_ends(const Feet *f, const bool *use, float middle, float half)
+{
+    int left = 0, right = 0;
+
+    for (int i = 0; i < f->n; i++)
+    {
+        left += use[i] && f->x[i] < middle - 0.67f * half;
+        right += use[i] && f->x[i] > middle + 0.67f * half;
+    }
+    return left >= BENT_ENDS && right >= BENT_ENDS;
+}
+
+static int
+feet_on(const Feet *f, const double *c, float middle, float half, float limit, bool *use)
+{
+    int n = 0;
+
+    for (int i = 0; i < f->n; i++)
+        n += use[i] = fabs(f->y[i] - curve_at(c, (f->x[i] - middle) / half)) <= limit;
+    return n;
+}
+
+/* The straight line of the row's slope with half of the feet over it. */
+static void
+straight_curve(const Feet *f, const Row *r, float middle, float half, float *tmp, double *c)
+{
+    for (int i = 0; i < f->n; i++)
+        tmp[i] = f->y[i] - r->slope * (f->x[i] - middle);
+    c[0] = quantile(tmp, f->n, 0.5f);
+    c[1] = r->slope * half;
+    c[2] = c[3] = 0;
+}
+
+/* Slope and bend of a baseline that is not straight, as near a book's gutter; not when the letters' feet lie as well
+ * on a straight one. */
+static void
+bend(const Feet *f, Row *r, float size, bool *use, float *tmp)
+{
+    float middle = r->middle, half = r->half, close = 0.12f * size + 0.7f;
+    double c[4];
+    int straight, n = 0;
+
+    if (f->n < BENT || half < BENT_WIDE * size)
+        return;
+    straight_curve(f, r, middle, half, tmp, c);
+    straight = feet_on(f, c, middle, half, close, use);
+    feet_on(f, c, middle, half, 0.8f * size, use);
+    for (int round = 0; round < 6; round++)
+    {
+        if (!fit_curve(f, use, middle, half, c))
+            return;
+        n = feet_on(f, c, middle, half, round < 2 ? 0.35f * size : close, use);
+        if (n < BENT || n * 2 < f->n || !both_ends(f, use, middle, half))
+            return;
+    }
+    if (n < 1.15f * straight || fabs(c[1]) > MOST_SLOPE * half ||
+        fabs(c[2]) + fabs(c[3]) > 2 * size)
+        return;
+    r->slope = (float)(c[1] / half);
+    r->bend[0] = (float)c[2];
+    r->bend[1] = (float)c[3];
+}
+
+/* How much lower the baseline is at x than in the middle. */
+static float
+fall(const Row *r, float x)
+{
+    float t = r->half > 0 ? (x - r->middle) / r->half : 0;
+
+    t = t < -1 ? -1 : t > 1 ? 1 : t;
+    return r->slope * (x - r->middle) + (r->bend[0] + r->bend[1] * t) * t * t;
+}
+
+float
+row_foot(const Row *r, float x)
+{
+    return r->baseline + fall(r, x);
+}
+
+float
+row_reach(const Row *r)
+{
+    return fabsf(r->slope) * r->half + fabsf(r->bend[0]) + fabsf(r->bend[1]);
+}
+
 typedef struct Profile
 {
     int y0, n;
@@ -95,7 +242,6 @@ typedef struct Profile
 static void
 count_changes(const Parts *p, const Row *r, int row, Profile *out)
 {
-    float middle = (r->box.x0 + r->box.x1) / 2.0f;
     int top = r->box.y0 > 0 ? r->box.y0 : 0, bottom = r->box.y1;
 
     memset(out->p, 0, sizeof(float) * out->n);
@@ -107,10 +253,11 @@ count_changes(const Parts *p, const Row *r, int row, Profile *out)
 
             if (run->x0 >= r->box.x1)
                 break;
-            if (p->parts[run->part].row != row || p->parts[run->part].kind == PART_TALL)
+            if (p->parts[run->part].row != row || p->parts[run->part].kind == PART_TALL ||
+                p->parts[run->part].leader)
                 continue;
-            a = (int)floorf(y - r->slope * (run->x0 - middle) + 0.5f) - out->y0;
-            b = (int)floorf(y - r->slope * (run->x1 - middle) + 0.5f) - out->y0;
+            a = (int)floorf(y - fall(r, run->x0) + 0.5f) - out->y0;
+            b = (int)floorf(y - fall(r, run->x1) + 0.5f) - out->y0;
             if (a >= 0 && a < out->n)
                 out->p[a]++;
             if (b >= 0 && b < out->n)
@@ -222,13 +369,12 @@ gather_feet(const Parts *p, const Rows *rows, const Row *r, Feet *f, float *heig
 static int
 heights_over(const Parts *p, const Rows *rows, const Row *r, float *out)
 {
-    float middle = (r->box.x0 + r->box.x1) / 2.0f;
     int n = 0;
 
     for (int i = 0; i < r->n; i++)
     {
         const Part *part = &p->parts[rows->members[r->first + i]];
-        float foot = r->baseline + r->slope * ((part->box.x0 + part->box.x1) / 2.0f - middle);
+        float foot = row_foot(r, (part->box.x0 + part->box.x1) / 2.0f);
 
         if (part->kind == PART_CORE && fabsf(part->box.y1 - foot) < 0.2f * r->x_height + 0.5f)
             out[n++] = foot - part->box.y0;
@@ -278,10 +424,9 @@ settle_caps(const Parts *p, const Rows *rows, float *tmp, Row *r)
         r->x_height *= X_OF_CAPS;
 }
 
-static bool
-measure_row(const Parts *p, const Rows *rows, int i, Arena *arena)
+bool
+row_measure(const Parts *p, const Rows *rows, int row, Row *r, Arena *arena)
 {
-    Row *r = &rows->rows[i];
     float *store = arena_array(arena, (size_t)r->n * 4 + 4, sizeof(float));
     bool *use = arena_array(arena, (size_t)r->n + 1, sizeof(bool));
     Feet feet = {0, store, store + r->n};
@@ -292,15 +437,19 @@ measure_row(const Parts *p, const Rows *rows, int i, Arena *arena)
         return false;
     if (gather_feet(p, rows, r, &feet, heights) == 0)
         return true;
+    r->middle = (r->box.x0 + r->box.x1) / 2.0f;
+    r->half = (r->box.x1 - r->box.x0) / 2.0f;
+    r->bend[0] = r->bend[1] = 0;
     r->slope = slope_of(&feet, p->size, use, store + 3 * r->n);
     r->size = quantile(heights, feet.n, 0.5f);
-    f.y0 = r->box.y0 - 4;
-    f.n = r->box.y1 - r->box.y0 + 8;
+    bend(&feet, r, r->size, use, store + 3 * r->n);
+    f.y0 = (int)(r->box.y0 - row_reach(r)) - 4;
+    f.n = r->box.y1 - r->box.y0 + (int)(2 * row_reach(r)) + 8;
     f.p = arena_array(arena, (size_t)f.n * 2, sizeof(float));
     if (!f.p)
         return false;
     tmp = f.p + f.n;
-    count_changes(p, r, i, &f);
+    count_changes(p, r, row, &f);
     r->baseline = r->box.y1;
     r->x_height = r->size;
     r->caps = true;
@@ -340,7 +489,7 @@ bool
 rows_measure(const Sheet *s, const Parts *p, Arena *arena, Rows *rows)
 {
     for (int i = 0; i < rows->n; i++)
-        if (!measure_row(p, rows, i, arena))
+        if (!row_measure(p, rows, i, &rows->rows[i], arena))
             return false;
     return measure_contrast(s, p, arena, rows);
 }

@@ -243,14 +243,13 @@ rows_upside_down(const Parts *p, const Rows *rows)
     {
         const Row *r = &rows->rows[i];
         float band = r->caps ? r->x_height / 0.72f : r->x_height;
-        float middle = (r->box.x0 + r->box.x1) / 2.0f;
 
         if (r->ncore < 4)
             continue;
         for (int m = 0; m < r->n; m++)
         {
             const Part *part = &p->parts[rows->members[r->first + m]];
-            float bottom = r->baseline + r->slope * ((part->box.x0 + part->box.x1) / 2.0f - middle);
+            float bottom = row_foot(r, (part->box.x0 + part->box.x1) / 2.0f);
 
             if (part->kind == PART_CORE)
                 letter_votes(part, bottom - band, bottom, band, &v);

@@ -290,7 +290,8 @@ distance(const Box *mark, const Box *letter, float size)
     int dx = gap_x(mark, letter);
     int above = letter->y0 - mark->y1, below = mark->y0 - letter->y1;
 
-    if (dx > 1.3f * size || below > 0.2f * size || above > 0.55f * size)
+    if (dx > (abs(mark->y1 - letter->y1) < 0.2f * size ? 2.0f : 1.3f) * size ||
+        below > 0.2f * size || above > 0.55f * size)
         return -1;
     if (above > 0 && (dx > 0.3f * size || mark->x1 - mark->x0 > size))
         return -1;

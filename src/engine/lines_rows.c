@@ -9,9 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COLUMN_WIDTH 7.0f /* letter heights; narrower stacks are figures or labels, not columns */
-#define WORD_SPACE   2.2f /* letter heights: spaces in justified lines are this wide */
-#define CHAIN        6    /* rows looked at above and below */
+#define COLUMN_WIDTH 7.0f  /* letter heights; narrower stacks are figures or labels, not columns */
+#define WORD_SPACE   2.2f  /* letter heights: spaces in justified lines are this wide */
+#define DOT          0.45f /* letter heights: a leader's dot is no larger */
+#define LEADERS      6     /* dots in a row are leaders, */
+#define LEADERS_KEPT 3     /* and so many of them stay */
+#define CHAIN        6     /* rows looked at above and below */
 
 typedef struct Pair
 {
@@ -388,6 +391,43 @@ list_members(const Parts *p, Arena *arena, Rows *rows)
     return true;
 }
 
+/* A small mark, and how far its middle is from the one before it. */
+static bool
+dot_after(const Part *a, const Part *b, float size, float *step)
+{
+    float w = b->box.x1 - b->box.x0, h = b->box.y1 - b->box.y0;
+
+    *step = (b->box.x0 + b->box.x1 - a->box.x0 - a->box.x1) / 2.0f;
+    return b->kind == PART_SMALL && w < DOT * size && h<DOT * size && * step> 1.3f * w &&
+           *step < 4 * size && abs(a->box.y1 - b->box.y1) < DOT * size;
+}
+
+/* Dots that follow each other at even steps are leaders, but for the first few. */
+static void
+mark_leaders(Parts *p, const Rows *rows, const Row *r)
+{
+    int run = 0;
+    float usual = 0;
+
+    for (int i = 1; i < r->n; i++)
+    {
+        Part *a = &p->parts[rows->members[r->first + i - 1]];
+        Part *b = &p->parts[rows->members[r->first + i]];
+        float step;
+
+        if (!dot_after(a, b, r->ncore ? p->size : 0, &step) ||
+            (run && (step > 1.6f * usual || usual > 1.6f * step)))
+        {
+            run = 0;
+            continue;
+        }
+        usual = run++ ? usual : step;
+        for (int k = LEADERS_KEPT; run == LEADERS && k < run; k++)
+            p->parts[rows->members[r->first + i - run + k + 1]].leader = true;
+        b->leader = run >= LEADERS;
+    }
+}
+
 /* Of too many pieces the ones with most letters stay. */
 static void
 keep_largest(Parts *p, Pieces *pieces)
@@ -466,5 +506,9 @@ rows_find(Parts *p, Arena *arena, Rows *out)
     if (!out->rows)
         return false;
     take_parts(p, row, out);
-    return list_members(p, arena, out);
+    if (!list_members(p, arena, out))
+        return false;
+    for (int i = 0; i < out->n; i++)
+        mark_leaders(p, out, &out->rows[i]);
+    return true;
 }

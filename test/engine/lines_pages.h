@@ -93,6 +93,21 @@ set_line(Paper *p, int x, int y, int dot, const char *text)
     return right;
 }
 
+/* The same on a baseline that falls by `depth` over the line, more and more, as at a book's gutter. */
+static void
+set_bent_line(Paper *p, int x, int y, int dot, int depth, const char *text)
+{
+    size_t n = strlen(text);
+
+    for (size_t i = 0; i < n; i++)
+    {
+        char letter[2] = {text[i], 0};
+        double t = (double)i / (double)n;
+
+        set_line(p, x + (int)i * 6 * dot, y + (int)(depth * t * t * t + 0.5), dot, letter);
+    }
+}
+
 static const char *const sentences[] = {
     "the sea is high, the boat is lost and gone",
     "on the hill a dog barred his old door to all",

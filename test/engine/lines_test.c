@@ -209,6 +209,88 @@ small_print(void)
     done(&p);
 }
 
+/* The highest or lowest row of a view's ink between two of its columns; -1: none. */
+static int
+ink_row(const LineView *v, int x0, int x1, bool lowest)
+{
+    int found = -1;
+
+    for (int y = 0; y < shape.view_h; y++)
+        for (int x = x0; x < x1 && (lowest || found < 0); x++)
+            if (v->view.pixels[y * shape.view_w + x] < 100)
+                found = y;
+    return found;
+}
+
+static void
+bent_lines(void)
+{
+    Paper p = paper(1400, 1000);
+    PageLines l;
+    int views = 0, standing = 0;
+
+    for (int i = 0; i < 10; i++)
+        set_bent_line(&p, 100, 100 + 70 * i, 4, 30,
+                      "the sea is lost on the road to the old door is it so");
+    l = find(&p.image, 0);
+    promise("ten bent lines are ten lines", l.nlines == 10);
+    for (int i = 0; i < l.nviews; i++)
+        for (int x = 0; x + 40 < shape.view_w; x += 40, views++)
+        {
+            int foot = ink_row(&l.views[i], x, x + 40, true);
+
+            standing += foot < 0 || near(foot, (int)shape.baseline - 1, 2);
+        }
+    promise("letters of a bent line stand on one height in every view", views && standing == views);
+    done(&p);
+}
+
+static void
+two_sizes(void)
+{
+    Paper p = paper(1400, 900);
+    PageLines l;
+    int right = 0;
+
+    for (int i = 0; i < 6; i++)
+    {
+        int end = set_line(&p, 100, 120 + 100 * i, 4, "the old tin");
+
+        set_line(&p, end + 60, 124 + 100 * i, 6, "no land in sight");
+    }
+    l = find(&p.image, 0);
+    for (int i = 0; i < l.nlines; i++)
+    {
+        const LineView *a = &l.views[l.lines[i].first_view];
+        int top = ink_row(a, 0, shape.view_w, false), foot = ink_row(a, 0, shape.view_w, true);
+
+        right += near(foot - top + 1, 15, 1) && near(foot, (int)shape.baseline - 1, 1);
+    }
+    promise("a small label beside larger print is one line with it, and cut in its own size",
+            l.nlines == 6 && right == 6);
+    done(&p);
+}
+
+static void
+leaders(void)
+{
+    Paper p = paper(1400, 900);
+    PageLines l;
+    int x = 0, short_ones = 0;
+
+    for (int i = 0; i < 8; i++)
+        set_line(&p, 100, 120 + 60 * i, 4, "a hill ................... 505");
+    l = find(&p.image, 0);
+    for (int i = 0; i < l.nlines; i++)
+    {
+        x += fabsf(l.lines[i].x_height - 20) <= 1.5f;
+        short_ones += l.lines[i].nviews == 1;
+    }
+    promise("leaders do not change the size of a line", l.nlines == 8 && x == 8);
+    promise("but for their beginning they are left out of its views", short_ones == 8);
+    done(&p);
+}
+
 static void
 shine_through(void)
 {
@@ -602,6 +684,9 @@ main(void)
     white_on_dark();
     at_the_edge();
     small_print();
+    bent_lines();
+    two_sizes();
+    leaders();
     shine_through();
     turned();
     skewed();
