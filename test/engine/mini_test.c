@@ -370,8 +370,8 @@ test_choice(void)
     unsetenv("DSOCR_CPU");
     for (int i = 0; i < 2; i++)
     {
-        Device *d;
-        Model *m;
+        Device *d = NULL;
+        Model *m = NULL;
         DsError err;
         char what[96];
 
