@@ -71,7 +71,7 @@ class LayerNorm2d(nn.Module):
 
 def relative(size, table):
     """table [2 * size - 1, d] -> [query, key, d]"""
-    i = torch.arange(size)
+    i = torch.arange(size, device=table.device)
     return table[i[:, None] - i[None, :] + size - 1]
 
 
@@ -175,10 +175,15 @@ class RMSNorm(nn.Module):
 def rope(x, theta, pos):
     """x [B, heads, T, d], halves turned against each other."""
     d = x.shape[-1]
-    angle = pos[:, None].float() * theta ** (-torch.arange(0, d, 2, dtype=torch.float32) / d)
+    angle = pos[:, None].float() * theta ** (-torch.arange(0, d, 2, dtype=torch.float32, device=x.device) / d)
     angle = torch.cat([angle, angle], -1)
     a, b = x.chunk(2, -1)
     return x * angle.cos() + torch.cat([-b, a], -1) * angle.sin()
+
+
+def causal(n, device):
+    """-> who sees whom [n, n], positions [n]"""
+    return torch.ones(n, n, device=device).tril().bool(), torch.arange(n, device=device)
 
 
 class SelfAttention(nn.Module):
@@ -257,13 +262,16 @@ class CausalFlowEncoder(nn.Module):
         n = x.shape[1]
         query = getattr(self, self.query_name).weight
         x = torch.cat([x, query[None].expand(x.shape[0], -1, -1)], 1)
-        pos = torch.arange(2 * n)
+        pos = torch.arange(2 * n, device=x.device)
         for layer in self.model.model.layers:
             x = layer(x, self.mask, pos)
         return self.model.model.norm(x)[:, n:]
 
 
 class Experts(nn.Module):
+    """Each token's topk experts: on the processor only these are computed, elsewhere all of them, since to choose
+    there means to wait for the device."""
+
     def __init__(self, s):
         super().__init__()
         self.n, self.topk, self.norm_topk, self.scale = s.experts, s.topk, s.norm_topk, s.routed_scale
@@ -280,14 +288,25 @@ class Experts(nn.Module):
         if self.norm_topk:
             w = w / (w.sum(-1, keepdim=True) + 1e-20)
         if self.training:
-            share = F.one_hot(chosen, self.n).sum(1).float().mean(0) / self.topk
+            share = torch.zeros_like(p).scatter(1, chosen, 1.0).mean(0) / self.topk
             self.balance = self.n * (share * p.mean(0)).sum()
-        y = self.shared_experts(x)
+        mix = self.sparse if x.device.type == "cpu" else self.dense
+        return mix(x, chosen, w * self.scale, self.shared_experts(x)).view(shape)
+
+    def sparse(self, x, chosen, w, y):
+        """x, y [N, hidden], chosen and w [N, topk] -> y and the chosen experts' answers"""
         for e, expert in enumerate(self.experts):
             t, k = (chosen == e).nonzero(as_tuple=True)
             if t.numel():
-                y = y.index_add(0, t, expert(x[t]) * (w[t, k, None] * self.scale))
-        return y.view(shape)
+                y = y.index_add(0, t, expert(x[t]) * w[t, k, None])
+        return y
+
+    def dense(self, x, chosen, w, y):
+        """The same as three products: all experts side by side, those not chosen times 0."""
+        beside = lambda name, dim: torch.cat([getattr(e, name).weight for e in self.experts], dim)
+        h = F.silu(F.linear(x, beside("gate_proj", 0))) * F.linear(x, beside("up_proj", 0))
+        w = torch.zeros(len(x), self.n, dtype=w.dtype, device=w.device).scatter(1, chosen, w).to(h.dtype)
+        return y + F.linear((h.view(len(x), self.n, -1) * w[..., None]).flatten(1), beside("down_proj", 1))
 
 
 class Projector(nn.Module):
@@ -350,7 +369,7 @@ class Family(nn.Module):
         e = body.embed_tokens(ids)
         x = torch.cat([e[:, :1], rows, e[:, 1:]], 1)
         T = x.shape[1]
-        mask, pos = torch.ones(T, T).tril().bool(), torch.arange(T)
+        mask, pos = causal(T, x.device)
         for layer in body.layers:
             x = layer(x, mask, pos)
         return self.lm_head(body.norm(x[:, rows.shape[1]:]))
@@ -365,8 +384,8 @@ class Family(nn.Module):
         body = self.model
         rows = self.see(image)[2]
         B, T = len(rows), rows.shape[1] + 1
-        x = torch.cat([body.embed_tokens(torch.full((B, 1), BOS)), rows], 1)
-        mask, pos = torch.ones(T, T).tril().bool(), torch.arange(T)
+        x = torch.cat([body.embed_tokens(torch.full((B, 1), BOS, device=rows.device)), rows], 1)
+        mask, pos = causal(T, x.device)
         caches, out, live = [{} for _ in body.layers], [[] for _ in range(B)], list(range(B))
         for step in range(limit):
             for layer, cache in zip(body.layers, caches):
@@ -380,14 +399,18 @@ class Family(nn.Module):
             if not live:
                 break
             caches = [{n: c[keep] for n, c in cache.items()} for cache in caches]
-            x, mask, pos = body.embed_tokens(best[keep])[:, None], None, torch.tensor([T + step])
+            x, mask, pos = body.embed_tokens(best[keep])[:, None], None, torch.tensor([T + step], device=x.device)
         return out
+
+
+def config_of(folder):
+    with open(os.path.join(folder, "config.json"), encoding="utf-8") as f:
+        return json.load(f)
 
 
 def load(folder):
     """A model directory -> (Family, config), float32."""
-    with open(os.path.join(folder, "config.json"), encoding="utf-8") as f:
-        config = json.load(f)
+    config = config_of(folder)
     m = Family(config)
     weights = {k: v.float() for k, v in load_file(os.path.join(folder, "model.safetensors")).items()}
     m.load_state_dict(weights)

@@ -37,13 +37,13 @@ class Muon(torch.optim.Optimizer):
                 self._step_shape(group, shape, params)
 
     def _step_shape(self, group, shape, params):
-        grads = torch.stack([p.grad for p in params])
+        grads = [p.grad for p in params]
         for p in params:
             if "momentum" not in self.state[p]:
                 self.state[p]["momentum"] = torch.zeros_like(p)
-            self.state[p]["momentum"].lerp_(p.grad, 1 - group["momentum"])
-        momentum = torch.stack([self.state[p]["momentum"] for p in params])
-        update = orthogonal(grads.lerp(momentum, group["momentum"]))
+        momenta = [self.state[p]["momentum"] for p in params]
+        torch._foreach_lerp_(momenta, grads, 1 - group["momentum"])
+        update = orthogonal(torch.stack(grads).lerp(torch.stack(momenta), group["momentum"]))
         scale = 0.2 * max(shape) ** 0.5 * group["lr"]  # an update as large as AdamW's
-        for p, u in zip(params, update):
-            p.mul_(1 - group["lr"] * group["weight_decay"]).add_(u, alpha=-scale)
+        torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(params, update.unbind(), alpha=-scale)

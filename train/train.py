@@ -2,20 +2,25 @@
 
     python train.py --model ../model/mini --out RUN --text TEXT --steps 20000
     python train.py --resume RUN --steps 30000
+    python train.py ... --device cuda --workers 15 --batch 1024 --lr 5e-3
 
 Weights come from --model (its config, tokenizer and, unless --fresh, its weights). The schedule counts
 steps, never time. RUN/last.pt is written at least every ten minutes, to a temporary name first, so the
 last one stays whole; from it a run goes on exactly as if it had not stopped (batches are drawn from the
-seed and their number). Two heads that are dropped at export say where the characters are: one on SAM's
+seed and their number, by however many workers). On a GPU nothing waits for the device but the printing
+of the losses. Two heads that are dropped at export say where the characters are: one on SAM's
 columns, one on the vision tokens.
 """
 
 import argparse
 import collections
+import contextlib
 import copy
+import itertools
 import json
 import math
 import os
+import queue
 import signal
 import time
 
@@ -29,19 +34,21 @@ from rapidfuzz.distance import Levenshtein
 import found
 import lines
 import real
-from model import BOS, EOS, PAD, Family, load
+from model import BOS, EOS, PAD, Family, config_of, load
 from muon import Muon
 from vocab import Vocab
 
 SLOTS = 4         # characters that one vision token can hold
 BATCHES = 8       # in a chunk: lines of like length go together
+AHEAD = 16        # batches that a worker may have ready
+PRINT_EVERY = 20  # steps
 BLANK_WEIGHT = 0.2
 ADAM = ("embed_tokens", "query_", "lm_head", "rel_pos", "gate.weight", "columns", "slots", "pos_embed")
 
 
 def to_input(views):
     """uint8 [B, H, W] -> [B, 3, H, W] in -1..1"""
-    x = torch.from_numpy(np.asarray(views)).float().div_(127.5).sub_(1)
+    x = (views if torch.is_tensor(views) else torch.from_numpy(views)).float().div_(127.5).sub_(1)
     return x[:, None].expand(-1, 3, -1, -1)
 
 
@@ -79,22 +86,57 @@ def batches(source, chunk, size, targets):
         yield np.stack([r[0] for r in part]), ids, np.stack([h[0] for h in heads]), np.stack([h[1] for h in heads])
 
 
-def worker(queue, a, config, step):
-    """Draws from the batch after `step` on, for ever."""
+def worker(ready, a, config, step, first):
+    """Draws the batches after `step` that are its own, for ever: those of chunks first, first + a.workers, ..."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
     vocab = Vocab(a.model)
     finder = found.Finder(a.engine, a.model) if a.found else None
     source = lines.Source(a.text, a.fonts, vocab.chars, seed=a.seed, finder=finder, found=a.found)
     targets = Targets(Family(config).sizes, vocab)
-    chunk, skip = divmod(step, BATCHES)
-    while True:
-        for batch in batches(source, chunk, a.batch, targets):
-            if skip:
-                skip -= 1
-                continue
-            queue.put(batch)
-        chunk += 1
+    for chunk in itertools.count(first, a.workers):
+        for i, batch in enumerate(batches(source, chunk, a.batch, targets)):
+            if chunk * BATCHES + i >= step:
+                ready.put(batch)
+
+
+class Feed:
+    """The batches after `step` in their order, which is the same for any number of workers."""
+
+    def __init__(self, a, config, step):
+        self.step, self.workers = step, []
+        chunk = step // BATCHES
+        for first in range(chunk, chunk + a.workers):
+            ready = mp.Queue(AHEAD)
+            process = mp.Process(target=worker, args=(ready, a, config, step, first), daemon=True)
+            process.start()
+            self.workers.append((ready, process))
+        self.chunk = chunk
+
+    def next(self):
+        ready, process = self.workers[(self.step // BATCHES - self.chunk) % len(self.workers)]
+        self.step += 1
+        while True:
+            try:
+                return ready.get(timeout=5)
+            except queue.Empty:
+                if not process.is_alive():
+                    raise SystemExit("a process that draws lines has ended") from None
+
+
+def to_device(batch, device):
+    """Arrays -> tensors there. A GPU's copies are only asked for: they are made while the step before is learnt."""
+    tensors = [torch.from_numpy(b) for b in batch]
+    if device.type == "cuda":
+        tensors = [t.pin_memory() for t in tensors]
+    return [t.to(device, non_blocking=True) for t in tensors]
+
+
+def half(device):
+    """bf16 for the products where the device has it; weights, sums and losses stay float32."""
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.autocast("cuda", torch.bfloat16)
+    return contextlib.nullcontext()
 
 
 class Joint(nn.Module):
@@ -134,15 +176,14 @@ def schedule(step, a):
 
 
 def losses(joint, batch, a, done):
-    """done: the part of the run that is over, 0 to 1."""
+    """batch: tensors on the model's device; done: the part of the run that is over, 0 to 1."""
     x, ids, columns, slots = batch
-    ids, columns, slots = map(torch.from_numpy, (ids, columns, slots))
     heads_only = done < a.heads
-    given, wanted = ids[:, :-1].clone(), ids[:, 1:]
+    given, wanted = ids[:, :-1], ids[:, 1:]
     hide = a.hide * max(0.15, 1 - done)
-    given[(torch.rand(given.shape) < hide) & (given != BOS)] = PAD
+    given = given.masked_fill((torch.rand(given.shape, device=ids.device) < hide) & (given != BOS), PAD)
     logits, by_column, by_slot = joint(to_input(x), given, not heads_only, heads_only and a.frozen)
-    weight = torch.ones(by_column.shape[-1])
+    weight = torch.ones(by_column.shape[-1], device=ids.device)
     weight[PAD] = BLANK_WEIGHT
     out = {"columns": F.cross_entropy(by_column.transpose(1, 2), columns, weight=weight),
            "slots": F.cross_entropy(by_slot.transpose(1, 2), slots, weight=weight)}
@@ -155,9 +196,10 @@ def losses(joint, batch, a, done):
 
 
 def read_all(family, vocab, views, size=96):
-    out = []
+    out, device = [], family.lm_head.weight.device
     for i in range(0, len(views), size):
-        out += [vocab.decode(y) for y in family.read(to_input(np.stack(views[i:i + size])))]
+        part = torch.from_numpy(np.stack(views[i:i + size])).to(device)
+        out += [vocab.decode(y) for y in family.read(to_input(part))]
     return out
 
 
@@ -175,12 +217,11 @@ def evaluate(family, vocab, sets, pages):
 
 class Run:
     def __init__(self, a):
-        self.a = a
-        family, self.config = load(a.model)
-        self.family_vocab = Vocab(a.model)
-        if a.fresh:
-            family = Family(self.config)
-        self.joint, self.step, self.lines, self.seconds = Joint(family), 0, 0, 0.0
+        self.a, self.device = a, torch.device(a.device)
+        self.config, self.family_vocab = config_of(a.model), Vocab(a.model)
+        family = Family(self.config) if a.fresh else load(a.model)[0]
+        self.joint = Joint(family).to(self.device)
+        self.step, self.lines, self.seconds = 0, 0, 0.0
         self.opts = optimisers(self.joint, a.lr)
         self.average = copy.deepcopy(self.joint)
         self.base = [g["lr"] for o in self.opts for g in o.param_groups]
@@ -196,6 +237,8 @@ class Run:
                 g["lr"] = lr
         self.step, self.lines, self.seconds = k["step"], k["lines"], k["seconds"]
         torch.set_rng_state(k["rng"])
+        if self.device.type == "cuda" and "rng_cuda" in k:
+            torch.cuda.set_rng_state(k["rng_cuda"])
 
     def save(self):
         """To last.pt by a rename: a full disk or a kill leaves the one before whole."""
@@ -203,6 +246,8 @@ class Run:
         state = dict(joint=self.joint.state_dict(), average=self.average.state_dict(), step=self.step,
                      opts=[o.state_dict() for o in self.opts], rng=torch.get_rng_state(), lines=self.lines,
                      seconds=self.seconds, config=self.config, args=vars(self.a))
+        if self.device.type == "cuda":
+            state["rng_cuda"] = torch.cuda.get_rng_state()
         try:
             torch.save(state, path + ".tmp")
             os.replace(path + ".tmp", path)
@@ -212,11 +257,13 @@ class Run:
                 os.remove(path + ".tmp")
 
     def update(self, batch):
+        """One step with a batch of to_device -> the losses, still on the device."""
         a, done = self.a, self.step / self.a.steps
         k = schedule(self.step, a)
         for g, lr in zip((g for o in self.opts for g in o.param_groups), self.base):
             g["lr"] = lr * k
-        total, parts = losses(self.joint, batch, a, done)
+        with half(self.device):
+            total, parts = losses(self.joint, batch, a, done)
         for o in self.opts:
             o.zero_grad(set_to_none=True)
         total.backward()
@@ -228,7 +275,7 @@ class Run:
             torch._foreach_lerp_(list(self.average.parameters()), list(self.joint.parameters()), 1 - keep)
         self.step += 1
         self.lines += len(batch[0])
-        return {n: float(v.detach()) for n, v in parts.items()}
+        return {n: v.detach() for n, v in parts.items()}
 
     def replan(self):
         """A number written to RUN/steps makes the run longer or shorter while it goes on."""
@@ -268,6 +315,8 @@ def arguments():
     p.add_argument("--hide", type=float, default=0.35, help="part of the decoder's input that is hidden at first")
     p.add_argument("--average", type=float, default=0.999)
     p.add_argument("--fresh", action="store_true", help="random weights instead of the model's")
+    p.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    p.add_argument("--workers", type=int, default=1, help="processes that draw lines; the lines are the same for any number")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--evaluate-every", type=float, default=600, help="seconds; also the checkpoints'")
@@ -275,9 +324,14 @@ def arguments():
     if a.resume:
         given = {k: v for k, v in vars(a).items() if v != p.get_default(k)}
         saved = torch.load(os.path.join(a.resume, "last.pt"), weights_only=False, map_location="cpu")["args"]
-        a = argparse.Namespace(**{**vars(a), **saved, **given, "out": a.resume})
+        here = {"out": a.resume, "device": a.device, "workers": a.workers}  # of this machine, not of the run
+        a = argparse.Namespace(**{**vars(a), **saved, **given, **here})
     if not a.steps:
         p.error("--steps is needed")
+    if a.workers < 1:
+        p.error("--workers: one at least")
+    if a.device == "cuda" and not torch.cuda.is_available():
+        p.error("--device cuda: PyTorch finds no CUDA device here")
     return a
 
 
@@ -293,22 +347,23 @@ def main():
     chars = run.family_vocab.chars
     sets = {"held": lines.Source(a.text, a.fonts, chars, seed=778, held=True).chunk(0, 256)}
     pages = real.pages(a.real) if a.real else []
-    queue = mp.Queue(16)
-    mp.Process(target=worker, args=(queue, a, run.config, run.step), daemon=True).start()
+    feed = Feed(a, run.config, run.step)
     run.report(sets, pages)
     stop = []
     for sig in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sig, lambda *_: stop.append(1))
-    mean, last = {}, time.time()
+    mean, parts, last = {}, [], time.time()
     recent = collections.deque([(last, run.step)], 12)
     due = last + a.evaluate_every
     run.joint.train()
     while run.step < a.steps and not stop:
-        for n, v in run.update(queue.get()).items():
-            mean[n] = v if n not in mean else 0.98 * mean[n] + 0.02 * v
+        parts.append(run.update(to_device(feed.next(), run.device)))
         now = time.time()
         run.seconds, last = run.seconds + now - last, now
-        if run.step % 20 == 0:
+        if run.step % PRINT_EVERY == 0:
+            for n, v in (item for p in parts for item in p.items()):
+                mean[n] = float(v) if n not in mean else 0.98 * mean[n] + 0.02 * float(v)
+            parts.clear()
             run.replan()
             recent.append((now, run.step))
             speed = (run.step - recent[0][1]) * a.batch / (now - recent[0][0] + 1e-9)

@@ -8,9 +8,13 @@ cutting of views, for which NumPy and Pillow are enough, and drawn lines where t
 import argparse
 import json
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
+import time
 from importlib.util import find_spec
+from unittest import mock
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -29,6 +33,8 @@ except ImportError as e:
 try:
     import torch
     from safetensors.torch import load_file
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.utils._python_dispatch import TorchDispatchMode
     import evaluate, export, finetune, golden, lora, model, muon, real, train
 except ImportError as e:
     torch = None
@@ -145,7 +151,6 @@ def test_against_engine():
 
 def engine_lines(engine, page):
     """[(line of read --stage lines, its views), ...] or None"""
-    import subprocess
     with tempfile.TemporaryDirectory() as d:
         ask = lambda stage: subprocess.run([engine, "read", page, "--model", MINI, "--stage", stage], cwd=d, capture_output=True, text=True)
         got = ask("lines")
@@ -200,18 +205,21 @@ def test_found(folder, fonts):
 # ---- training ----------------------------------------------------------------------------------------
 
 
+def tiny_model(folder):
+    os.makedirs(folder, exist_ok=True)
+    config = tiny_config([32, 256], [16, 4], [2, 12])
+    with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as f:
+        json.dump(config, f)
+    shutil.copy(os.path.join(MINI, "tokenizer.json"), folder)
+    torch.manual_seed(0)
+    tensors = {k: v.to(torch.bfloat16).contiguous() for k, v in model.Family(config).state_dict().items()}
+    export.save_file(tensors, os.path.join(folder, "model.safetensors"))
+
+
 def tiny_run(folder, text_folder, fonts, steps=4):
     like = os.path.join(folder, "like")
     if not os.path.isdir(like):
-        os.makedirs(like)
-        config = tiny_config([32, 256], [16, 4], [2, 12])
-        with open(os.path.join(like, "config.json"), "w", encoding="utf-8") as f:
-            json.dump(config, f)
-        with open(os.path.join(MINI, "tokenizer.json"), "rb") as a, open(os.path.join(like, "tokenizer.json"), "wb") as b:
-            b.write(a.read())
-        torch.manual_seed(0)
-        tensors = {k: v.to(torch.bfloat16).contiguous() for k, v in model.Family(config).state_dict().items()}
-        export.save_file(tensors, os.path.join(like, "model.safetensors"))
+        tiny_model(like)
     sys.argv = ["train.py", "--model", like, "--out", folder, "--text", text_folder, "--steps", str(steps), "--batch", "4",
                 "--heads", "0.25", "--fonts", *fonts]
     a = train.arguments()
@@ -223,7 +231,8 @@ def test_resume(text_folder, fonts):
     with tempfile.TemporaryDirectory() as d:
         run = tiny_run(d, text_folder, fonts)
         source = lines.Source(text_folder, fonts, run.family_vocab.chars, seed=run.a.seed)
-        batches = list(train.batches(source, 0, run.a.batch, train.Targets(run.joint.family.sizes, run.family_vocab)))
+        batches = train.batches(source, 0, run.a.batch, train.Targets(run.joint.family.sizes, run.family_vocab))
+        batches = [train.to_device(b, run.device) for b in batches]
         run.joint.train()
         for i, b in enumerate(batches[:4]):
             run.update(b)
@@ -239,6 +248,174 @@ def test_resume(text_folder, fonts):
         promise("a run that was stopped goes on exactly as if it had not been", same)
         test_full_disk(d, run)
         test_export(d, run)
+        like = os.path.join(d, "like")
+        test_workers(like, text_folder, fonts)
+        test_gpu(like, text_folder, fonts)
+
+
+# ---- a GPU, without one ------------------------------------------------------------------------------
+
+DEVICE = "meta"  # not the processor, and nothing is computed there
+
+
+def made_up_batch(sizes, size=4, length=12):
+    r = np.random.default_rng(1)
+    ids = r.integers(3, sizes.vocab, (size, length))
+    ids[:, 0] = model.BOS
+    columns = r.integers(0, sizes.vocab, (size, sizes.grid[1]))
+    slots = r.integers(0, sizes.vocab, (size, sizes.tokens * train.SLOTS))
+    return r.integers(0, 256, (size, *sizes.image), np.uint8), ids, columns, slots
+
+
+def nothing_comes_back():
+    """Fails where a tensor is copied from the device: the host would wait for it."""
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            if func is torch.ops.aten._to_copy.default and args[0].device != out.device == torch.device("cpu"):
+                raise RuntimeError("copied from the device")
+            return out
+    return Watch()
+
+
+def on_device(folder, work):
+    """work(run, batch) where only shapes and devices are followed -> the error, or None"""
+    sys.argv = ["train.py", "--model", folder, "--fresh", "--out", folder, "--steps", "4", "--heads", "0.25"]
+    a = train.arguments()
+    a.device = DEVICE
+    with FakeTensorMode(allow_non_fake_inputs=True), nothing_comes_back():
+        with torch.device(DEVICE), mock.patch.object(train.Joint, "to", lambda joint, device: joint):  # fake weights are made there, not moved
+            run = train.Run(a)
+        try:
+            run.joint.train()
+            work(run, train.to_device(made_up_batch(run.joint.family.sizes), run.device))
+        except Exception as e:
+            return e
+
+
+def test_device(folder):
+    def steps(run, batch):
+        for _ in range(3):
+            run.update(batch)
+
+    error = on_device(folder, steps)
+    promise("whole steps on a device: nothing is left on the processor, nothing waits for the device", error is None, repr(error))
+    error = on_device(folder, lambda run, batch: train.read_all(run.average.family, run.family_vocab, list(np.zeros((2, 32, 256), np.uint8))))
+    promise("reading there goes as far as asking for the first characters", "DataDependent" in repr(error), repr(error))
+    left = lambda size, table: table[torch.arange(size)[:, None] - torch.arange(size) + (size - 1)] + torch.zeros(size, size, 1)
+    there = lambda batch, device: [torch.from_numpy(b).to(device if i else "cpu") for i, b in enumerate(batch)]
+    for what, broken in (("a tensor left on the processor", mock.patch.object(model, "relative", left)),
+                         ("a batch left there", mock.patch.object(train, "to_device", there)),
+                         ("a choice of tokens by their experts", mock.patch.object(model.Experts, "dense", model.Experts.sparse)),
+                         ("a loss that is asked for", mock.patch.object(train.nn.utils, "clip_grad_norm_", lambda p, m: float(next(p).detach().sum()))),
+                         ("a copy back", mock.patch.object(train.nn.utils, "clip_grad_norm_", lambda p, m: next(p).cpu()))):
+        with broken:
+            promise(f"these promises would notice {what}", on_device(folder, steps) is not None)
+
+
+def test_default_device(folder):
+    """Reads for real while every tensor made without saying where appears elsewhere."""
+    run = made_up_run(folder)
+    views = list(made_up_batch(run.joint.family.sizes)[0])
+    plain = train.read_all(run.average.family, run.family_vocab, views)
+    with torch.device(DEVICE):
+        promise("what reads says of every tensor where it is", train.read_all(run.average.family, run.family_vocab, views) == plain)
+
+
+def made_up_run(folder):
+    sys.argv = ["train.py", "--model", folder, "--fresh", "--out", folder, "--steps", "40", "--heads", "0.25", "--warm", "1"]
+    torch.manual_seed(1)
+    run = train.Run(train.arguments())
+    run.joint.train()
+    return run
+
+
+def test_experts():
+    torch.manual_seed(1)
+    experts, x = model.load(MINI)[0].train().model.layers[1].mlp, torch.randn(3, 50, 192)
+    results = []
+    for mix in (experts.sparse, experts.dense):
+        with mock.patch.object(experts, "sparse", mix):
+            y = experts(x)
+        results.append([y, *torch.autograd.grad(y.square().sum() + experts.balance, list(experts.parameters()))])
+    close = [torch.allclose(a, b, rtol=1e-4, atol=1e-4 * float(a.detach().abs().max())) for a, b in zip(*results)]
+    promise("all experts computed and masked are the chosen ones alone, gradients too", all(close) and len(close) == 29, close)
+
+
+def test_half(folder):
+    """A GPU's precision, by the processor: products in bf16, experts all of them."""
+    curves = []
+    for how in (train.contextlib.nullcontext, lambda: torch.autocast("cpu", torch.bfloat16)):
+        run = made_up_run(folder)
+        batch = train.to_device(made_up_batch(run.joint.family.sizes), run.device)
+        with mock.patch.object(train, "half", lambda device: how()), mock.patch.object(model.Experts, "sparse", model.Experts.dense):
+            parts = [run.update(batch) for _ in range(30)]
+        curves.append([float(p["columns"] + p["slots"]) for p in parts])
+        weights = {p.dtype for p in run.joint.parameters()} | {v["momentum"].dtype for v in run.opts[0].state.values()}
+    promise("in bf16 it learns as in float32", curves[1][-1] < .9 * curves[1][0] and abs(curves[1][-1] - curves[0][-1]) < .1 * curves[0][0], curves)
+    promise("weights and momentum stay float32, and so do the losses", weights == {torch.float32} == {p.dtype for p in parts[-1].values()}, weights)
+
+
+def test_workers(folder, text_folder, fonts):
+    """The same batches for one worker and for three, and from the middle of a chunk on."""
+    sys.argv = ["train.py", "--model", folder, "--text", text_folder, "--steps", "9", "--batch", "2", "--fonts", *fonts]
+    a = train.arguments()
+    got = {}
+    for workers, step in ((1, 0), (3, 0), (2, 11)):
+        a.workers = workers
+        feed = train.Feed(a, model.config_of(folder), step)
+        got[workers] = [feed.next() for _ in range(26 - step)]
+        for ready, process in feed.workers:
+            process.kill()
+            process.join()
+    same = lambda a, b: len(a) == len(b) and all(np.array_equal(x, y) for p, q in zip(a, b) for x, y in zip(p, q))
+    promise("three workers draw the batches of one, in their order", same(got[1], got[3]))
+    promise("so do two that begin in the middle of a chunk", same(got[1][11:], got[2]))
+    try:
+        for _ in range(1000):
+            feed.next()
+        promise("a worker that has gone is missed", False)
+    except SystemExit as e:
+        promise("a worker that has gone is missed", "ended" in str(e), e)
+
+
+def test_gpu(folder, text_folder, fonts):
+    """pack, train, train, stop: on the processor, with a few faces and a few steps."""
+    with tempfile.TemporaryDirectory() as d:
+        for group, k in ((lines.faces(fonts), 3), (lines.faces(fonts, held=True), 2)):
+            for face in [members[0] for families in group.values() for members in families][:k]:
+                os.makedirs(os.path.join(d, "faces"), exist_ok=True)
+                shutil.copy(face.path, os.path.join(d, "faces"))
+        env = os.environ | dict(PYTHON=sys.executable, WORK=os.path.join(d, "work"), TEXT=text_folder, MODEL=folder, FONTS=os.path.join(d, "faces"))
+        pack, out, log = (os.path.join(d, n) for n in ("pack", "out", "work/train/run/log"))
+
+        def call(*words, script=os.path.join(pack, "train", "gpu.sh"), **more):
+            return subprocess.run([script, *map(str, words)], env=env | more, capture_output=True, text=True, timeout=600)
+
+        got = call("pack", pack, script=os.path.join(ROOT, "train", "gpu.sh"))
+        promise("what a GPU's machine needs is packed", got.returncode == 0 and "bytes of 64000000" in got.stdout, got)
+        got = call("pack", os.path.join(d, "small"), script=os.path.join(ROOT, "train", "gpu.sh"), LIMIT="1000")
+        promise("a pack that is too large is refused", got.returncode != 0 and "too many" in got.stderr, got)
+        if not torch.cuda.is_available():
+            got = call("train", pack, out, 1, "--steps", 4)
+            promise("without CUDA it says so and starts nothing", got.returncode != 0 and "no CUDA device" in got.stderr and not os.path.exists(log), got)
+        options = "--device", "cpu", "--workers", 2, "--batch", 4, "--evaluate-every", 1
+        first = call("train", pack, out, 0, "--steps", 1000000, *options)
+        second = call("train", pack, out, 0)
+        promise("a second call goes on with the training of the first", "started" in first.stdout and "goes on" in second.stdout, (first, second))
+        end = time.time() + 300
+        while not os.path.exists(os.path.join(d, "work/train/run/last.pt")) and time.time() < end:
+            time.sleep(.2)
+        got = call("stop"), call("stop")
+        promise("stop ends it, once", got[0].returncode == 0 and got[1].returncode != 0 and "no training" in got[1].stderr, got)
+        state = torch.load(os.path.join(d, "work/train/run/last.pt"), weights_only=False)
+        got = call("train", pack, out, 9, "--steps", state["step"] + 3, *options)
+        promise("after that it is resumed, and ends when its steps are done", got.returncode == 0 and not call("stop").returncode == 0, got)
+        after = torch.load(os.path.join(d, "work/train/run/last.pt"), weights_only=False)["step"]
+        promise("no step is done twice or left out", after == state["step"] + 3, (state["step"], after))
+        tensors = load_file(os.path.join(out, "model.safetensors"))
+        promise("averaged weights come back in bf16, with the curve and the log", {t.dtype for t in tensors.values()} == {torch.bfloat16}
+                and sorted(os.listdir(out)) == ["curve.jsonl", "log", "model.safetensors"], os.listdir(out))
 
 
 def test_full_disk(d, run):
@@ -360,6 +537,12 @@ def main():
         test_golden()
         test_sizes()
         test_muon()
+        test_experts()
+        with tempfile.TemporaryDirectory() as d:
+            tiny_model(d)
+            test_device(d)
+            test_default_device(d)
+            test_half(d)
         test_usable()
         test_lora()
         test_share_out()
