@@ -4,7 +4,8 @@
 #
 # Asks the server of PGHOST, PGPORT ... (dsocr preloaded and created). The backfill is a watch over distinct scans; it is
 # paused and resumed in turns, so that both figures meet the same machine. Every call reads a receipt with other bytes
-# behind the image: nothing comes from the cache. Prints p50 and p95 of both, their ratio, and what bulk got meanwhile.
+# behind the image: nothing comes from the cache. Prints p50 and p95 of both, their ratio, and what bulk got meanwhile, as
+# a share of what it gets when it is alone: a ninth is its due.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 pages=${1:-2000} turns=${2:-6} calls=20
@@ -39,22 +40,26 @@ receipts() {
 status() { ask -c "SELECT (dsocr_status()->>'$1')::int"; }
 until_status() { for _ in $(seq 600); do [ "$(status "$1")" "$2" "$3" ] && return; sleep 0.1; done; echo "$1 is not $2 $3" >&2; exit 1; }
 
-bulk=0 seconds=0
+bulk=0 seconds=0 alone=0
 for turn in $(seq "$turns"); do
     ask -c "SELECT dsocr_pause($watch)" >/dev/null
     until_status active -eq 0
     receipts idle
     ask -c "SELECT dsocr_resume($watch)" >/dev/null
     until_status slots_used -gt 0
-    sleep 1
+    sleep 2 # the first pages are on their way
+    before=$(status pages_read)
+    sleep 10
+    alone=$((alone + $(status pages_read) - before))
     before=$(status pages_read) start=$(date +%s%N)
     receipts beside
     bulk=$((bulk + $(status pages_read) - before - calls)) seconds=$((seconds + ($(date +%s%N) - start) / 1000000))
 done
 left=$(ask -c "SELECT count(*) FROM bench_backfill b WHERE NOT EXISTS (SELECT FROM bench_backfill_scan_ocr r WHERE r.id = b.id)")
 at() { sort -n "$out/$1" | awk -v share="$2" '{ t[NR] = $1 } END { i = int(NR * share + 0.5); print t[i < 1 ? 1 : i] }'; }
-awk -v n=$((turns * calls)) -v i50="$(at idle 0.5)" -v i95="$(at idle 0.95)" -v b50="$(at beside 0.5)" -v b95="$(at beside 0.95)" -v bulk="$bulk" \
+awk -v n=$((turns * calls)) -v i50="$(at idle 0.5)" -v i95="$(at idle 0.95)" -v b50="$(at beside 0.5)" -v b95="$(at beside 0.95)" -v bulk="$bulk" -v alone="$alone" -v turns="$turns" \
     -v s="$seconds" -v left="$left" 'BEGIN {
     printf "a receipt, %d calls each: idle p50 %.0f ms, p95 %.0f ms; beside the backfill p50 %.0f ms, p95 %.0f ms; p95 ratio %.2f\n", n, i50, i95, b50, b95, b95 / i95
-    printf "bulk read %d pages in the %.0f s of calls; %d of the backfill were left\n", bulk, s / 1000, left }'
+    printf "bulk read %d pages in the %.0f s of calls, %.2f of its pace alone; %d of the backfill were left\n", bulk, s / 1000,
+        bulk / (s / 1000) / (alone / turns / 10), left }'
 [ "$left" -gt 0 ] || { echo "the backfill ended before the calls did: PAGES is too small" >&2; exit 1; }

@@ -69,7 +69,7 @@ sub pages { return "CASE WHEN $_[0] % 1000 = 500 THEN 60 WHEN $_[0] % 40 = 0 THE
 sub body
 {
 	my ($id, $version) = @_;
-	return "convert_to('TEXT:' || $id || ' v$version FAKE:count,' || CASE " . pages($id) . " WHEN 1 THEN 'slow=' || 20 + $id % 60 ELSE 'page_slow=10,pages=' || "
+	return "convert_to('TEXT:' || $id || ' v$version FAKE:count,' || CASE " . pages($id) . " WHEN 1 THEN 'slow=' || 40 + $id % 120 ELSE 'page_slow=10,pages=' || "
 	  . pages($id) . " END || ';', 'UTF8')";
 }
 
@@ -144,12 +144,12 @@ sub let_suspects_pass
 my ($fed, $landed, $done) = (0, 0, 0);
 for my $kind (plan_of_kills())
 {
-	feed($fed + 1, $fed + $portion);
-	$fed += $portion;
 	sql("INSERT INTO s VALUES ($poison[0], 'FAKE:error=bad_input;'), ($poison[1], 'FAKE:slow=30,error=limit;') ON CONFLICT DO NOTHING") if $done == 2;
 	sql("INSERT INTO s VALUES ($poison[2], 'FAKE:slow=30,exit=after_body;') ON CONFLICT DO NOTHING") if $done == 4;
 	sql("INSERT INTO s VALUES ($poison[3], '') ON CONFLICT DO NOTHING") if $done == 6;
 	let_suspects_pass() if $kind eq 'engine' || $kind eq 'supervisor';
+	feed($fed + 1, $fed + $portion);
+	$fed += $portion;
 	change_some($fed);
 	poll(q{SELECT EXISTS (SELECT FROM dsocr.job WHERE state = 'claimed') AND dsocr_status()->>'state' = 'ready'}, 15);
 	change_some($fed) if $done % 2;
