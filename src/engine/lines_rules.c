@@ -7,7 +7,8 @@
 #include "lines_inner.h"
 
 #define LONG      5.0f  /* letter heights; shorter than this is a dash or a stroke of a letter */
-#define WALL      2.2f  /* the same of the uprights of a frame */
+#define WALL      2.2f  /* the same of the uprights of a frame, */
+#define TOOTH     1.8f  /* and of those of a row of boxes for one letter each */
 #define THIN      0.35f /* letter heights and a pixel; thicker is no rule */
 #define BREAK     2     /* pixels of paper that do not end a rule */
 #define FRINGE    1     /* pixels of ink beside a rule that are its ragged edge */
@@ -163,10 +164,28 @@ mark_level(Grain *g, const Parts *p, Ticker *ticker)
     }
 }
 
-/* The same down the columns, of what was taken for a frame or of the rest: from[x] .. to[x] is the run that is
- * still growing. */
+/* Whose uprights are looked for: of a frame, of a row of boxes, of anything else. */
+enum Kind
+{
+    FRAME,
+    COMB,
+    OTHER
+};
+
+static bool
+is_of(const Part *part, enum Kind kind, float size)
+{
+    int w = part->box.x1 - part->box.x0, h = part->box.y1 - part->box.y0;
+    bool framed = part->kind == PART_RULE || part->kind == PART_PICTURE;
+
+    if (kind == COMB)
+        return w > LONG * size && h < 4 * size;
+    return framed == (kind == FRAME);
+}
+
+/* The same down the columns: from[x] .. to[x] is the run that is still growing. */
 static void
-mark_upright(Grain *g, const Parts *p, bool framed, Ticker *ticker, int *from, int *to)
+mark_upright(Grain *g, const Parts *p, enum Kind kind, Ticker *ticker, int *from, int *to)
 {
     for (int x = 0; x < p->w; x++)
         from[x] = to[x] = -BREAK - 1;
@@ -177,7 +196,7 @@ mark_upright(Grain *g, const Parts *p, bool framed, Ticker *ticker, int *from, i
             const Part *part = &p->parts[r->part];
 
             if (!may_hold_both(part, p->size) || part->box.y1 - part->box.y0 < g->least / 2 ||
-                (part->kind == PART_RULE || part->kind == PART_PICTURE) != framed)
+                !is_of(part, kind, p->size))
                 continue;
             for (int x = r->x0; x < r->x1; x++)
             {
@@ -210,9 +229,11 @@ rules_mark(const Sheet *s, const Parts *p, Ticker *ticker, Arena *arena, uint8_t
     mark_level(&g, p, ticker);
     level = g.any;
     g = (Grain){s, g.mask, s->h, s->w, s->w, 1, g.least, g.thin, false};
-    mark_upright(&g, p, false, ticker, ends, ends + s->w);
+    mark_upright(&g, p, OTHER, ticker, ends, ends + s->w);
     g.least = WALL * p->size < LEAST ? LEAST : (int)(WALL * p->size);
-    mark_upright(&g, p, true, ticker, ends, ends + s->w);
+    mark_upright(&g, p, FRAME, ticker, ends, ends + s->w);
+    g.least = TOOTH * p->size < LEAST ? LEAST : (int)(TOOTH * p->size);
+    mark_upright(&g, p, COMB, ticker, ends, ends + s->w);
     if (level || g.any)
         *mask = g.mask;
     return go_on(ticker);

@@ -6,7 +6,8 @@
 
 #include <stdlib.h>
 
-#define HEIGHTS 512
+#define HEIGHTS  512
+#define BOX_EDGE 0.85f /* of a box's width its edge is ink at least */
 
 static int
 width(const Part *p)
@@ -81,6 +82,37 @@ is_rule(const Part *part, float size)
         return true;
     return along > 8 * size && thick > 2.5f * size &&
            mean < 0.12f * thick; /* a frame's ink is thin */
+}
+
+/* How much of the part's width is inked within a few rows of pixels from y on. */
+static int
+edge_ink(const Parts *p, int part, int y)
+{
+    int deep = width(&p->parts[part]) / 16 + 2, best = 0;
+
+    for (int v = y < 0 ? 0 : y; v < y + deep && v < p->h; v++)
+    {
+        int ink = 0;
+
+        for (int i = runs_from(p, v, p->parts[part].box.x0);
+             i < p->row_start[v + 1] && p->runs[i].x0 < p->parts[part].box.x1; i++)
+            ink += p->runs[i].part == part ? p->runs[i].x1 - p->runs[i].x0 : 0;
+        best = ink > best ? ink : best;
+    }
+    return best;
+}
+
+/* An empty box, as for a letter or a tick: hollow, its upper and lower edge straight. */
+static bool
+is_box(const Parts *p, int part)
+{
+    const Part *b = &p->parts[part];
+    int w = width(b), h = height(b), most = 2 * h + 2 * w / 3;
+
+    return w > 0.9f * p->size && h > 0.9f * p->size && w < 5 * p->size && h < 5 * p->size &&
+           b->nruns > 1.6f * h && b->nruns < most && b->area < 0.4f * w * h &&
+           edge_ink(p, part, b->box.y0) > BOX_EDGE * w &&
+           edge_ink(p, part, b->box.y1 - w / 16 - 2) > BOX_EDGE * w;
 }
 
 static PartKind
@@ -172,6 +204,8 @@ parts_sort(Parts *p, Arena *arena, Picture **pictures, int *npictures)
     for (int i = 0; i < p->nparts; i++)
     {
         p->parts[i].kind = kind_of(&p->parts[i], p);
+        if (p->parts[i].kind == PART_CORE && is_box(p, i))
+            p->parts[i].kind = PART_RULE;
         if (p->parts[i].kind == PART_PICTURE)
             *npictures = add_picture(*pictures, *npictures, MOST, &p->parts[i].box);
     }

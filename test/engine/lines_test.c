@@ -271,6 +271,49 @@ two_sizes(void)
     done(&p);
 }
 
+/* A row of boxes that share their walls, one letter in each. */
+static void
+set_boxes(Paper *p, int x, int y, const char *text)
+{
+    for (; *text; text++, x += 56)
+    {
+        char letter[2] = {*text, 0};
+
+        for (int side = 0; side < 2; side++)
+        {
+            fill(p, x, y + 55 * side, x + 58, y + 55 * side + 2, p->ink);
+            fill(p, x + 56 * side, y, x + 56 * side + 2, y + 56, p->ink);
+        }
+        set_line(p, x + 18, y + 42, 4, letter);
+    }
+}
+
+static void
+boxes_for_letters(void)
+{
+    Paper p = paper(1400, 1200);
+    PageLines l;
+    int found = 0;
+
+    set_column(&p, 100, 100, 4, 60, 4, 40);
+    for (int i = 0; i < 6; i++)
+        set_boxes(&p, 100, 380 + 130 * i, "HO5OH05HOO50H");
+    for (int side = 0; side < 2; side++)
+    {
+        fill(&p, 56, 130 + 30 * side, 88, 132 + 30 * side, p.ink);
+        fill(&p, 56 + 30 * side, 130, 58 + 30 * side, 162, p.ink);
+    }
+    l = find(&p.image, 0);
+    for (int i = 0; i < l.nlines; i++)
+        for (int k = 0; k < 6; k++)
+            found += fabsf(l.lines[i].baseline - (422 + 130 * k)) < 3 && l.lines[i].box.x0 > 110 &&
+                     fabsf(l.lines[i].x_height - 20) < 4;
+    promise("letters in boxes of their own are lines, without the boxes",
+            l.nlines == 10 && found == 6);
+    promise("an empty box to tick is no letter of its line", l.nlines && l.lines[1].box.x0 > 90);
+    done(&p);
+}
+
 static void
 leaders(void)
 {
@@ -687,6 +730,7 @@ main(void)
     bent_lines();
     two_sizes();
     leaders();
+    boxes_for_letters();
     shine_through();
     turned();
     skewed();
