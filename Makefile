@@ -6,11 +6,12 @@
 #   make install      into the server of PG_CONFIG, DESTDIR honoured; make installcheck tries it there
 #   make test-engine  the engine's tests alone; T="lines tokenizer" picks some
 #   make fresh        the README's own lines in a bare Debian (root, debootstrap)
+#   make tsan         the server, its children and the engine's threads under ThreadSanitizer (clang)
 #   make fuzz         a minute of fuzzing per target (FUZZ_SECONDS=60)
 #   make chaos        20,000 documents read under 200 kills; make check does 1,000 under 20
 #   make format       applies .clang-format
 #
-# Switches: BUILD=dir, CC=clang, SAN=1 (address and undefined-behaviour sanitizers), PLANT=1 (mistakes can be
+# Switches: BUILD=dir, CC=clang, SAN=1 (address and undefined-behaviour sanitizers), TSAN=1 (threads), PLANT=1 (mistakes can be
 # planted, see test/plant.sh). Sources are found by wildcard. The order to read them in:
 #
 #   src/engine   dsocr status arena backend safetensors model
@@ -33,7 +34,7 @@ PG        ?= all
 CFLAGS    ?= -O2 -g
 FUZZ_SECONDS ?= 60
 
-VARIANT := $(if $(SAN),-san)$(if $(PLANT),-plant)$(if $(findstring clang,$(CC)),-clang)
+VARIANT := $(if $(SAN),-san)$(if $(TSAN),-tsan)$(if $(PLANT),-plant)$(if $(findstring clang,$(CC)),-clang)
 BUILD   ?= build$(VARIANT)
 
 include mk/engine.mk

@@ -19,6 +19,10 @@ VARIANT_LDFLAGS += -fsanitize=address,undefined
 else
 VARIANT_CFLAGS += -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 endif
+ifdef TSAN
+VARIANT_CFLAGS += -fsanitize=thread -D__SANITIZE_THREAD__=1 # which clang does not say
+VARIANT_LDFLAGS += -fsanitize=thread
+endif
 ifdef PLANT
 VARIANT_CFLAGS += -DDS_PLANT
 endif

@@ -21,6 +21,12 @@ test-engine: engine tools $(addprefix $(BUILD)/,$(addsuffix _test,$(T)))
 	  DSOCR_BUILD=$(BUILD) timeout 600 $(BUILD)/$${t}_test || { echo "FAIL $${t}_test: exit status $$?"; failed=1; }; \
 	done; test -z "$$failed"
 
+# What shares memory. Threads that still work when the server ends are no leak: their memory goes with the process.
+.PHONY: tsan
+tsan:
+	@TSAN_OPTIONS="report_thread_leaks=0 $$TSAN_OPTIONS" $(MAKE) --no-print-directory TSAN=1 CC=clang test-engine \
+	  T="serve together sandbox dsocr"
+
 # Fuzzing: test/fuzz/NAME_fuzz.c with its corpus in test/fuzz/NAME_corpus.
 $(FUZZERS): $(BUILD)/%: $(BUILD)/test/fuzz/%.o $(ARCHIVES)
 	@echo "  LINK  $@"

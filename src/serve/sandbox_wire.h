@@ -49,7 +49,7 @@ void sandbox_zygote(int control) __attribute__((noreturn));
 /* Called in a confined child before it decodes, where a test defines it. */
 void sandbox_test_hook(const uint8_t *blob, size_t n) __attribute__((weak, visibility("default")));
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANDBOX_SANITIZED 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)

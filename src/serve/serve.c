@@ -407,7 +407,12 @@ take_event(Server *s, Control *control, const struct epoll_event *e)
 static void
 show_loading(Server *s)
 {
-    if (s->state == WIRE_STARTING && serve_now() - s->started < LOADING_MS)
+    bool loading;
+
+    pthread_mutex_lock(&s->lock);
+    loading = s->state == WIRE_STARTING;
+    pthread_mutex_unlock(&s->lock);
+    if (loading && serve_now() - s->started < LOADING_MS)
         s->progress++;
 }
 
