@@ -126,7 +126,7 @@ if [ -z "$scan" ]; then
     printf "%s    INSERT INTO archive VALUES ('%s', ...);%s\n\n" "$dim" "$(basename "$late")" "$plain"
     load "$late"
     show "SELECT dsocr_wait(timeout => '2 min') AS left_to_read;"
-    show "SELECT key->>'name' AS name, page, substring(snippet FROM '.{0,24}\[.*?\].{0,24}') AS snippet, jsonb_path_query_array(highlights, '\$[*].bbox') AS boxes
+    show "SELECT key->>'name' AS name, page, substring(snippet FROM '.{0,24}\[[^]]*\].{0,24}') AS snippet, jsonb_path_query_array(highlights, '\$[*].bbox') AS boxes
 FROM dsocr_search('archive', 'watercress OR cigüeña OR mirabelles');"
 
     say "8. The hit on the page: look at it in a browser, also on a telephone"

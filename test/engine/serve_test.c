@@ -528,7 +528,7 @@ call(void *arg)
     Question q = {.kind = WIRE_READ, .body = c->bytes, .n = c->n};
     Reply r = ask(c->socket, &q);
 
-    c->answered = r.type == WIRE_RESULT && strstr(r.text, "sum");
+    c->answered = says(&r, WIRE_RESULT, "sum");
     free(r.text);
     return NULL;
 }
