@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #define SLICE_MS        10 /* how often a caller's wish to stop is looked at */
-#define INFO_TIMEOUT_MS 10000
+#define INFO_TIMEOUT_MS 60000
 #define MOST_MS         60000
 
 struct Sandbox

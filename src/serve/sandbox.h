@@ -29,7 +29,7 @@ bool sandbox_alive(const Sandbox *sandbox);
 /* A descriptor for poll(): readable (end of file) when the zygote is gone. */
 int sandbox_fd(const Sandbox *sandbox);
 
-/* As image_info, with at most 10 seconds. */
+/* As image_info, with at most a minute. */
 DsStatus sandbox_info(Sandbox *sandbox, const uint8_t *blob, size_t n, const ImageLimits *limits,
                       Arena *arena, ImageInfo *info, DsError *err);
 
