@@ -13,9 +13,6 @@
 #include "queue_worker.h"
 #include "state.h"
 
-#define OPENED_BYTES                                                                               \
-    (1024 * 1024) /* of documents that are opened in one transaction, and one more */
-
 static Job *
 make_item(int watch, Datum key)
 {
@@ -161,46 +158,18 @@ claim(void *arg)
     } while (found.n == IN_FLIGHT_MAX && list_length(c->items) < c->limit);
 }
 
-typedef struct Opening
-{
-    int most, opened;
-} Opening;
-
-/* Those that wait, up to one of which something was kept: pages that are taken up are not taken up again after an error. */
 static void
-open_items(void *arg)
+open_item(void *arg)
 {
-    Opening *o = arg;
-    struct Watch *watch = NULL;
-    Size bytes = 0;
-
-    wait_for_nobody();
-    for (Job *item = me.waiting; item && o->opened < o->most && bytes < OPENED_BYTES;
-         item = item->next)
-    {
-        if (item->has_pages)
-            break;
-        store_open(item, &watch);
-        bytes += item->bytes;
-        o->opened++;
-    }
+    store_open(arg);
 }
 
+/* From the claim to the engine. */
 static void
-open_first(void *arg)
+ask(Job *item)
 {
-    struct Watch *watch = NULL;
+    ErrorData *error = attempt("opening a document", open_item, item);
 
-    store_open(me.waiting, &watch);
-}
-
-/* From the claim to the engine; error: why it was not opened. */
-static void
-ask_first(ErrorData *error)
-{
-    Job *item = me.waiting;
-
-    me.waiting = item->next;
     me.in_flight[me.nin_flight++] = item;
     me.bytes += item->bytes;
     note_in_flight();
@@ -213,19 +182,15 @@ ask_first(ErrorData *error)
     forget_item(item);
 }
 
-/* Together in one transaction, or else, when that is not possible, the first by itself. */
 static void
 ask_waiting(void)
 {
     while (me.waiting && room() > 0)
     {
-        Opening o = {.most = room()};
+        Job *item = me.waiting;
 
-        if (attempt("opening documents", open_items, &o) != NULL || o.opened == 0)
-            ask_first(attempt("opening a document", open_first, NULL));
-        else
-            for (; o.opened > 0; o.opened--)
-                ask_first(NULL);
+        me.waiting = item->next;
+        ask(item);
     }
 }
 
