@@ -266,10 +266,8 @@ flow_find(const Flow *f, int at)
     return low;
 }
 
-/* ---- SQL ---- */
-
-static void
-append_page(StringInfo to, const ReadPage *page)
+void
+flow_append_text(StringInfo to, const ReadPage *page)
 {
     Flow *f = flow_of(page);
     const char *s = page->nelements > 0 || page->text == NULL ? f->text.data : page->text;
@@ -278,6 +276,8 @@ append_page(StringInfo to, const ReadPage *page)
         appendStringInfoString(to, "\n\n");
     appendStringInfoString(to, s);
 }
+
+/* ---- SQL ---- */
 
 /* dsocr_search_text(result jsonb, page int): NULL for a page that the result does not have. */
 Datum
@@ -295,10 +295,10 @@ dsocr_search_text(PG_FUNCTION_ARGS)
 
         if (page == NULL)
             PG_RETURN_NULL();
-        append_page(&s, page);
+        flow_append_text(&s, page);
     }
     else
         for (int i = 0; i < r->npages; i++)
-            append_page(&s, &r->pages[i]);
+            flow_append_text(&s, &r->pages[i]);
     PG_RETURN_TEXT_P(cstring_to_text_with_len(s.data, s.len));
 }

@@ -26,6 +26,9 @@ typedef struct Flow
 /* Words that are divided at the end of a line are whole; lines are separated by a line end, elements by two. */
 extern Flow *flow_of(const ReadPage *page);
 
+/* The text of a page as it is searched; that of the page itself when it has no elements. Another follows after an empty line. */
+extern void flow_append_text(StringInfo to, const ReadPage *page);
+
 /* The span at or after a byte of the flow; nspans when there is none. */
 extern int flow_find(const Flow *flow, int at);
 

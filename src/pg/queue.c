@@ -103,6 +103,13 @@ attempt_or_log(const char *what, Work work, void *arg)
     return false;
 }
 
+void
+wait_for_nobody(void)
+{
+    (void)set_config_option("lock_timeout", "10", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
+                            true, 0, false);
+}
+
 /* ---- items ---- */
 
 void
@@ -213,16 +220,6 @@ static void
 find_extension(void *arg)
 {
     me.extension = get_extension_oid("dsocr", true);
-    if (!OidIsValid(me.extension))
-        return;
-    if (run_sql("SELECT quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = "
-                "e.extnamespace WHERE e.extname = 'dsocr'",
-                NULL, 0) == 0)
-    {
-        me.extension = InvalidOid; /* dropped between the two looks */
-        return;
-    }
-    store_home = MemoryContextStrdup(TopMemoryContext, got_string(0, 1));
 }
 
 static void

@@ -13,6 +13,9 @@
 #include "queue_worker.h"
 #include "state.h"
 
+#define OPENED_BYTES                                                                               \
+    (1024 * 1024) /* of documents that are opened in one transaction, and one more */
+
 static Job *
 make_item(int watch, Datum key)
 {
@@ -158,18 +161,46 @@ claim(void *arg)
     } while (found.n == IN_FLIGHT_MAX && list_length(c->items) < c->limit);
 }
 
-static void
-open_item(void *arg)
+typedef struct Opening
 {
-    store_open(arg);
+    int most, opened;
+} Opening;
+
+/* Those that wait, up to one of which something was kept: pages that are taken up are not taken up again after an error. */
+static void
+open_items(void *arg)
+{
+    Opening *o = arg;
+    struct Watch *watch = NULL;
+    Size bytes = 0;
+
+    wait_for_nobody();
+    for (Job *item = me.waiting; item && o->opened < o->most && bytes < OPENED_BYTES;
+         item = item->next)
+    {
+        if (item->has_pages)
+            break;
+        store_open(item, &watch);
+        bytes += item->bytes;
+        o->opened++;
+    }
 }
 
-/* From the claim to the engine. */
 static void
-ask(Job *item)
+open_first(void *arg)
 {
-    ErrorData *error = attempt("opening a document", open_item, item);
+    struct Watch *watch = NULL;
 
+    store_open(me.waiting, &watch);
+}
+
+/* From the claim to the engine; error: why it was not opened. */
+static void
+ask_first(ErrorData *error)
+{
+    Job *item = me.waiting;
+
+    me.waiting = item->next;
     me.in_flight[me.nin_flight++] = item;
     me.bytes += item->bytes;
     note_in_flight();
@@ -182,15 +213,19 @@ ask(Job *item)
     forget_item(item);
 }
 
+/* Together in one transaction, or else, when that is not possible, the first by itself. */
 static void
 ask_waiting(void)
 {
     while (me.waiting && room() > 0)
     {
-        Job *item = me.waiting;
+        Opening o = {.most = room()};
 
-        me.waiting = item->next;
-        ask(item);
+        if (attempt("opening documents", open_items, &o) != NULL || o.opened == 0)
+            ask_first(attempt("opening a document", open_first, NULL));
+        else
+            for (; o.opened > 0; o.opened--)
+                ask_first(NULL);
     }
 }
 

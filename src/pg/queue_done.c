@@ -10,6 +10,9 @@
 #include "queue_worker.h"
 #include "state.h"
 
+#define BATCH_MS    50
+#define BATCH_BYTES (256 * 1024) /* of an answer that is stored with others */
+
 /* ---- pages that come before the rest ---- */
 
 typedef struct Keep
@@ -88,24 +91,68 @@ keep_parts(void)
 
 /* ---- answers ---- */
 
+typedef struct Batch
+{
+    Job *items[IN_FLIGHT_MAX]; /* [n] */
+    int n, stored, ms;
+} Batch;
+
 static void
 store(void *arg)
 {
-    store_answer(arg);
+    Batch *b = arg;
+
+    b->stored = store_answers(b->items, b->n, b->ms);
 }
 
 static void
 finish(Job *item)
 {
+    Batch b = {.items = {item}, .n = 1};
     ErrorData *error;
 
     if (!keep_pages(item))
         return;
     if (item->question.error)
         not_answered(item, item->question.error);
-    else if ((error = attempt("storing a result", store, item)) != NULL)
+    else if ((error = attempt("storing a result", store, &b)) != NULL)
         not_stored(item, error);
     forget_item(item);
+}
+
+static void
+store_at_once(void *arg)
+{
+    wait_for_nobody();
+    store(arg);
+}
+
+/* What can be stored again after an error. */
+static bool
+may_share(const Job *item)
+{
+    return !item->question.error && !item->question.parts && !item->has_pages &&
+           item->question.nreply <= BATCH_BYTES;
+}
+
+/* The first answers in one transaction, since a commit is dear; rows are locked for a twentieth of a second. Returns how
+ * many have to be stored by themselves. */
+static int
+finish_together(void)
+{
+    Batch b = {.ms = BATCH_MS};
+
+    for (Job *item = me.finished; item && may_share(item); item = item->next)
+        b.items[b.n++] = item;
+    if (b.n < 2 || attempt("storing results", store_at_once, &b) != NULL)
+        return Max(1, b.n);
+    for (int i = 0; i < b.stored; i++)
+    {
+        me.finished = b.items[i]->next;
+        forget_item(b.items[i]);
+        me.done++;
+    }
+    return 0;
 }
 
 void
@@ -124,13 +171,14 @@ finish_answered(void)
     if (me.finished == NULL)
         return false;
     while (me.finished)
-    {
-        Job *item = me.finished;
+        for (int alone = finish_together(); alone > 0; alone--)
+        {
+            Job *item = me.finished;
 
-        me.finished = item->next;
-        finish(item);
-        me.done++;
-    }
+            me.finished = item->next;
+            finish(item);
+            me.done++;
+        }
     if (client_busy(me.client) == 0)
         MemoryContextReset(me.answers); /* what errors have left */
     return true;

@@ -57,6 +57,8 @@ extern Worker me;
 typedef void (*Work)(void *arg);
 /* Does the work in a transaction. NULL: it is committed; else it is rolled back, and this is why, in the turn's context. */
 extern ErrorData *attempt(const char *what, Work work, void *arg);
+/* For the rest of a transaction with several jobs: it holds rows that users may want while it waits for another of them. */
+extern void wait_for_nobody(void);
 /* For work that has no job to blame: the log says so, and the next tick tries again. */
 extern bool attempt_or_log(const char *what, Work work, void *arg);
 extern void note_in_flight(void);

@@ -28,6 +28,7 @@
 #include "utils/syscache.h"
 
 #include "answer.h"
+#include "flow.h"
 #include "module.h"
 #include "state.h"
 #include "store.h"
@@ -35,8 +36,6 @@
 #include "store_watch.h"
 
 #define BACKFILL_KEYS 2000 /* of one transaction */
-
-const char *store_home;
 
 #ifdef DS_PLANT
 bool
@@ -96,6 +95,15 @@ is_outdated(const Job *item)
     return run_kept_sql("SELECT FROM dsocr.job WHERE watch = $1 AND key = $2 AND $3 IS NOT NULL "
                         "AND id > $4 AND state NOT IN ('claimed', 'dead') LIMIT 1",
                         &a) > 0;
+}
+
+/* The one that was loaded in this transaction before, or another. */
+static Watch *
+watch_again(Watch **w, int id)
+{
+    if (*w == NULL || (*w)->id != id)
+        *w = load_watch(id);
+    return *w;
 }
 
 /* ---- opening: the document ---- */
@@ -245,9 +253,8 @@ find_document(const Watch *w, Job *item)
 }
 
 static void
-open_row(Job *item)
+open_row(const Watch *w, Job *item)
 {
-    Watch *w = load_watch(item->watch);
     Found found = NO_ROW;
     Scope scope;
 
@@ -293,13 +300,13 @@ open_inbox(Job *item)
 }
 
 void
-store_open(Job *item)
+store_open(Job *item, Watch **watch)
 {
     item->ask = false;
-    if (item->watch == 0)
-        open_inbox(item);
+    if (item->watch != 0)
+        open_row(watch_again(watch, item->watch), item);
     else
-        open_row(item);
+        open_inbox(item);
     if (item->ask && planted("early"))
         take_jobs(item);
 }
@@ -375,6 +382,18 @@ store_lock(int watch, Datum key)
     scope_leave(&scope);
 }
 
+static int
+next_version(const Watch *w, const Job *item)
+{
+    Arguments a = {0};
+
+    add_key(&a, w, item->key);
+    run_kept_sql(psprintf("SELECT coalesce(max(version), 0) + 1 FROM %s WHERE %s", results_of(w),
+                          key_condition(w, w->result_keys, "", 1)),
+                 &a);
+    return (int)got_bigint(0, 1, 1);
+}
+
 /* A page that was corrected stays current as long as the document is the same. Returns the new version. */
 static int
 retire_older(const Watch *w, const Job *item)
@@ -382,37 +401,47 @@ retire_older(const Watch *w, const Job *item)
     Arguments a = {0};
     int version;
 
+    if (next_version(w, item) == 1)
+        return 1; /* nothing is there that could be locked */
     lock_results(w, item->key);
+    version = next_version(w, item);
     add_key(&a, w, item->key);
     add_text(&a, item->sha256_hex);
-    run_kept_sql(psprintf("SELECT coalesce(max(version), 0) + 1 FROM %s WHERE %s AND $%d <> ''",
+    run_kept_sql(psprintf("UPDATE %s SET current = false WHERE %s AND current AND NOT "
+                          "(corrected_by IS NOT NULL AND sha256 = $%d)",
                           results_of(w), key_condition(w, w->result_keys, "", 1), w->nkeys + 1),
                  &a);
-    version = (int)got_bigint(0, 1, 1);
-    if (version > 1)
-        run_kept_sql(psprintf("UPDATE %s SET current = false WHERE %s AND current AND NOT "
-                              "(corrected_by IS NOT NULL AND sha256 = $%d)",
-                              results_of(w), key_condition(w, w->result_keys, "", 1), w->nkeys + 1),
-                     &a);
     return version;
 }
 
-/* What full-text search sees of each page: text[], cut where a tsvector would be too long. Not as the owner: he may not
- * use the extension's schema. */
+#define SEARCHED_MOST 250000 /* characters: a tsvector of more would be too long */
+
+/* What full-text search sees of each page: text[]. */
 static Datum
 search_texts(Jsonb *result)
 {
-    Arguments a = {0};
-    bool null;
+    const Reading *r = reading_texts_of(result);
+    Datum *texts = palloc(sizeof(Datum) * (r->npages + 1));
+    StringInfoData s;
 
-    add_argument(&a, JSONBOID, JsonbPGetDatum(result), false);
-    run_kept_sql(
-        psprintf(
-            "SELECT coalesce(array_agg(left(%s.dsocr_search_text(e), 250000) ORDER BY o), '{}') "
-            "FROM jsonb_array_elements($1->'document'->'pages') WITH ORDINALITY p(e, o)",
-            store_home),
-        &a);
-    return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null);
+    initStringInfo(&s);
+    for (int i = 0; i < r->npages; i++)
+    {
+        resetStringInfo(&s);
+        flow_append_text(&s, &r->pages[i]);
+        texts[i] = PointerGetDatum(
+            cstring_to_text_with_len(s.data, pg_mbcharcliplen(s.data, s.len, SEARCHED_MOST)));
+    }
+    return PointerGetDatum(construct_array(texts, r->npages, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+static char *
+not_corrected(const Watch *w)
+{
+    return psprintf(
+        " WHERE NOT EXISTS (SELECT FROM %s c WHERE %s AND c.current AND c.page = p.page "
+        "AND c.corrected_by IS NOT NULL AND c.sha256 = $%d)",
+        results_of(w), key_condition(w, w->result_keys, "c.", 1), w->nkeys + 3);
 }
 
 /* One row per page, but for those that were corrected: they are current still. */
@@ -440,12 +469,9 @@ insert_pages(const Watch *w, const Job *item, Jsonb *result, Datum texts, int ve
             "jsonb_build_object('request', $%d::text)) END, "
             "p.confidence, $%d->'metadata'->>'model', $%d FROM (SELECT (e->>'page')::int AS page, "
             "coalesce(e->>'status', 'error') AS status, (e->>'confidence')::real AS confidence, e, "
-            "o FROM jsonb_array_elements($%d->'document'->'pages') WITH ORDINALITY u(e, o)) p "
-            "WHERE NOT EXISTS (SELECT FROM %s c WHERE %s AND c.current AND c.page = p.page "
-            "AND c.corrected_by IS NOT NULL AND c.sha256 = $%d)",
+            "o FROM jsonb_array_elements($%d->'document'->'pages') WITH ORDINALITY u(e, o)) p%s",
             results_of(w), column_list(w, w->result_keys), parameter_list(w, 1), n + 2, n + 6,
-            n + 5, n + 1, n + 1, n + 4, n + 1, n + 3, n + 1, results_of(w),
-            key_condition(w, w->result_keys, "c.", 1), n + 3),
+            n + 5, n + 1, n + 1, n + 4, n + 1, n + 3, n + 1, version > 1 ? not_corrected(w) : ""),
         &a);
 }
 
@@ -512,11 +538,10 @@ store_pages(const Watch *w, const Job *item, Jsonb *result, Datum texts)
         insert_unread(w, item, version, "no_pages", "the document has no page");
 }
 
-/* last: what came at the end; whole: all pages. */
-static void
-store_row(Job *item, Jsonb *whole, Jsonb *last)
+/* last: what came at the end; whole: all pages. False: it is not wanted. */
+static bool
+store_row(const Watch *w, Job *item, Jsonb *whole)
 {
-    Watch *w = load_watch(item->watch);
     bool there = false, ours;
     Scope scope;
     Datum texts;
@@ -530,15 +555,15 @@ store_row(Job *item, Jsonb *whole, Jsonb *last)
     }
     ours = take_jobs(item);
     if (!ours || (there && is_outdated(item)))
-        return;
+        return false;
     pages_forget(item);
     if (!there)
-        return;
+        return false;
     texts = search_texts(whole);
     scope_enter(&scope, w->owner);
     store_pages(w, item, whole, texts);
     scope_leave(&scope);
-    tally_pages(item->watch, last, 1);
+    return true;
 }
 
 static void
@@ -550,33 +575,43 @@ notify_done(int64 job)
     Async_Notify("dsocr", payload);
 }
 
-static void
-store_inbox(Job *item, Jsonb *whole, Jsonb *last)
+static bool
+store_inbox(Job *item, Jsonb *whole)
 {
     Arguments a = {0};
 
     if (!take_jobs(item))
-        return;
+        return false;
     pages_forget(item);
     add_bigint(&a, item->newest);
     add_argument(&a, JSONBOID, JsonbPGetDatum(whole), false);
     run_kept_sql("UPDATE dsocr.inbox SET doc = NULL, result = $2, error = NULL, finished_at = "
                  "now() WHERE job = $1",
                  &a);
-    tally_pages(item->watch, last, 1);
     notify_done(item->newest);
+    return true;
 }
 
-void
-store_answer(Job *item)
+int
+store_answers(Job *const *items, int n, int ms)
 {
-    Jsonb *last = answer_jsonb(item->question.reply, item->question.nreply);
-    Jsonb *whole = item->nkept > 0 ? pages_whole(item, last) : last;
+    TimestampTz start = GetCurrentTimestamp();
+    List *tallies = NIL;
+    Watch *w = NULL;
+    int i = 0;
 
-    if (item->watch == 0)
-        store_inbox(item, whole, last);
-    else
-        store_row(item, whole, last);
+    do
+    {
+        Job *item = items[i];
+        Jsonb *last = answer_jsonb(item->question.reply, item->question.nreply);
+        Jsonb *whole = item->nkept > 0 ? pages_whole(item, last) : last;
+
+        if (item->watch == 0 ? store_inbox(item, whole)
+                             : store_row(watch_again(&w, item->watch), item, whole))
+            tallies = tally_pages(tallies, item->watch, last, 1);
+    } while (++i < n && !TimestampDifferenceExceeds(start, GetCurrentTimestamp(), ms));
+    tally_store(tallies);
+    return i;
 }
 
 /* Locks the claim's job rows, and says there how many pages the document has. A page that was read is a reason to think
@@ -610,7 +645,7 @@ store_page(Job *item, const char *json, size_t n)
     }
     item->crashes = 0;
     pages_add(item, part);
-    tally_pages(item->watch, part, 0);
+    tally_store(tally_pages(NIL, item->watch, part, 0));
     return true;
 }
 

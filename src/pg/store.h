@@ -6,6 +6,8 @@
 
 #include "client.h"
 
+struct Watch; /* store_watch.h */
+
 /* A claim on all job rows of one key. */
 typedef struct Job
 {
@@ -29,12 +31,10 @@ typedef struct Job
     struct Job *next;             /* of those that wait, or are finished */
 } Job;
 
-/* The schema of the extension's functions, quoted; set once by the worker. */
-extern const char *store_home;
-
 /* In a transaction, SPI connected. Fills the question, or finds that there is nothing to read, and the job goes. ERROR 55000
- * with the reason when the watch cannot be served at present. */
-extern void store_open(Job *item);
+ * with the reason when the watch cannot be served at present. watch: of the item opened before in this transaction, or NULL;
+ * and then of this one. */
+extern void store_open(Job *item, struct Watch **watch);
 
 /* Makes the question ask for these pages. */
 extern void store_ask_for(Job *item, const char *pages);
@@ -45,8 +45,9 @@ extern bool store_page(Job *item, const char *json, size_t n);
 /* For who looks at the queue: how many pages there are. */
 extern void store_page_count(Job *item, int pages);
 
-/* Stores the answer, unless the claim is no longer the item's, the row is gone, or a newer job is there. */
-extern void store_answer(Job *item);
+/* Stores answers, n > 0, one after the other until ms have gone: each unless its claim is no longer the item's, the row is
+ * gone, or a newer job is there. Returns how many it was. */
+extern int store_answers(Job *const *items, int n, int ms);
 
 /* Gives the claim's job up, visibly: it is dead, unless a newer one is there, or the claim is another's. with_row: stores
  * that in the results too, as page 0, which the user's constraints may refuse. */

@@ -4,6 +4,7 @@
 
 #include "postgres.h"
 
+#include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
 #include "store.h"
@@ -21,7 +22,11 @@ extern Jsonb *pages_whole(const Job *item, Jsonb *rest);
 /* All that was kept, and each page that was not read as one that failed. NULL: nothing was kept. */
 extern Jsonb *pages_given_up(const Job *item, const AnswerError *e);
 
-/* store_tally.c: counts what was read; documents: 1 with the last page of one, else 0. */
-extern void tally_pages(int watch, Jsonb *result, int documents);
+/* store_tally.c: counts what was read, by watch and model; documents: 1 with the last page of one, else 0. Lives as long as
+ * the current context. */
+typedef struct Tally Tally;
+
+extern List *tally_pages(List *tallies, int watch, Jsonb *result, int documents);
+extern void tally_store(List *tallies);
 
 #endif

@@ -6,7 +6,8 @@
 # edge of FILE, a few lines, with other bytes behind it. Prints
 #
 #   jobs per second of the queue, and of its statements said by hand: claim, delete of the job, insert of the result, one job
-#     after the other in one session, through pgbench
+#     after the other in one session, through pgbench; and the processor time of the worker and of that session, per job,
+#     with which other work of the machine has little to do
 #   PSS and private memory of supervisor, launcher, queue worker and engine, and the memory contexts of the first three, after
 #     EARLY jobs (2000) and after all: each may grow by 2 % or 2 MB
 set -euo pipefail
@@ -48,6 +49,7 @@ measure() {
         sed -n "s/.*\[$pid\] LOG:  Grand total: .*; \([0-9]*\) used.*/${name// /_} contexts \1/p" "$top/c/log" | tail -n 1 | awk '{ print $1, $2, int($3 / 1024) }'
     done
 }
+cpu_of() { awk '{ printf "%.0f", $1 / 1e6 }' "/proc/$1/schedstat"; } # its processor time so far, ms
 done_jobs() { sql 'SELECT coalesce(sum(documents), 0) FROM dsocr.tally'; }
 
 now() { date +%s.%N; }
@@ -59,10 +61,12 @@ sql 'SELECT dsocr_pause(1)' >/dev/null
 while [ "$(sql "SELECT dsocr_status()->'queue'->>'reading'")" != 0 ]; do sleep 0.1; done
 half=$(now)
 measure >"$top/early"
+worker=$(pid_of 'queue worker') cpu=$(cpu_of "$(pid_of 'queue worker')")
 again=$(now)
 sql 'SELECT dsocr_resume(1)' >/dev/null
 while [ "$(done_jobs)" -lt "$jobs" ]; do sleep 0.1; done
 end=$(now)
+cpu=$(($(cpu_of "$worker") - cpu))
 measure >"$top/late"
 
 queue=$(awk -v n="$jobs" -v t="$(echo "$end - $again + $half - $start" | bc)" 'BEGIN { printf "%.0f", n / t }')
@@ -80,8 +84,15 @@ INSERT INTO r (id, page, version, status, search_text, result, confidence, model
 COMMIT;
 SQL
     n=$((jobs < 5000 ? jobs : 5000))
-    hand=$("$bin/pgbench" -n -M prepared -f "$top/hand.sql" -t "$n" 2>/dev/null | sed -n 's/^tps = \([0-9]*\).*/\1/p')
+    "$bin/pgbench" -n -M prepared -f "$top/hand.sql" -t "$n" >"$top/hand" 2>/dev/null &
+    session=
+    while [ -z "$session" ]; do session=$(sql "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgbench' AND query LIKE '%job%' LIMIT 1"); done
+    while hand_cpu_now=$(cpu_of "$session" 2>/dev/null); do hand_cpu=$hand_cpu_now; sleep 0.05; done
+    wait $!
+    hand=$(sed -n 's/^tps = \([0-9]*\).*/\1/p' "$top/hand")
     echo "$queue jobs/s through the queue, $hand jobs/s by hand: $(awk -v a="$queue" -v b="$hand" 'BEGIN { printf "%.2f", a / b }')"
+    awk -v a="$cpu" -v na=$((jobs - early)) -v b="$hand_cpu" -v nb="$n" \
+        'BEGIN { printf "processor time of a job: %.2f ms of the worker, %.2f ms by hand; %.2f\n", a / na, b / nb, a / na / (b / nb) }'
 else
     echo "$queue jobs/s through the queue"
 fi
