@@ -249,6 +249,11 @@ CREATE TABLE dsocr.tally (
     looped_pages    bigint NOT NULL,
     tokens          bigint NOT NULL,
     ms              bigint NOT NULL,
+    retries         bigint NOT NULL,
+    decode_ms       bigint NOT NULL,
+    encode_ms       bigint NOT NULL,
+    generate_ms     bigint NOT NULL,
+    fill            double precision NOT NULL,   -- of the engine's slots, summed over pages
     recent_pages    double precision NOT NULL,   -- fades by half in 42 s
     first_at        timestamptz NOT NULL,
     last_at         timestamptz NOT NULL,
@@ -275,6 +280,9 @@ COMMENT ON FUNCTION dsocr.remove_watch(int) IS 'Part of dsocr_detach.';
 
 CREATE FUNCTION dsocr.add_job(watch int, key text[]) RETURNS void AS 'MODULE_PATHNAME', 'dsocr_add_job' LANGUAGE C STRICT;
 COMMENT ON FUNCTION dsocr.add_job(int, text[]) IS 'Asks for one row of a watch to be read again, even if nothing has changed.';
+
+CREATE FUNCTION dsocr.add_missing(watch int) RETURNS bigint AS 'MODULE_PATHNAME', 'dsocr_add_missing' LANGUAGE C STRICT;
+COMMENT ON FUNCTION dsocr.add_missing(int) IS 'Part of dsocr_reprocess: asks for the rows of a watch that have no result. Gives how many.';
 
 CREATE FUNCTION dsocr.lock_results(watch int, key text[]) RETURNS void AS 'MODULE_PATHNAME', 'dsocr_lock_results' LANGUAGE C STRICT;
 COMMENT ON FUNCTION dsocr.lock_results(int, text[]) IS 'Part of dsocr_correct: takes a row and its results before the queue does.';
@@ -567,19 +575,16 @@ BEGIN
         which := format('r.current AND r.corrected_by IS NULL AND r.model IS DISTINCT FROM %L', dsocr.current_model());
     ELSIF reason = 'failed' THEN
         which := 'r.current AND r.corrected_by IS NULL AND r.status NOT IN (''ok'', ''blank'')';
-    ELSIF reason IS DISTINCT FROM 'missing' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('reason "%s" does not exist', reason),
-            HINT = 'It is ''model'' (read by another model), ''failed'' (a page that is not well read) or ''missing'' (no result).';
+    ELSIF reason = 'doubtful' THEN
+        which := format('r.current AND r.corrected_by IS NULL AND r.confidence < %L', current_setting('dsocr.review_confidence'));
+    ELSIF reason = 'missing' THEN
+        RETURN dsocr.add_missing(watch);
+    ELSE
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('reason "%s" does not exist', COALESCE(reason, 'NULL')),
+            HINT = 'It is ''model'' (read by another model), ''failed'' (a page that is not well read), ''doubtful'' (one with less than dsocr.review_confidence) or ''missing'' (no result).';
     END IF;
-    FOR k IN EXECUTE CASE WHEN reason = 'missing' THEN
-        format('SELECT ARRAY[%s] FROM %I.%I s WHERE s.%I IS NOT NULL AND NOT EXISTS (SELECT FROM %s r WHERE r.current AND %s)',
-            (SELECT string_agg(format('format(''%%s'', s.%I)', c), ', ' ORDER BY o) FROM unnest(w.key_columns) WITH ORDINALITY u(c, o)),
-            w.source_schema, w.source_table, w.doc_column, target,
-            (SELECT string_agg(format('r.%I = s.%I', r, c), ' AND ' ORDER BY o)
-             FROM unnest(w.key_columns, w.result_columns) WITH ORDINALITY u(c, r, o)))
-        ELSE format('SELECT DISTINCT ARRAY[%s] FROM %s r WHERE %s',
-            (SELECT string_agg(format('format(''%%s'', r.%I)', c), ', ' ORDER BY o) FROM unnest(w.result_columns) WITH ORDINALITY u(c, o)),
-            target, which) END
+    FOR k IN EXECUTE format('SELECT DISTINCT ARRAY[%s] FROM %s r WHERE %s',
+        (SELECT string_agg(format('format(''%%s'', r.%I)', c), ', ' ORDER BY o) FROM unnest(w.result_columns) WITH ORDINALITY u(c, o)), target, which)
     LOOP
         PERFORM dsocr.add_job(watch, k);
         n := n + 1;
@@ -587,7 +592,7 @@ BEGIN
     RETURN n;
 END $$;
 COMMENT ON FUNCTION dsocr_reprocess(int, text) IS
-'Has documents read again: those read by another model than the one loaded (model), with a page that failed (failed), or without a result (missing). Corrected pages stay. Gives how many.';
+'Has documents read again: those read by another model than the one loaded (model), with a page that failed (failed) or has less than dsocr.review_confidence (doubtful), or without a result though the filter wants them (missing). Corrected pages stay. Gives how many.';
 
 -- 4. Jobs without a table.
 
@@ -677,12 +682,13 @@ CREATE VIEW dsocr.review AS
 COMMENT ON VIEW dsocr.review IS 'Pages that somebody should look at, the most doubtful first: not read well, or with less than dsocr.review_confidence.';
 
 CREATE VIEW dsocr.stats WITH (security_barrier) AS
-    SELECT t.watch, t.model, t.documents, t.pages, t.failed_pages, t.blank_pages, t.looped_pages, t.tokens, t.ms AS engine_ms,
+    SELECT t.watch, t.model, t.documents, t.pages, t.failed_pages, t.blank_pages, t.looped_pages, t.retries, t.tokens, t.ms AS engine_ms,
+           t.decode_ms, t.encode_ms, t.generate_ms, (t.fill / nullif(t.pages, 0))::real AS batch_fill,
            (t.recent_pages * exp(-least(600, extract(epoch FROM clock_timestamp() - t.last_at)) / 60) / 60)::real AS pages_per_second,
            t.first_at, t.last_at
     FROM dsocr.tally t LEFT JOIN dsocr.watches w ON w.watch = t.watch
     WHERE w.watch IS NOT NULL OR t.watch = 0;
-COMMENT ON VIEW dsocr.stats IS 'What the queue has read, by watch (0: dsocr_submit) and model. looped: stopped for repetition or cut short.';
+COMMENT ON VIEW dsocr.stats IS 'What the queue has read, by watch (0: dsocr_submit) and model. looped: stopped for repetition or cut short; retries: further attempts at pages that looped; engine_ms: from a document''s beginning to its end, others read beside it included, and decode_, encode_ and generate_ms: of its pages, by stage; batch_fill: the share of the engine''s slots that was in use, on average, when a page came.';
 
 CREATE VIEW dsocr.models AS
     SELECT m.model, m.model = dsocr.current_model() AS loaded, m.pages FROM (
@@ -1027,7 +1033,7 @@ DECLARE
     readers constant name[] := finders || ARRAY['dsocr_extract', 'dsocr_try_extract', 'dsocr_text', 'dsocr_markdown', 'dsocr_pages',
         'dsocr_extract_many', 'dsocr_read', 'dsocr_trigger', 'dsocr_info', 'dsocr_submit', 'dsocr_result', 'dsocr_cancel', 'dsocr_wait', 'current_model', 'list_review'];
     managers constant name[] := readers || ARRAY['dsocr_status', 'dsocr_attach', 'dsocr_detach', 'dsocr_pause', 'dsocr_resume', 'dsocr_retry',
-        'dsocr_reprocess', 'enqueue', 'filter_columns', 'require_results', 'add_watch', 'remove_watch', 'add_job', 'key_columns']::name[];
+        'dsocr_reprocess', 'enqueue', 'filter_columns', 'require_results', 'add_watch', 'remove_watch', 'add_job', 'add_missing', 'key_columns']::name[];
     views constant name[] := ARRAY['watches', 'jobs', 'failed_items', 'coverage', 'review', 'stats', 'models'];
     home constant name := (SELECT n.nspname FROM pg_namespace n JOIN pg_extension e ON e.extnamespace = n.oid
                            WHERE e.extname = 'dsocr');

@@ -777,9 +777,17 @@ enqueue_key(int watch, Datum key)
     run_kept_sql("INSERT INTO dsocr.job (watch, key) VALUES ($1, $2)", &a);
 }
 
+/* Rows without a current result; the filter has spoken before, so that it may name the table. */
+static const char *
+missing_condition(const Watch *w)
+{
+    return psprintf("NOT EXISTS (SELECT FROM %s r WHERE r.current AND %s)", results_of(w),
+                    same_key_condition(w, "s", "r"));
+}
+
 /* The next keys, as the queue keeps them: text[] each. As the owner. */
 static Datum *
-next_keys(const Watch *w, Datum after, bool beginning, uint64 *n)
+next_keys(const Watch *w, Datum after, bool beginning, const char *which, uint64 *n)
 {
     Arguments a = {0};
     char *condition = after_condition(w, &a, after, beginning);
@@ -788,9 +796,10 @@ next_keys(const Watch *w, Datum after, bool beginning, uint64 *n)
     Datum *keys;
 
     *n = run_sql(
-        psprintf("SELECT %s FROM %s WHERE %s IS NOT NULL AND (%s) AND %s ORDER BY %s LIMIT %d",
+        psprintf("SELECT %s FROM (SELECT * FROM %s WHERE %s IS NOT NULL AND (%s)) s WHERE %s "
+                 "AND %s ORDER BY %s LIMIT %d",
                  list, source_of(w), quote_identifier(w->column), w->filter ? w->filter : "true",
-                 condition, list, BACKFILL_KEYS),
+                 condition, which, list, BACKFILL_KEYS),
         &a, 0);
     keys = palloc(sizeof(Datum) * (*n + 1));
     for (uint64 i = 0; i < *n; i++)
@@ -800,6 +809,28 @@ next_keys(const Watch *w, Datum after, bool beginning, uint64 *n)
         keys[i] = key_array(texts, w->nkeys);
     }
     return keys;
+}
+
+int
+store_missing(int watch, Datum *after)
+{
+    Scope state, owner;
+    Datum *keys;
+    Watch *w;
+    uint64 n;
+
+    scope_enter(&state, state_owner());
+    if ((w = load_watch(watch)) == NULL)
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("watch %d does not exist", watch)));
+    scope_enter(&owner, w->owner);
+    keys = next_keys(w, *after, *after == (Datum)0, missing_condition(w), &n);
+    scope_leave(&owner);
+    for (uint64 i = 0; i < n; i++)
+        enqueue_key(watch, keys[i]);
+    scope_leave(&state);
+    *after = n == BACKFILL_KEYS ? SPI_datumTransfer(keys[n - 1], false, -1) : (Datum)0;
+    return (int)n;
 }
 
 bool
@@ -820,7 +851,7 @@ store_backfill(int watch)
         return false;
     after = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &beginning);
     scope_enter(&scope, w->owner);
-    keys = next_keys(w, after, beginning, &n);
+    keys = next_keys(w, after, beginning, "true", &n);
     scope_leave(&scope);
     for (uint64 i = 0; i < n; i++)
         enqueue_key(watch, keys[i]);

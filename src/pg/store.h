@@ -69,6 +69,10 @@ extern bool store_gone(const Gone *g);
  * Done as the owner, for a caller who may insert and update results; else ERROR 42501. SPI is connected. */
 extern void store_lock(int watch, Datum key);
 
+/* Asks for the next rows of a watch that have no result, behind the key *after, which is 0 at the beginning and in the end.
+ * SPI is connected; *after outlives that. Returns how many. */
+extern int store_missing(int watch, Datum *after);
+
 /* The next keys of a source that is being backfilled into the queue. False: that was the end. */
 extern bool store_backfill(int watch);
 

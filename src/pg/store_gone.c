@@ -9,7 +9,6 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
 
 #include "store.h"
 #include "store_watch.h"
@@ -70,16 +69,11 @@ delete_results(const Watch *w, const Gone *g)
 static bool
 sweep_results(const Watch *w)
 {
-    StringInfoData same;
-
-    initStringInfo(&same);
-    for (int i = 0; i < w->nkeys; i++)
-        appendStringInfo(&same, "%ss.%s = r.%s", i > 0 ? " AND " : "", quote_identifier(w->keys[i]),
-                         quote_identifier(w->result_keys[i]));
     return run_kept_sql(
                psprintf("DELETE FROM %s WHERE ctid = ANY (ARRAY(SELECT r.ctid FROM %s r WHERE "
                         "NOT EXISTS (SELECT FROM %s s WHERE %s) LIMIT %d))",
-                        results_of(w), results_of(w), source_of(w), same.data, SWEEP_ROWS),
+                        results_of(w), results_of(w), source_of(w), same_key_condition(w, "s", "r"),
+                        SWEEP_ROWS),
                NULL) == SWEEP_ROWS;
 }
 

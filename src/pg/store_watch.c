@@ -124,6 +124,19 @@ key_condition(const Watch *w, char **columns, const char *prefix, int first)
 }
 
 char *
+same_key_condition(const Watch *w, const char *source, const char *results)
+{
+    StringInfoData s;
+
+    initStringInfo(&s);
+    for (int i = 0; i < w->nkeys; i++)
+        appendStringInfo(&s, "%s%s.%s = %s.%s", i > 0 ? " AND " : "", source,
+                         quote_identifier(w->keys[i]), results,
+                         quote_identifier(w->result_keys[i]));
+    return s.data;
+}
+
+char *
 column_list(const Watch *w, char **columns)
 {
     StringInfoData s;

@@ -27,6 +27,8 @@ extern const char *source_of(const Watch *w); /* quoted */
 extern const char *results_of(const Watch *w);
 /* "a" = $1 AND "b" = $2, or from $first on; columns: those of the source or of the results. */
 extern char *key_condition(const Watch *w, char **columns, const char *prefix, int first);
+/* source."a" = results."a" AND ...: two aliases */
+extern char *same_key_condition(const Watch *w, const char *source, const char *results);
 extern char *column_list(const Watch *w, char **columns);
 extern char *parameter_list(const Watch *w, int first); /* $1, $2, or from $first on */
 /* The key, as values of its types: nkeys arguments. */

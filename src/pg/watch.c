@@ -40,6 +40,7 @@ PG_FUNCTION_INFO_V1(dsocr_filter_columns);
 PG_FUNCTION_INFO_V1(dsocr_add_watch);
 PG_FUNCTION_INFO_V1(dsocr_remove_watch);
 PG_FUNCTION_INFO_V1(dsocr_add_job);
+PG_FUNCTION_INFO_V1(dsocr_add_missing);
 PG_FUNCTION_INFO_V1(dsocr_lock_results);
 PG_FUNCTION_INFO_V1(dsocr_current_model);
 PG_FUNCTION_INFO_V1(dsocr_pause);
@@ -268,6 +269,25 @@ dsocr_add_job(PG_FUNCTION_ARGS)
     queue_made_job(PG_GETARG_INT32(0));
     SPI_finish();
     PG_RETURN_VOID();
+}
+
+/* Part of dsocr_reprocess; as the owner, since the filter is his. */
+Datum
+dsocr_add_missing(PG_FUNCTION_ARGS)
+{
+    int watch = PG_GETARG_INT32(0);
+    int64 n = 0;
+    Datum after = (Datum)0;
+
+    do
+    {
+        connect_spi();
+        require_watch_owner(watch);
+        n += store_missing(watch, &after);
+        SPI_finish();
+    } while (after != (Datum)0);
+    queue_made_job(watch);
+    PG_RETURN_INT64(n);
 }
 
 /* Part of dsocr_correct. */

@@ -72,9 +72,9 @@ page_of(const Faults *f, const char *text, int page)
                      "page", page, "status", bad ? "error" : "ok", "finish_reason",
                      bad ? "none" : "eos", "width", 1000, "height", 1400, "dpi", 144, "rotation", 0,
                      "text", bad ? "" : text, "markdown", bad ? "" : text, "confidence", 0.9,
-                     "confidence_low", 0.7, "attempts", 1, "tokens", "vision", 16, "prompt", 20,
-                     "output", 12, "ms", "decode", 1, "encode", 2, "generate", 3, "elements",
-                     elements);
+                     "confidence_low", 0.7, "attempts", f->attempts > 0 ? f->attempts : 1, "tokens",
+                     "vision", 16, "prompt", 20, "output", 12, "ms", "decode", 1, "encode", 2,
+                     "generate", 3, "elements", elements);
 }
 
 static json_t *

@@ -25,7 +25,7 @@ static const Word words[] = {
     FLAG("bad_utf8", bad_utf8),   FLAG("nul", nul),       FLAG("once", once),
     FLAG("exit", exit),           FLAG("refuse", refuse), FLAG("error", error),
     FLAG("state", state),         FLAG("count", count),   FLAG("page_slow", page_slow),
-    FLAG("exit_page", exit_page), FLAG("hold", hold),
+    FLAG("exit_page", exit_page), FLAG("hold", hold),     FLAG("attempts", attempts),
 };
 
 static void

@@ -23,6 +23,7 @@
  *   count            each page that is begun, and each that is read, is a line in SOCKET.pages
  *   pages=N          pages of the document           big=BYTES: length of the text of each page
  *   bad_page=N       that page has status error
+ *   attempts=N       pages were read so often
  *   once             the file of faults goes when a reading has met them */
 #ifndef FAKE_FAULTS_H
 #define FAKE_FAULTS_H
@@ -32,7 +33,7 @@
 
 typedef struct Faults
 {
-    int slow, status, version, pages, big, bad_page, page_slow, exit_page, hold;
+    int slow, status, version, pages, big, bad_page, page_slow, exit_page, hold, attempts;
     bool silent, hang, stuck, kill, segv, garbage, oversize, short_, not_json, bad_utf8, nul, once,
         count;
     char exit[16], refuse[16], error[16], state[16];

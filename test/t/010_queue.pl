@@ -199,8 +199,22 @@ is(sql(q{SELECT string_agg(id::text, ',' ORDER BY id) FROM chosen_scan_ocr}), '1
 sql(q{UPDATE chosen SET kind = 'letter' WHERE id = 3; UPDATE chosen SET kind = 'photo' WHERE id = 4});
 waits($w, 'a filter and changes');
 is(sql(q{SELECT string_agg(id::text, ',' ORDER BY id) FROM chosen_scan_ocr WHERE current}), '1,3', 'and sees when a row becomes one of them, or is no longer');
+is(sql("SELECT dsocr_reprocess($w, 'missing')"), 0, 'nothing that the filter wants is missing');
+sql(q{DELETE FROM chosen_scan_ocr WHERE id = 1});
+is(sql("SELECT dsocr_reprocess($w, 'missing')"), 1, 'one row is');
+waits($w, 'a row that was missing');
+is(sql(q{SELECT search_text FROM chosen_scan_ocr WHERE id = 1}), 'a', 'and is read');
+is(sql("SELECT dsocr_reprocess($w, 'doubtful')"), 0, 'nothing is doubtful');
+sql(q{UPDATE chosen_scan_ocr SET confidence = 0.84, search_text = 'doubtful' WHERE id = 3});
+is(sql("SELECT dsocr_reprocess($w, 'doubtful')"), 1, 'a page with less than dsocr.review_confidence is');
+waits($w, 'a doubtful page');
+is(sql(q{SELECT search_text FROM chosen_scan_ocr WHERE id = 3 AND current}), 'c', 'and is read again');
+sql(q{INSERT INTO chosen VALUES (6, 'letter', 'FAKE:attempts=3;')});
+waits($w, 'a page read three times');
+is(sql("SELECT retries, decode_ms = pages, encode_ms = 2 * pages, generate_ms = 3 * pages, batch_fill BETWEEN 0 AND 1 FROM dsocr.stats WHERE watch = $w"), '2|t|t|t|t',
+	'dsocr.stats has further attempts, milliseconds by stage and the batch');
 sql(q{DELETE FROM chosen});
-is(sql(q{SELECT count(*), count(result) FROM chosen_scan_ocr}), '3|0', "on_delete 'keep' keeps results; without store_result there is only the text");
+is(sql(q{SELECT count(*), count(result) FROM chosen_scan_ocr}), '5|0', "on_delete 'keep' keeps results; without store_result there is only the text");
 sql(qq{SELECT dsocr_detach($w)});
 sql(q{INSERT INTO chosen VALUES (5, 'letter', 'TEXT:e')});
 is(sql("SELECT count(*) FROM dsocr.job WHERE watch = $w"), 0, 'after detach nothing is asked');

@@ -80,7 +80,7 @@ is(sql(q{SELECT documents, pages FROM dsocr.stats WHERE watch = 1}) =~ /^6\|/ ? 
 readings();
 
 # ---- cancelled while it is read
-sql("INSERT INTO s VALUES (20, 'FAKE:pages=1000,page_slow=400;'), (21, 'FAKE:slow=600000;')");
+sql("INSERT INTO s VALUES (20, 'FAKE:pages=1000,page_slow=400;'), (21, 'FAKE:slow=60000;')");
 until_true(q{SELECT count(*) = 1 FROM dsocr.jobs WHERE pages_done > 1}, 'a slow document is being read');
 until_true(q{SELECT count(*) = 2 FROM dsocr.jobs WHERE pages > 0 AND page_since IS NOT NULL}, 'both tell how many pages there are, and since when');
 is($node->safe_psql('postgres', q{SELECT dsocr_status()->>'active' > '1'}), 't', 'two are in the engine');
