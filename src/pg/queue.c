@@ -44,6 +44,8 @@ extern PGDLLEXPORT void dsocr_queue_main(Datum arg) pg_attribute_noreturn();
 
 Worker me;
 
+static void hold_place(void);
+
 /* ---- transactions ---- */
 
 static void
@@ -85,6 +87,8 @@ attempt(const char *what, Work work, void *arg)
     }
     PG_END_TRY();
     MemoryContextSwitchTo(me.turn);
+    if (error && me.placed)
+        hold_place();
     pgstat_report_stat(false);
     pgstat_report_activity(STATE_IDLE, NULL);
     return error;
@@ -222,6 +226,25 @@ find_extension(void *arg)
     me.extension = get_extension_oid("dsocr", true);
 }
 
+/* A DROP EXTENSION waits for this lock, and so does another worker. Sharp edge: a transaction that fails takes locks of the
+ * session with it, so the place is taken again after each; by then the extension may be gone. */
+static void
+hold_place(void)
+{
+    LOCKTAG tag = extension_tag();
+    Oid still;
+
+    if (LockAcquire(&tag, ShareUpdateExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL &&
+        !planted("two"))
+        leave(true);
+    StartTransactionCommand();
+    still = get_extension_oid("dsocr", true);
+    CommitTransactionCommand();
+    if (still != me.extension)
+        leave(true);
+    me.placed = true;
+}
+
 static void
 queue_again(void *arg)
 {
@@ -270,20 +293,15 @@ fix_settings(void)
 static void
 take_the_place(void)
 {
-    LOCKTAG tag;
-
     if (!attempt_or_log("looking for the extension", find_extension, NULL))
-        leave(true); /* half of what it would know is not enough */
+        leave(true); /* what it does not know it does not guess */
     pg_atomic_write_u32(&me.slot->has_extension, OidIsValid(me.extension) ? 2 : 1);
     pg_atomic_write_u32(&me.slot->wanted, 0);
     if (!OidIsValid(me.extension))
         proc_exit(0);
     if (pg_atomic_read_u32(&me.slot->unserved) != 0)
         leave(true); /* the launcher starts no other for what is wanted here */
-    tag = extension_tag();
-    if (LockAcquire(&tag, ShareUpdateExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL &&
-        !planted("two"))
-        leave(true);
+    hold_place();
     pg_atomic_write_u32(&me.slot->proc, my_proc_number());
     pg_memory_barrier();
     pg_atomic_write_u32(&me.slot->worker, MyProcPid);

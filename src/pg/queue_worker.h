@@ -33,6 +33,7 @@ typedef struct Worker
 {
     QueueSlot *slot;
     Oid extension;
+    bool placed; /* it holds the lock that only one worker of a database has */
     Client *client;
     MemoryContext jobs, answers, turn;
     Job *in_flight[IN_FLIGHT_MAX];
