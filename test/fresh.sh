@@ -28,7 +28,7 @@ else
 fi
 echo "a bare Debian after $((SECONDS - started)) s: $(chroot "$root" dpkg-query -f '.\n' -W | wc -l) packages, no make, no git"
 # How this machine reaches the network, and nothing else of it.
-apt-config dump | grep -E '^Acquire::(https?::|Check-)' >"$root/etc/apt/apt.conf.d/99machine" || true
+apt-config dump | sed -nE '/^Acquire::(https?::|Check-)/p' >"$root/etc/apt/apt.conf.d/99machine"
 cp -L /etc/resolv.conf "$root/etc/resolv.conf"
 cp -L /etc/hosts "$root/etc/hosts"
 git clone -q --bare . "$root/srv/dsocr.git"

@@ -17,14 +17,6 @@ sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub all_read { is(sql("SELECT dsocr_wait(timeout => '3min')"), 0, "$_[0]: all is read") }
 sub current { return sql("SELECT string_agg(search_text, ',') FROM t_scan_ocr WHERE id = $_[0] AND current") }
 
-# A session, its statement, and the SQLSTATE it ended with; '' when it succeeded.
-sub says
-{
-	my ($session, $statement) = @_;
-	my ($out, $failed) = $session->query("$statement\n;\\echo state :SQLSTATE");
-	return $out =~ /state (\w+)/ ? ($1 eq '00000' ? '' : $1) : "no answer: $out";
-}
-
 sub session
 {
 	my $s = $node->background_psql('postgres', on_error_stop => 0);

@@ -33,13 +33,6 @@ sub table
 	return $w;
 }
 
-sub says
-{
-	my ($session, $statement) = @_;
-	my ($out, $failed) = $session->query("$statement\n;\\echo state :SQLSTATE");
-	return $out =~ /state (\w+)/ ? ($1 eq '00000' ? '' : $1) : "no answer: $out";
-}
-
 sub session
 {
 	my $s = $node->background_psql('postgres', on_error_stop => 0);

@@ -16,7 +16,7 @@ use Test::More;
 use Time::HiRes qw(time sleep);
 
 our @EXPORT = qw(fake_engine server faults no_faults status wait_for_state serve_with fails prompt reads bystander same_bystander
-  not_restarted spawn_query ended);
+  not_restarted spawn_query ended says);
 
 sub fake_engine
 {
@@ -165,6 +165,14 @@ sub spawn_query
 		$run->finish;
 		return (time - $start, $out, $err);
 	};
+}
+
+# The SQLSTATE that a statement of a background session ends with; '' when it succeeds.
+sub says
+{
+	my ($session, $statement) = @_;
+	my ($out, $failed) = $session->query("$statement\n;\\echo state :SQLSTATE");
+	return $out =~ /state (\w+)/ ? ($1 eq '00000' ? '' : $1) : "no answer: $out";
 }
 
 1;
