@@ -624,14 +624,10 @@ model_open_adapted(const char *dir, const char *adapter, Device *d, Model **out,
     m->device = d;
     arena_init(&m->arena, 0);
     device_begin(d);
-    if ((st = model_config_read(dir, m, &c, err)))
-    {
-        model_close(m);
-        return st;
-    }
-    device_allow_int16(d, m->facts.reads_lines);
-    if ((st = safetensors_open(dir, &m->files, err)) || (st = take_adapter(m, dir, adapter, err)) ||
-        (st = bind_all(m, &c, err)))
+    if ((st = model_config_read(dir, m, &c, err)) == DS_OK)
+        device_allow_int16(d, m->facts.reads_lines);
+    if (st || (st = safetensors_open(dir, &m->files, err)) ||
+        (st = take_adapter(m, dir, adapter, err)) || (st = bind_all(m, &c, err)))
     {
         model_close(m);
         return st;
