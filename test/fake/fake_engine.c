@@ -25,6 +25,9 @@ static const char *socket_path;
 static int control = -1;
 static atomic_int active, pages_read;
 static atomic_bool hanging;
+static pthread_mutex_t door = PTHREAD_MUTEX_INITIALIZER;
+static int inside, alone_waiting; /* readings; those who want to be the only one */
+static bool alone_inside;
 
 static Faults
 faults_now(void)
@@ -123,6 +126,36 @@ held(int fd, int page)
         if (gone(fd, 20))
             return false;
     return true;
+}
+
+/* Before GO. Who is to be read alone waits until all have left, and nobody comes in beside him, as in the engine. False: the
+ * asker has gone. */
+static bool
+come_in(int fd, bool alone)
+{
+    bool in = false, left = false;
+
+    for (bool first = true; !in && !left; first = false)
+    {
+        left = !first && gone(fd, 5);
+        pthread_mutex_lock(&door);
+        alone_waiting += alone && first;
+        in = !left && !alone_inside && (alone ? inside == 0 : alone_waiting == 0);
+        inside += in;
+        alone_inside |= in && alone;
+        alone_waiting -= alone && (in || left);
+        pthread_mutex_unlock(&door);
+    }
+    return in;
+}
+
+static void
+go_out(bool alone)
+{
+    pthread_mutex_lock(&door);
+    inside--;
+    alone_inside &= !alone;
+    pthread_mutex_unlock(&door);
 }
 
 static bool
@@ -267,13 +300,30 @@ forget_once(const Faults *f)
         unlink(path);
 }
 
+/* From GO on. */
+static bool
+serve_document(int fd, Faults *f, const WireHeader *h, const char *options)
+{
+    char *body;
+    bool ok;
+
+    if (!say(fd, f, WIRE_GO, h->id, NULL, 0))
+        return false;
+    die_at(f, "after_go");
+    body = malloc(h->body_length + 1);
+    active++;
+    ok = body && wire_read_all(fd, body, h->body_length) && read_document(fd, f, h, options, body);
+    active--;
+    free(body);
+    return ok;
+}
+
 /* After header and options. */
 static bool
 serve_request(int fd, const WireHeader *h, const char *options)
 {
     Faults f = faults_now();
-    char *body;
-    bool ok;
+    bool alone = h->flags & WIRE_ALONE, ok;
 
     if (h->kind == WIRE_STATUS)
         return answer_status(fd, &f, h->id);
@@ -283,14 +333,10 @@ serve_request(int fd, const WireHeader *h, const char *options)
     forget_once(&f);
     if (f.refuse[0])
         return say_error(fd, &f, h->id, f.refuse, "the fake engine refuses");
-    if (!say(fd, &f, WIRE_GO, h->id, NULL, 0))
+    if (!come_in(fd, alone))
         return false;
-    die_at(&f, "after_go");
-    body = malloc(h->body_length + 1);
-    active++;
-    ok = body && wire_read_all(fd, body, h->body_length) && read_document(fd, &f, h, options, body);
-    active--;
-    free(body);
+    ok = serve_document(fd, &f, h, options);
+    go_out(alone);
     return ok;
 }
 
