@@ -208,9 +208,9 @@ read_views(Run *r, int first, int n, Reading *readings)
 
 /* ---- the promises ---- */
 
-/* share: how far a value may be off, of its stage's deviation */
+/* share: how far a value may be off, of its stage's deviation; slope: of itself, all in one direction */
 static void
-test_stages(Run *r, const char *backend, double share)
+test_stages(Run *r, const char *backend, double share, double slope)
 {
     json_t *segments = json_object_get(mini.golden, "segments");
     const ModelFacts *f = model_facts(r->m);
@@ -224,12 +224,12 @@ test_stages(Run *r, const char *backend, double share)
 
         if (json_object_get(want, "global_sam") == NULL)
             continue;
-        ok = golden_stage(want, "global_sam", r->traces[i].sam, 192 * 16, share) &&
-             golden_stage(want, "global_encoder", r->traces[i].encoder, 16 * 192, share) &&
+        ok = golden_stage(want, "global_sam", r->traces[i].sam, 192 * 16, share, slope) &&
+             golden_stage(want, "global_encoder", r->traces[i].encoder, 16 * 192, share, slope) &&
              golden_stage(want, "image_rows", r->rows + (size_t)i * ROWS * (size_t)f->hidden,
-                          ROWS * f->hidden, share);
+                          ROWS * f->hidden, share, slope);
         prefill(r, i, 1, logits);
-        ok &= golden_stage(want, "logits", logits, f->vocab, share);
+        ok &= golden_stage(want, "logits", logits, f->vocab, share, slope);
         snprintf(what, sizeof what, "%s: stages of view %d within %.0e of their deviation", backend,
                  i, share);
         promise(what, ok);
@@ -305,7 +305,7 @@ same_rows_alone(Run *r, int view)
 }
 
 static void
-test_backend(const char *backend, bool exact, double share)
+test_backend(const char *backend, bool exact, double share, double slope)
 {
     Reading alone[16];
     char what[128];
@@ -316,7 +316,7 @@ test_backend(const char *backend, bool exact, double share)
 
         if (threads == 1)
         {
-            test_stages(&r, backend, share);
+            test_stages(&r, backend, share, slope);
             test_texts(&r, backend, exact);
             for (int i = 0; i < (COMPANIES > 1 ? 16 : 2); i++)
                 read_views(&r, i, 1, &alone[i]);
@@ -394,12 +394,12 @@ main(void)
     if (mini.golden == NULL)
         return promise("test/golden/mini.json is there", false) ? 0 : 1;
     load_views();
-    test_backend("generic", true, 1e-4);
+    test_backend("generic", true, 1e-4, 0);
     if (device_open("avx2", 1, NULL, NULL, &d, &err) == DS_OK)
     {
         device_close(d);
-        test_backend("avx2", false, 1e-4);
-        test_backend("avx2-int16", false, 2e-2);
+        test_backend("avx2", false, 1e-4, 0);
+        test_backend("avx2-int16", false, 5e-3, 5e-4);
         test_choice();
     }
     else
