@@ -283,7 +283,8 @@ class Experts(nn.Module):
     def forward(self, x):
         shape = x.shape
         x = x.reshape(-1, shape[-1])
-        p = self.gate(x).softmax(-1)
+        with torch.autocast(x.device.type, enabled=False):  # two experts may be near a tie
+            p = self.gate(x.float()).softmax(-1)
         w, chosen = p.topk(self.topk, -1)
         if self.norm_topk:
             w = w / (w.sum(-1, keepdim=True) + 1e-20)
@@ -298,7 +299,7 @@ class Experts(nn.Module):
         for e, expert in enumerate(self.experts):
             t, k = (chosen == e).nonzero(as_tuple=True)
             if t.numel():
-                y = y.index_add(0, t, expert(x[t]) * w[t, k, None])
+                y = y.index_add(0, t, (expert(x[t]) * w[t, k, None]).to(y.dtype))
         return y
 
     def dense(self, x, chosen, w, y):

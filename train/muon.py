@@ -1,8 +1,8 @@
 """Muon: momentum whose matrices are made nearly orthogonal by five Newton-Schulz steps.
 
 For the weight matrices of hidden layers only; embeddings, heads, biases and the router keep AdamW.
-Matrices of one shape go through together, in float32: the bf16 of PyTorch's own crawls on a processor
-without bf16 arithmetic.
+Matrices of one shape go through together, in float32 (which train.py lets PyTorch multiply in bf16 where
+the processor has it): the bf16 of PyTorch's own crawls on one without.
 """
 
 import torch

@@ -30,6 +30,7 @@ import torch.multiprocessing as mp
 import torch.nn as nn
 import torch.nn.functional as F
 from rapidfuzz.distance import Levenshtein
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import found
 import lines
@@ -132,11 +133,22 @@ def to_device(batch, device):
     return [t.to(device, non_blocking=True) for t in tensors]
 
 
+def has_bf16(device):
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu.get_capabilities().get("avx512_bf16", False)
+
+
+@contextlib.contextmanager
 def half(device):
-    """bf16 for the products where the device has it; weights, sums and losses stay float32."""
-    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.autocast("cuda", torch.bfloat16)
-    return contextlib.nullcontext()
+    """bf16 for the products where the device has it; weights, sums, the router and losses stay float32. On a processor
+    attention goes by plain products: what PyTorch has for it there takes five times as long to go back through."""
+    if not has_bf16(device):
+        yield
+        return
+    with torch.autocast(device.type, torch.bfloat16):
+        with sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else contextlib.nullcontext():
+            yield
 
 
 class Joint(nn.Module):
@@ -185,6 +197,7 @@ def losses(joint, batch, a, done):
     logits, by_column, by_slot = joint(to_input(x), given, not heads_only, heads_only and a.frozen)
     weight = torch.ones(by_column.shape[-1], device=ids.device)
     weight[PAD] = BLANK_WEIGHT
+    logits, by_column, by_slot = (y if y is None else y.float() for y in (logits, by_column, by_slot))
     out = {"columns": F.cross_entropy(by_column.transpose(1, 2), columns, weight=weight),
            "slots": F.cross_entropy(by_slot.transpose(1, 2), slots, weight=weight)}
     k = a.head_weight * (1 if heads_only else max(0.1, 1 - done))
@@ -341,6 +354,8 @@ def main():
     torch.manual_seed(a.seed)
     torch.set_num_threads(a.threads)
     torch.set_flush_denormal(True)
+    if has_bf16(torch.device(a.device)):
+        torch.set_float32_matmul_precision("medium")  # Muon's products too
     run = Run(a)
     if a.resume:
         run.restore(os.path.join(a.resume, "last.pt"))

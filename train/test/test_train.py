@@ -6,6 +6,7 @@ cutting of views, for which NumPy and Pillow are enough, and drawn lines where t
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -343,16 +344,24 @@ def test_experts():
 
 
 def test_half(folder):
-    """A GPU's precision, by the processor: products in bf16, experts all of them."""
+    """Products in bf16: as on a GPU, experts all of them, and as on a processor that has it, experts as chosen."""
+    dense, sparse = model.Experts.dense, model.Experts.sparse
+    autocast = lambda: torch.autocast("cpu", torch.bfloat16)
+    ways = [(train.contextlib.nullcontext, dense), (autocast, dense), (None, sparse)]
     curves = []
-    for how in (train.contextlib.nullcontext, lambda: torch.autocast("cpu", torch.bfloat16)):
+    for how, experts in ways:
         run = made_up_run(folder)
         batch = train.to_device(made_up_batch(run.joint.family.sizes), run.device)
-        with mock.patch.object(train, "half", lambda device: how()), mock.patch.object(model.Experts, "sparse", model.Experts.dense):
+        with contextlib.ExitStack() as put:
+            put.enter_context(mock.patch.object(train, "has_bf16", lambda device: True))
+            put.enter_context(mock.patch.object(model.Experts, "sparse", experts))
+            if how:
+                put.enter_context(mock.patch.object(train, "half", lambda device: how()))
             parts = [run.update(batch) for _ in range(30)]
         curves.append([float(p["columns"] + p["slots"]) for p in parts])
         weights = {p.dtype for p in run.joint.parameters()} | {v["momentum"].dtype for v in run.opts[0].state.values()}
-    promise("in bf16 it learns as in float32", curves[1][-1] < .9 * curves[1][0] and abs(curves[1][-1] - curves[0][-1]) < .1 * curves[0][0], curves)
+    learns = [c[-1] < .9 * c[0] and abs(c[-1] - curves[0][-1]) < .1 * curves[0][0] for c in curves]
+    promise("in bf16 it learns as in float32", all(learns) and curves[0] != curves[1] != curves[2], curves)
     promise("weights and momentum stay float32, and so do the losses", weights == {torch.float32} == {p.dtype for p in parts[-1].values()}, weights)
 
 
