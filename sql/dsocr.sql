@@ -895,6 +895,18 @@ AS $f$
 $f$;
 COMMENT ON FUNCTION dsocr.corrected(jsonb, text, int) IS 'A page''s result with its text, or that of one element, corrected: boxes stay, lines that changed say so.';
 
+CREATE FUNCTION dsocr.own_columns(results regclass, keys text[]) RETURNS text[]
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $f$
+    SELECT COALESCE(array_agg(a.attname::text ORDER BY a.attnum), '{}') FROM pg_attribute a
+    WHERE a.attrelid = results AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attidentity = ''
+      AND a.attname <> ALL (keys || '{page,version,current,status,search_text,tsv,result,confidence,model,sha256,corrected_by,corrected_at,created_at}'::text[])
+      AND NOT EXISTS (SELECT FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+                      WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = results AND d.refobjsubid = a.attnum AND d.deptype = 'a')
+$f$;
+COMMENT ON FUNCTION dsocr.own_columns(regclass, text[]) IS
+'The columns that a user has added to a table of results and whose values a new version takes over: not those that are generated or numbered.';
+
 CREATE FUNCTION dsocr_correct(watch int, key jsonb, page int, new_text text, element int DEFAULT NULL) RETURNS int
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' SET timezone = 'UTC'
@@ -912,6 +924,10 @@ DECLARE
     old record;
     result jsonb;
     searched text;
+    own text[];
+    said text;
+    detail text;
+    rule text;
     n int;
 BEGIN
     SELECT * INTO w FROM dsocr.watches s WHERE s.watch = dsocr_correct.watch;
@@ -952,16 +968,25 @@ BEGIN
     END IF;
     result := dsocr.corrected(old.result, new_text, element);
     EXECUTE format('SELECT left(CASE WHEN $1 IS NULL THEN $2 ELSE %s.dsocr_search_text($1) END, 250000)', home) INTO searched USING result, new_text;
+    own := dsocr.own_columns(w.results, w.result_columns);
     EXECUTE format('UPDATE %s r SET current = false FROM jsonb_populate_record(NULL::%1$s, $1) k WHERE %s AND r.page = $2 AND r.current', target, matches) USING their, page;
-    EXECUTE format('INSERT INTO %s (%s, page, version, current, status, search_text, result, confidence, model, sha256, corrected_by, corrected_at)
-        SELECT %s, $2, (SELECT max(r.version) + 1 FROM %1$s r WHERE %4$s), true, $3, $4, $5, $6, $7, $8, current_user, clock_timestamp()
-        FROM jsonb_populate_record(NULL::%1$s, $1) k RETURNING version',
-        target, columns, (SELECT string_agg(format('k.%I', r), ', ' ORDER BY o) FROM unnest(w.result_columns) WITH ORDINALITY u(r, o)), matches)
-    INTO n USING their, page, COALESCE(result->>'status', 'ok'), searched, result, old.confidence, old.model, old.sha256;
+    BEGIN
+        EXECUTE format('INSERT INTO %s (%s, page, version, current, status, search_text, result, confidence, model, sha256, corrected_by, corrected_at%s)
+            SELECT %s, $2, (SELECT max(r.version) + 1 FROM %1$s r WHERE %5$s), true, $3, $4, $5, $6, $7, $8, current_user, clock_timestamp()%6$s
+            FROM %1$s r, jsonb_populate_record(NULL::%1$s, $1) k WHERE %5$s AND r.page = $2 AND r.version = $9 RETURNING version',
+            target, columns, (SELECT string_agg(format(', %I', c), '' ORDER BY o) FROM unnest(own) WITH ORDINALITY u(c, o)),
+            (SELECT string_agg(format('k.%I', r), ', ' ORDER BY o) FROM unnest(w.result_columns) WITH ORDINALITY u(r, o)), matches,
+            (SELECT string_agg(format(', r.%I', c), '' ORDER BY o) FROM unnest(own) WITH ORDINALITY u(c, o)))
+        INTO n USING their, page, COALESCE(result->>'status', 'ok'), searched, result, old.confidence, old.model, old.sha256, old.version;
+    EXCEPTION WHEN unique_violation OR exclusion_violation THEN
+        GET STACKED DIAGNOSTICS said = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, rule = CONSTRAINT_NAME;
+        RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = said, DETAIL = detail, CONSTRAINT = rule, TABLE = w.result_table, SCHEMA = w.result_schema,
+            HINT = 'The new version has the values of your own columns that the version before has, and both stay. Let the constraint cover version too, or make it a unique index WHERE current.';
+    END;
     RETURN n;
 END $f$;
 COMMENT ON FUNCTION dsocr_correct(int, jsonb, int, text, int) IS
-'Corrects the text of a page, or of one element of it (seq of dsocr_elements): a new version, which is searched from then on and stays until the document changes. Lines keep their boxes. The caller needs SELECT, INSERT and UPDATE on the results. Gives the version.';
+'Corrects the text of a page, or of one element of it (seq of dsocr_elements): a new version, which is searched from then on and stays until the document changes. Lines keep their boxes; columns that you have added to the results, their values. The caller needs SELECT, INSERT and UPDATE on the results. Gives the version.';
 
 CREATE FUNCTION dsocr_training_set(watch int) RETURNS TABLE(image bytea, text text)
 LANGUAGE plpgsql STABLE ROWS 1000 COST 100000 SET search_path = pg_catalog, pg_temp
@@ -1029,7 +1054,7 @@ AS $$
 DECLARE
     finders constant name[] := ARRAY['dsocr_search', 'search', 'search_source', 'search_exactly', 'search_fuzzily', 'show_hits',
         'dsocr_page_image', 'dsocr_crop', 'dsocr_render_highlight', 'dsocr_page_html',
-        'dsocr_correct', 'lock_results', 'lay_text', 'corrected', 'dsocr_training_set'];
+        'dsocr_correct', 'lock_results', 'own_columns', 'lay_text', 'corrected', 'dsocr_training_set'];
     readers constant name[] := finders || ARRAY['dsocr_extract', 'dsocr_try_extract', 'dsocr_text', 'dsocr_markdown', 'dsocr_pages',
         'dsocr_extract_many', 'dsocr_read', 'dsocr_trigger', 'dsocr_info', 'dsocr_submit', 'dsocr_result', 'dsocr_cancel', 'dsocr_wait', 'current_model', 'list_review'];
     managers constant name[] := readers || ARRAY['dsocr_status', 'dsocr_attach', 'dsocr_detach', 'dsocr_pause', 'dsocr_resume', 'dsocr_retry',

@@ -1,7 +1,7 @@
 -- correct.sql - what dsocr_correct and dsocr_training_set promise: boxes are kept, history too, and the text is searched.
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(48);
+SELECT plan(53);
 
 -- ---- a text laid on lines
 CREATE TEMP TABLE t AS SELECT '{"page": 1, "status": "ok", "width": 1000, "height": 1400, "text": "The old title\n\nfirst lne here\nof the archi-\nvists end", "elements": [
@@ -59,6 +59,24 @@ SELECT is(dsocr_correct(:watch, '{"page": 1, "k''y": "a"}', 1, 'Title', 1), 3, '
 SELECT is((SELECT result->>'text' FROM :results WHERE key_page = 1 AND current), E'Title\n\nfirst line here\nof the archi-\nvists'' end', 'of one element');
 SELECT is((SELECT string_agg(text, '|') FROM dsocr_training_set(:watch)), 'Title|first line here|vists'' end', 'the lines that were corrected, in either');
 SELECT is((SELECT string_agg((i->'pages'->0->>'width') || 'x' || (i->'pages'->0->>'height'), ' ') FROM dsocr_training_set(:watch), dsocr_info(image) i), '400x40 400x30 400x40', 'with their images');
+
+-- ---- columns of one's own
+ALTER TABLE :results ADD "my ""note" text, ADD tags text[] DEFAULT '{new}', ADD number serial UNIQUE, ADD id int GENERATED ALWAYS AS IDENTITY, ADD long int GENERATED ALWAYS AS (length(search_text)) STORED, ADD gone int;
+ALTER TABLE :results DROP gone;
+UPDATE :results SET "my ""note" = 'v' || version, tags = '{seen}' WHERE key_page = 1;
+SELECT is(dsocr_correct(:watch, '{"page": 1, "k''y": "a"}', 1, 'The title', 1), 4, 'a table of results with columns of one''s own');
+SELECT is((SELECT string_agg(concat_ws(' ', version, "my ""note", tags), ', ' ORDER BY version) FROM :results WHERE key_page = 1), '1 v1 {seen}, 2 v2 {seen}, 3 v3 {seen}, 4 v3 {seen}', 'the new version has their values, and the old one too');
+SELECT is((SELECT concat_ws(' ', n.number <> o.number, n.id <> o.id, n.long = length(n.search_text)) FROM :results n, :results o WHERE n.key_page = 1 AND n.current AND o.key_page = 1 AND o.version = 3), 't t t', 'those that are numbered or generated are made anew');
+ALTER TABLE :results ADD code text CONSTRAINT "one code" UNIQUE;
+UPDATE :results SET code = 'A 7' WHERE key_page = 1 AND current;
+CREATE FUNCTION pg_temp.said(statement text) RETURNS text LANGUAGE plpgsql AS $$ DECLARE m text; h text; BEGIN EXECUTE statement; RETURN NULL;
+  EXCEPTION WHEN unique_violation THEN GET STACKED DIAGNOSTICS m = MESSAGE_TEXT, h = PG_EXCEPTION_HINT; RETURN m || '; ' || h; END $$;
+SELECT matches(pg_temp.said(format('SELECT dsocr_correct(%s, ''{"page": 1, "k''''y": "a"}'', 1, ''A title'', 1)', :watch)), 'unique constraint "one code"; .*unique index WHERE current', 'one that is unique: told what to do');
+ALTER TABLE :results DROP CONSTRAINT "one code";
+CREATE UNIQUE INDEX ON :results (code) WHERE current;
+SELECT is(dsocr_correct(:watch, '{"page": 1, "k''y": "a"}', 1, 'A title', 1), 5, 'and doing it helps');
+ALTER TABLE :results DROP number; -- so that nobody needs a right on its sequence below
+
 UPDATE "arch ive" SET scan = 'other' WHERE page = 1;
 SELECT is((SELECT count(*) FROM dsocr_training_set(:watch)), 0::bigint, 'none of a document that has changed');
 SELECT is(dsocr_reprocess(:watch, 'model'), 1::bigint, 'a corrected page is not reprocessed');
