@@ -855,39 +855,49 @@ REVOKE ALL ON FUNCTION dsocr_page_image(bytea, int, int), dsocr_crop(bytea, int,
 -- Correction by hand. The results' table says who may: it runs as the caller, who needs SELECT, INSERT and UPDATE there.
 
 CREATE FUNCTION dsocr.lay_text(page jsonb, new_text text, element int)
-RETURNS TABLE(element int, line int, text text, changed bool)
+RETURNS TABLE(element int, line int, text text, changed bool, in_table bool)
 AS 'MODULE_PATHNAME', 'dsocr_lay_text' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000;
 COMMENT ON FUNCTION dsocr.lay_text(jsonb, text, int) IS
-'A corrected text laid on the lines of a page, or of one element. line NULL: no line that was read; element below 0: nor an element; text NULL: an element stays as it is.';
+'A corrected text laid on the lines of a page, or of one element. line NULL: no line that was read; element below 0: nor an element; text NULL: an element stays as it is. in_table: line is a cell, or a line of text beside the table; NULL: a whole new table.';
+
+CREATE FUNCTION dsocr.fill_table(html text, numbers int[], texts text[], OUT content text, OUT text text)
+AS 'MODULE_PATHNAME', 'dsocr_fill_table' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION dsocr.fill_table(text, int[], text[]) IS
+'HTML of a table with other text in some of the cells that dsocr.lay_text has numbered, and what it says: rows by line ends, cells by tabs.';
 
 CREATE FUNCTION dsocr.corrected(page jsonb, new_text text, element int) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1000 SET search_path = pg_catalog, pg_temp
 AS $f$
     WITH laid AS (
-        SELECT l.*, page->'elements'->(l.element - 1) AS old,
+        SELECT l.*, CASE WHEN l.element > 0 THEN page->'elements'->(l.element - 1) END AS old,
                CASE WHEN l.element > 0 THEN l.element ELSE COALESCE(max(l.element) FILTER (WHERE l.element > 0 AND l.text IS NOT NULL) OVER (ORDER BY l.o), 0) END AS place
-        FROM dsocr.lay_text($1, $2, $3) WITH ORDINALITY l(element, line, text, changed, o)),
+        FROM dsocr.lay_text($1, $2, $3) WITH ORDINALITY l(element, line, text, changed, in_table, o)),
     joined AS (
         SELECT l.element, l.place, min(l.o) AS o, (array_agg(l.old))[1] AS old, string_agg(l.text, E'\n' ORDER BY l.o) AS text, bool_or(l.changed) AS changed,
+               bool_or(l.in_table) AS in_table, array_agg(l.line ORDER BY l.o) AS numbers, array_agg(l.text ORDER BY l.o) AS texts,
                jsonb_agg(CASE WHEN l.line IS NULL THEN jsonb_build_object('text', l.text, 'corrected', true)
                               WHEN l.changed THEN ((l.old->'lines'->(l.line - 1)) - 'confidence') || jsonb_build_object('text', l.text, 'corrected', true)
                               ELSE l.old->'lines'->(l.line - 1) END ORDER BY l.o) AS lines
         FROM laid l GROUP BY l.element, l.place),
     elements AS (
         SELECT j.*, row_number() OVER w AS n, COALESCE(sum(length(j.text) + 2) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS at
-        FROM (SELECT j.element, j.place, j.o, j.old, j.changed, j.lines, COALESCE(j.text, j.old->>'text', '') AS text, j.text IS NULL AS kept FROM joined j) j
+        FROM (SELECT j.element, j.place, j.o, j.old, j.lines, CASE WHEN j.in_table AND NOT j.changed THEN j.old->>'text' ELSE COALESCE(t.text, j.text, j.old->>'text', '') END AS text,
+                     t.content, j.text IS NULL OR j.in_table AND NOT j.changed AS kept
+              FROM joined j LEFT JOIN LATERAL dsocr.fill_table(CASE WHEN NOT (j.in_table AND j.changed) THEN NULL WHEN j.numbers[1] IS NULL THEN j.texts[1] ELSE j.old->>'content' END,
+                  CASE WHEN j.numbers[1] IS NULL THEN '{}' ELSE j.numbers END, j.texts) t ON true) j
         WINDOW w AS (ORDER BY j.place, j.element < 0, j.o)),
     made AS (
-        SELECT e.n, e.text, CASE WHEN e.kept OR e.text = e.old->>'text' THEN e.old ELSE
+        SELECT e.n, e.text, CASE WHEN e.kept OR e.content IS NULL AND e.text = e.old->>'text' THEN e.old ELSE
                    COALESCE(e.old, '{"type": "text", "label": null, "geometry": null, "confidence": null}')
                    || jsonb_build_object('text', e.text, 'content', CASE
+                        WHEN e.content IS NOT NULL THEN e.content
                         WHEN e.old->>'type' IN ('title', 'section_header') THEN COALESCE(substring(e.old->>'content' FROM '^#+ '), '') || replace(e.text, E'\n', ' ')
                         ELSE e.text END)
-                   || CASE WHEN e.old IS NULL OR e.old ? 'lines' THEN jsonb_build_object('lines', e.lines) ELSE '{"corrected": true}' END END
+                   || CASE WHEN e.content IS NULL AND (e.old IS NULL OR e.old ? 'lines') THEN jsonb_build_object('lines', e.lines) ELSE '{"corrected": true}' END END
                || jsonb_build_object('id', e.n - 1, 'char_start', CASE WHEN e.text = '' THEN greatest(e.at - 2, 0) ELSE e.at END,
                                      'char_end', CASE WHEN e.text = '' THEN greatest(e.at - 2, 0) ELSE e.at + length(e.text) END) AS element
         FROM (SELECT e.*, (SELECT count(*) FROM elements b WHERE b.n < e.n AND b.text = '') AS empty FROM elements e) x,
-             LATERAL (SELECT x.element, x.old, x.n, x.text, x.kept, x.lines, x.at - 2 * x.empty AS at) e)
+             LATERAL (SELECT x.element, x.old, x.n, x.text, x.content, x.kept, x.lines, x.at - 2 * x.empty AS at) e)
     SELECT CASE WHEN $3 IS NULL THEN ($1 - '{error_code,error_message}'::text[]) || jsonb_build_object('status', CASE WHEN m.text IS NULL THEN 'blank' ELSE 'ok' END) ELSE $1 END
            || jsonb_build_object('elements', COALESCE(m.elements, '[]'), 'text', COALESCE(m.text, ''), 'markdown', COALESCE(m.markdown, ''))
     FROM (SELECT jsonb_agg(m.element ORDER BY m.n) AS elements, string_agg(m.text, E'\n\n' ORDER BY m.n) FILTER (WHERE m.text <> '') AS text,
@@ -961,10 +971,6 @@ BEGIN
     ELSIF old.result IS NULL AND element IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('watch %s stores no results, so there are no elements', watch),
             HINT = 'Correct the page as a whole.';
-    ELSIF EXISTS (SELECT FROM jsonb_path_query(old.result, '$.elements[*]') WITH ORDINALITY e(e, o)
-                  WHERE (e->>'content') LIKE '%<table%' AND (element IS NULL OR o = element)) THEN
-        RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'the cells of a table cannot be corrected',
-            HINT = 'Correct the other elements of the page one by one.';
     END IF;
     result := dsocr.corrected(old.result, new_text, element);
     EXECUTE format('SELECT left(CASE WHEN $1 IS NULL THEN $2 ELSE %s.dsocr_search_text($1) END, 250000)', home) INTO searched USING result, new_text;
@@ -986,7 +992,7 @@ BEGIN
     RETURN n;
 END $f$;
 COMMENT ON FUNCTION dsocr_correct(int, jsonb, int, text, int) IS
-'Corrects the text of a page, or of one element of it (seq of dsocr_elements): a new version, which is searched from then on and stays until the document changes. Lines keep their boxes; columns that you have added to the results, their values. The caller needs SELECT, INSERT and UPDATE on the results. Gives the version.';
+'Corrects the text of a page, or of one element of it (seq of dsocr_elements; one that is a table also as HTML): a new version, which is searched from then on and stays until the document changes. Lines keep their boxes, tables their rows and cells; columns that you have added to the results, their values. The caller needs SELECT, INSERT and UPDATE on the results. Gives the version.';
 
 CREATE FUNCTION dsocr_training_set(watch int) RETURNS TABLE(image bytea, text text)
 LANGUAGE plpgsql STABLE ROWS 1000 COST 100000 SET search_path = pg_catalog, pg_temp
@@ -1054,7 +1060,7 @@ AS $$
 DECLARE
     finders constant name[] := ARRAY['dsocr_search', 'search', 'search_source', 'search_exactly', 'search_fuzzily', 'show_hits',
         'dsocr_page_image', 'dsocr_crop', 'dsocr_render_highlight', 'dsocr_page_html',
-        'dsocr_correct', 'lock_results', 'own_columns', 'lay_text', 'corrected', 'dsocr_training_set'];
+        'dsocr_correct', 'lock_results', 'own_columns', 'lay_text', 'fill_table', 'corrected', 'dsocr_training_set'];
     readers constant name[] := finders || ARRAY['dsocr_extract', 'dsocr_try_extract', 'dsocr_text', 'dsocr_markdown', 'dsocr_pages',
         'dsocr_extract_many', 'dsocr_read', 'dsocr_trigger', 'dsocr_info', 'dsocr_submit', 'dsocr_result', 'dsocr_cancel', 'dsocr_wait', 'current_model', 'list_review'];
     managers constant name[] := readers || ARRAY['dsocr_status', 'dsocr_attach', 'dsocr_detach', 'dsocr_pause', 'dsocr_resume', 'dsocr_retry',

@@ -1,7 +1,7 @@
 -- correct.sql - what dsocr_correct and dsocr_training_set promise: boxes are kept, history too, and the text is searched.
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(53);
+SELECT plan(67);
 
 -- ---- a text laid on lines
 CREATE TEMP TABLE t AS SELECT '{"page": 1, "status": "ok", "width": 1000, "height": 1400, "text": "The old title\n\nfirst lne here\nof the archi-\nvists end", "elements": [
@@ -38,6 +38,34 @@ SELECT is((SELECT string_agg(type || '=' || text, '|') FROM dsocr_elements(dsocr
 SELECT is(dsocr.corrected('{"page": 1, "status": "error", "error_code": "x", "elements": []}', 'a', NULL) - 'elements', '{"page": 1, "status": "ok", "text": "a", "markdown": "a"}', 'and is well read');
 SELECT throws_ok('SELECT dsocr.corrected(r, ''x'', 4) FROM t', '22023', 'the page has no element 4', 'an element that is not there');
 SELECT lives_ok($$SELECT dsocr.corrected(jsonb_build_object('page', 1, 'status', 'ok', 'elements', jsonb_build_array(jsonb_build_object('type', 'text', 'text', repeat('abc def ', 1500)))), repeat('xyz äöü', 2000), NULL)$$, 'long texts with nothing in common');
+
+SELECT is((SELECT string_agg(concat_ws(' ', e->>'type', e->'bbox'), ', ' ORDER BY o) FROM t, jsonb_array_elements(dsocr.corrected(r, (r->>'text') || E'\n\nmore', NULL)->'elements') WITH ORDINALITY u(e, o)),
+  'section_header [100, 50, 500, 90], figure [1, 2, 3, 4], text [100, 100, 500, 200], text', 'a new element has nothing of an old one');
+
+-- ---- cells
+CREATE TEMP TABLE prices AS SELECT jsonb_build_object('page', 1, 'status', 'ok', 'text', concat_ws(E'\n\n', 'Prices', x, 'The end'), 'markdown', concat_ws(E'\n\n', '# Prices', c, 'The end'), 'elements', jsonb_build_array(
+  '{"id": 0, "type": "title", "content": "# Prices", "text": "Prices", "char_start": 0, "char_end": 6}'::jsonb,
+  jsonb_build_object('id', 1, 'type', 'table', 'content', c, 'text', x, 'char_start', 8, 'char_end', 8 + length(x)),
+  jsonb_build_object('id', 2, 'type', 'text', 'content', 'The end', 'text', 'The end', 'char_start', 10 + length(x), 'char_end', 17 + length(x)))) AS r
+  FROM (VALUES ('<table border="1"><tr><th>Fruit</th><th><b>Each</b></th><th></th></tr><tr><td></td><td></td><td></td></tr>' || E'\n' ||
+    '<tr><td>Pears &amp; quinces</td><td>12</td><td>1</td></tr><tr><td colspan=2>sold <br>out<td></table>Per dozen.', E'Fruit\tEach\t\n\t\t\nPears & quinces\t12\t1\nsold out\t\nPer dozen.')) v(c, x);
+CREATE FUNCTION pg_temp.cells(new text, element int DEFAULT NULL) RETURNS text LANGUAGE sql AS $$
+  SELECT (SELECT string_agg(row_no || '.' || col_no || ':' || content, ' ' ORDER BY row_no, col_no) FILTER (WHERE content <> '') FROM dsocr_tables(c)) || ' / ' ||
+    (SELECT string_agg(type || ':' || regexp_replace(content, '<.*>', '') , ' ' ORDER BY seq) FROM dsocr_elements(c)) FROM (SELECT dsocr.corrected(r, new, element) AS c FROM prices) x $$;
+SELECT is((SELECT dsocr.corrected(r, r->>'text', NULL) FROM prices), (SELECT r FROM prices), 'a table whose text is the same is the same');
+SELECT is((SELECT dsocr.corrected(r, replace(r->>'text', 'quinces', 'pl<b>ums'), NULL)->>'markdown' FROM prices), (SELECT replace(r->>'markdown', 'quinces', 'pl&lt;b&gt;ums') FROM prices), 'a cell changes: nothing else does');
+SELECT is((SELECT dsocr.corrected(r, replace(r->>'text', 'quinces', 'pl<b>ums'), NULL)->>'text' FROM prices), (SELECT replace(r->>'text', 'quinces', 'pl<b>ums') FROM prices), 'its text is in the page''s');
+SELECT is(pg_temp.cells(E'Fruit\tEach\tRipe\nPears & quinces\t12\t\nsold out\tyes\nPer dozen.', 2), '1.1:Fruit 1.2:Each 1.3:Ripe 3.1:Pears & quinces 3.2:12 4.1:sold out 4.3:yes / title:# Prices table:Per dozen. text:The end', 'tabs and line ends part cells: empty ones are filled, others made empty');
+SELECT is(pg_temp.cells('Prices Fruit Each Pears & quince 121 sold out Per dozen. The end'), '1.1:Fruit 1.2:Each 3.1:Pears & quince 3.2:121 4.1:sold out / title:# Prices table:Per dozen. text:The end', 'without them the alignment does; a word is in one cell');
+SELECT is(pg_temp.cells(E'Prizes\n\nPears & quinces\t12\t1\nsold out\nPer dozen.\n\nThe end'), '3.1:Pears & quinces 3.2:12 3.3:1 4.1:sold out / title:# Prizes table:Per dozen. text:The end', 'a row that is not there is empty');
+SELECT is(pg_temp.cells(E'Prices\n\nFruit\tEach\nPears & quinces\t12\t1\nsold out\nPer two dozen.\n\nA new one.\n\nThe end'), '1.1:Fruit 1.2:Each 3.1:Pears & quinces 3.2:12 3.3:1 4.1:sold out / title:# Prices table:Per two dozen. text:A new one. text:The end', 'text beside the table, a paragraph after it');
+SELECT is((SELECT string_agg(type, ' ') FROM prices, dsocr_elements(dsocr.corrected(r #- '{elements,2}', (r->>'text') || E'\n\nand more', NULL))), 'title table text text', 'text after a table that was the last');
+SELECT is((SELECT string_agg(type, ' ') FROM prices, dsocr_elements(dsocr.corrected(r, E'Prices\n\nThe end', NULL))), 'title text', 'a table of which nothing is left goes');
+SELECT is(pg_temp.cells(E'\n<TABLE><tr><th>Fruit<td>Each<tr><td>Pears &amp; quinces</TABLE>', 2), '1.1:Fruit 1.2:Each 2.1:Pears & quinces / title:# Prices table: text:The end', 'a table given as HTML');
+SELECT is((SELECT dsocr.corrected(r, '<table><td>a<td>b', 2)->>'text' FROM prices), E'Prices\n\na\tb\n\nThe end', 'and its text');
+SELECT throws_ok('SELECT dsocr.corrected(r, ''<table>a'', 2) FROM prices', '22023', 'the new text begins like a table and has no cells', 'HTML without cells');
+SELECT ok((SELECT bool_and(substr(c->>'text', (e->>'char_start')::int + 1, (e->>'char_end')::int - (e->>'char_start')::int) = e->>'text')
+  FROM prices, dsocr.corrected(r, replace(r->>'text', '12', 'twelve'), NULL) c, jsonb_array_elements(c->'elements') e), 'char_start and char_end are right');
 
 -- ---- in a table
 \set scan `base64 -w0 test/pages/letter_en.jpg`
