@@ -145,8 +145,8 @@ struct Device
     size_t workspace_floats;
 };
 
-/* backend: "auto" or NULL, "generic", "avx2", "avx2-int16"; the environment's DSOCR_CPU overrides auto. threads: 0 for all the
- * process may use. DS_UNSUPPORTED: no such backend, or not on this processor. */
+/* backend: "auto" or NULL, "generic", "avx2", "avx2-int16", "avx512", "avx512-int16"; the environment's DSOCR_CPU overrides
+ * auto. threads: 0 for all the process may use. DS_UNSUPPORTED: no such backend, or not on this processor. */
 DsStatus device_open(const char *backend, int threads, int (*tick)(void *arg), void *tick_arg,
                      Device **d, DsError *err);
 void device_close(Device *d);

@@ -255,18 +255,20 @@ test_backend(const char *backend)
 int
 main(void)
 {
+    static const char *const fast[] = {"avx2", "avx512"};
     Device *d;
     DsError err;
 
     if (!promise("mktoy writes the toy", make_toy("toy-decoder", "", toy, sizeof toy)))
         return report();
     test_backend("generic");
-    if (device_open("avx2", 1, NULL, NULL, &d, &err) == DS_OK)
-    {
-        device_close(d);
-        test_backend("avx2");
-    }
-    else
-        skipped("the avx2 variant", err.detail);
+    for (int i = 0; i < 2; i++)
+        if (device_open(fast[i], 1, NULL, NULL, &d, &err) == DS_OK)
+        {
+            device_close(d);
+            test_backend(fast[i]);
+        }
+        else
+            skipped(fast[i], err.detail);
     return report();
 }

@@ -114,9 +114,9 @@ toy_prompt(Toy *t)
 __attribute__((unused)) static void
 each_backend(void (*test)(const char *backend))
 {
-    static const char *const backends[] = {"generic", "avx2"};
+    static const char *const backends[] = {"generic", "avx2", "avx512"};
 
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 3; i++)
     {
         Device *d;
         DsError err;

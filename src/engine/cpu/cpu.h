@@ -41,6 +41,7 @@ float *thread_scratch(Device *d, int thread); /* 64-byte aligned */
 typedef struct CpuKernels
 {
     const char *name;
+    const char *int16_name; /* with weights packed as integers; NULL where nothing is packed */
     /* The bytes and form of a packed weight; packs nothing when NULL. */
     size_t (*packed_size)(const Weight *w);
     void (*pack)(const Weight *w, void *to, int n0, int n1);
@@ -57,8 +58,7 @@ typedef struct CpuKernels
 } CpuKernels;
 
 extern const CpuKernels cpu_kernels_generic;
-extern const CpuKernels cpu_kernels_avx2;
-bool cpu_has_avx2(void);
+extern const CpuKernels cpu_kernels_avx2, cpu_kernels_avx512;
 
 /* The plain loops, by file; the generic table is made of them. */
 void linear_plain(float *y, int ldy, const float *x, int ldx, int rows, const Weight *w, int n0,
@@ -69,13 +69,6 @@ void layer_norm_plain(float *y, const float *x, int cols, const float *w, const 
                       float eps);
 void rms_norm_plain(float *y, const float *x, int cols, const float *w, float eps);
 void attend_plain(const AttendJob *job, int head, int row0, int rows, float *scratch);
-
-/* Their fast twins, in *_avx2.c. */
-void gelu_avx2(float *x, int n);
-void silu_times_avx2(float *x, const float *u, int n);
-void layer_norm_avx2(float *y, const float *x, int cols, const float *w, const float *b, float eps);
-void rms_norm_avx2(float *y, const float *x, int cols, const float *w, float eps);
-void attend_avx2(const AttendJob *job, int head, int row0, int rows, float *scratch);
 
 /* Floats that attend needs for one strip: the scores, and the grid's terms. */
 size_t attend_scratch(const AttendJob *job);

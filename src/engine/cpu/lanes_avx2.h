@@ -1,136 +1,206 @@
-/* lanes_avx2.h - what the *_avx2.c files share: the register tile of all products, and e^x in eight lanes.
- *
- * Only for files compiled with AVX2 and FMA. A tile is MR rows of x against NP panels of 16 outputs; every output is
- * one chain of fused multiply-adds in the order of k, whatever MR and NP are: that is P8. */
+/* lanes_avx2.h - sixteen lanes as two registers of AVX2. lanes.h says what they are for. */
 #ifndef DS_LANES_AVX2_H
 #define DS_LANES_AVX2_H
 
-#include <immintrin.h>
-
 #include "cpu.h"
 
-#define ROWS_MOST   6 /* of a tile: 6 x 16 sums fill twelve registers */
+/* Tiles of the products, rows and panels: six rows of 16 sums fill twelve of sixteen registers. */
+#define TILES(X) X(1, 4) X(2, 2) X(3, 2) X(4, 1) X(5, 1) X(6, 1)
+
+#define ROWS_MOST   6
 #define PANELS_MOST 4
 
-#ifdef __clang__
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
-
-#define INLINE static inline __attribute__((always_inline))
-
-typedef enum Form
+typedef struct Floats
 {
-    FORM_F32,  /* 16 floats, `step` floats from one k to the next */
-    FORM_BF16, /* 16 in 32 bytes: lane i of eight holds output i below and output i + 8 above */
-} Form;
+    __m256 low, high;
+} Floats;
 
-/* Outputs 0..7 and 8..15 of one k. */
+typedef struct Ints
+{
+    __m256i low, high;
+} Ints;
+
+INLINE Floats
+all(float x)
+{
+    return (Floats){_mm256_set1_ps(x), _mm256_set1_ps(x)};
+}
+
+INLINE Floats
+load(const float *p)
+{
+    return (Floats){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+}
+
 INLINE void
-load_16(Form form, const void *panel, size_t at, __m256 *low, __m256 *high)
+store(float *p, Floats v)
 {
-    if (form == FORM_BF16)
-    {
-        __m256i both = _mm256_loadu_si256((const __m256i *)((const char *)panel + at * 2));
-
-        *low = _mm256_castsi256_ps(_mm256_slli_epi32(both, 16));
-        *high = _mm256_castsi256_ps(_mm256_and_si256(both, _mm256_set1_epi32((int)0xFFFF0000u)));
-    }
-    else
-    {
-        *low = _mm256_loadu_ps((const float *)panel + at);
-        *high = _mm256_loadu_ps((const float *)panel + at + 8);
-    }
+    _mm256_storeu_ps(p, v.low);
+    _mm256_storeu_ps(p + 8, v.high);
 }
 
-/* acc[m][2 p, 2 p + 1] += x[m][0..k-1] . panel p. panels lie `apart` elements from each other. */
-INLINE void
-tile(int mr, int np, Form form, __m256 acc[ROWS_MOST][2 * PANELS_MOST], const float *const *x,
-     const void *panel, size_t apart, size_t step, int k)
-{
-    size_t size = form == FORM_BF16 ? 2 : 4;
-
-    for (int i = 0; i < k; i++)
-    {
-        UNROLL for (int p = 0; p < np; p++)
-        {
-            const char *from = (const char *)panel + (size_t)p * apart * size;
-            __m256 low, high;
-
-            if (mr <= 2 && form == FORM_BF16)
-                _mm_prefetch(from + (size_t)i * 32 + 2048, _MM_HINT_T0);
-            load_16(form, from, (size_t)i * step, &low, &high);
-            UNROLL for (int m = 0; m < mr; m++)
-            {
-                __m256 one = _mm256_broadcast_ss(x[m] + i);
-
-                acc[m][2 * p] = _mm256_fmadd_ps(one, low, acc[m][2 * p]);
-                acc[m][2 * p + 1] = _mm256_fmadd_ps(one, high, acc[m][2 * p + 1]);
-            }
-        }
-    }
-}
-
-/* e^x to 1e-7, relative; below -87 it stays at e^-87. */
-INLINE __m256
-exp_8(__m256 x)
-{
-    static const float inverse[] = {1.0f / 5040, 1.0f / 720, 1.0f / 120, 1.0f / 24,
-                                    1.0f / 6,    0.5f,       1,          1};
-    __m256 n, r, p;
-
-    x = _mm256_min_ps(_mm256_max_ps(x, _mm256_set1_ps(-87)), _mm256_set1_ps(88));
-    n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(1.44269504f)),
-                        _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0.693359375f), x);
-    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(-2.12194440e-4f), r);
-    p = _mm256_set1_ps(inverse[0]);
-    UNROLL for (int i = 1; i < 8; i++) p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(inverse[i]));
-    return _mm256_mul_ps(p,
-                         _mm256_castsi256_ps(_mm256_slli_epi32(
-                             _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23)));
-}
-
-INLINE float
-sum_8(__m256 v)
-{
-    __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-
-    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
-
-INLINE float
-max_8(__m256 v)
-{
-    __m128 four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
-
-    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
-}
-
-/* The first n of eight floats, zeros after them. */
+/* Eight lanes, set where a lane's number is below n. */
 INLINE __m256i
-first_lanes(int n)
+lanes_below(int n)
 {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
-/* Rows of a tile and panels at once: enough chains to hide the latency of an addition. */
-INLINE int
-panels_for(int rows)
+INLINE Floats
+load_first(const float *p, int n)
 {
-    return rows == 1 ? 4 : rows <= 3 ? 2 : 1;
+    return (Floats){_mm256_maskload_ps(p, lanes_below(n)),
+                    n > 8 ? _mm256_maskload_ps(p + 8, lanes_below(n - 8)) : _mm256_setzero_ps()};
 }
 
-/* Rows of the next tile when `rows` are left: no tile of one row beside one of six. */
-INLINE int
-rows_for(int rows)
+INLINE void
+store_first(float *p, int n, Floats v)
 {
-    int tiles = (rows + ROWS_MOST - 1) / ROWS_MOST;
+    _mm256_maskstore_ps(p, lanes_below(n), v.low);
+    if (n > 8)
+        _mm256_maskstore_ps(p + 8, lanes_below(n - 8), v.high);
+}
 
-    return (rows + tiles - 1) / tiles;
+INLINE Floats
+first(int n, Floats v, float rest)
+{
+    __m256 other = _mm256_set1_ps(rest);
+
+    return (Floats){_mm256_blendv_ps(other, v.low, _mm256_castsi256_ps(lanes_below(n))),
+                    _mm256_blendv_ps(other, v.high, _mm256_castsi256_ps(lanes_below(n - 8)))};
+}
+
+#define EACH(name, operation)                                                                      \
+    INLINE Floats name(Floats a, Floats b)                                                         \
+    {                                                                                              \
+        return (Floats){operation(a.low, b.low), operation(a.high, b.high)};                       \
+    }
+
+EACH(add, _mm256_add_ps)
+EACH(sub, _mm256_sub_ps)
+EACH(mul, _mm256_mul_ps)
+EACH(divide, _mm256_div_ps)
+EACH(lesser, _mm256_min_ps)
+EACH(greater, _mm256_max_ps)
+
+INLINE Floats
+muladd(Floats a, Floats b, Floats c)
+{
+    return (Floats){_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
+}
+
+INLINE Floats
+size_of(Floats v)
+{
+    __m256 sign = _mm256_set1_ps(-0.0f);
+
+    return (Floats){_mm256_andnot_ps(sign, v.low), _mm256_andnot_ps(sign, v.high)};
+}
+
+INLINE Floats
+negative(Floats v)
+{
+    __m256 sign = _mm256_set1_ps(-0.0f);
+
+    return (Floats){_mm256_xor_ps(sign, v.low), _mm256_xor_ps(sign, v.high)};
+}
+
+INLINE Floats
+nearest(Floats v)
+{
+    return (Floats){_mm256_round_ps(v.low, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC),
+                    _mm256_round_ps(v.high, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+
+INLINE __m256
+two_to_8(__m256 n)
+{
+    __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+
+    return _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23));
+}
+
+INLINE Floats
+two_to(Floats n)
+{
+    return (Floats){two_to_8(n.low), two_to_8(n.high)};
+}
+
+INLINE __m256
+halves_added(Floats v)
+{
+    return _mm256_add_ps(v.low, v.high);
+}
+
+INLINE __m256
+halves_greater(Floats v)
+{
+    return _mm256_max_ps(v.low, v.high);
+}
+
+/* ---- bf16 ---- */
+
+/* Where output n of 16 lies: lane i of eight holds output i below and output i + 8 above. */
+INLINE int
+bf16_place(int n)
+{
+    return n % 8 * 2 + n / 8;
+}
+
+INLINE Floats
+load_bf16_panel(const void *p)
+{
+    __m256i both = _mm256_loadu_si256((const __m256i *)p);
+
+    return (Floats){
+        _mm256_castsi256_ps(_mm256_slli_epi32(both, 16)),
+        _mm256_castsi256_ps(_mm256_and_si256(both, _mm256_set1_epi32((int)0xFFFF0000u)))};
+}
+
+/* ---- integers ---- */
+
+INLINE Ints
+no_ints(void)
+{
+    return (Ints){_mm256_setzero_si256(), _mm256_setzero_si256()};
+}
+
+INLINE Ints
+load_ints(const void *p) /* aligned */
+{
+    return (Ints){_mm256_load_si256(p), _mm256_load_si256((const __m256i *)p + 1)};
+}
+
+INLINE Floats
+floats_of(Ints v)
+{
+    return (Floats){_mm256_cvtepi32_ps(v.low), _mm256_cvtepi32_ps(v.high)};
+}
+
+/* Rounded, as 16 bits each. */
+INLINE void
+store_int16(int16_t *p, Floats v)
+{
+    __m256i both = _mm256_packs_epi32(_mm256_cvtps_epi32(v.low), _mm256_cvtps_epi32(v.high));
+
+    _mm256_storeu_si256((__m256i *)p, _mm256_permute4x64_epi64(both, 0xD8));
+}
+
+/* acc += a product, in place: left alone, gcc multiplies all first and spills. */
+INLINE void
+add_product(__m256i *acc, __m256i a, __m256i b)
+{
+    __asm__("vpaddd %1, %0, %0" : "+x"(*acc) : "x"(_mm256_madd_epi16(a, b)));
+}
+
+/* Each lane: acc += the products of two pairs of 16-bit integers; `pair` is the same one in all lanes. */
+INLINE void
+add_pairs(Ints *acc, int32_t pair, Ints b)
+{
+    __m256i a = _mm256_set1_epi32(pair);
+
+    add_product(&acc->low, a, b.low);
+    add_product(&acc->high, a, b.high);
 }
 
 #endif

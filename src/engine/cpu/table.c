@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #define MAX_THREADS 256
-#define INT16       "avx2-int16"
 
 static const Backend cpu_backend = {
     .name = "cpu",
@@ -36,26 +35,46 @@ const CpuKernels cpu_kernels_generic = {
     .attend = attend_plain,
 };
 
-bool
-cpu_has_avx2(void)
+/* Of what this processor and its system have, the fastest first: __builtin_cpu_supports asks both, cpuid and xgetbv. */
+static int
+find_kernels(const CpuKernels *found[3])
 {
+    int n = 0;
+
 #if defined(__x86_64__)
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#else
-    return false;
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+
+    if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vnni"))
+        found[n++] = &cpu_kernels_avx512;
+    if (avx2)
+        found[n++] = &cpu_kernels_avx2;
 #endif
+    found[n++] = &cpu_kernels_generic;
+    return n;
 }
 
+/* By name; int16: whether it was that of the integers. Otherwise err->detail says which names there are. */
 static const CpuKernels *
-choose_kernels(const char *name)
+choose_kernels(const char *name, bool *int16, DsError *err)
 {
-#if defined(__x86_64__)
-    if ((strcmp(name, "auto") == 0 || strcmp(name, "avx2") == 0 || strcmp(name, INT16) == 0) &&
-        cpu_has_avx2())
-        return &cpu_kernels_avx2;
-#endif
-    if (strcmp(name, "auto") == 0 || strcmp(name, "generic") == 0)
-        return &cpu_kernels_generic;
+    const CpuKernels *found[3];
+    int n = find_kernels(found);
+
+    *int16 = false;
+    if (strcmp(name, "auto") == 0)
+        return found[0];
+    for (int i = 0; i < n; i++)
+    {
+        *int16 = found[i]->int16_name && strcmp(name, found[i]->int16_name) == 0;
+        if (*int16 || strcmp(name, found[i]->name) == 0)
+            return found[i];
+    }
+    ds_fail(err, DS_UNSUPPORTED, "backend \"%.40s\" is not available", name);
+    ds_detail(err, "This processor has: generic%s%s.", n > 1 ? ", avx2, avx2-int16" : "",
+              n > 2 ? ", avx512, avx512-int16" : "");
+    ds_hint(err, "Say auto, or unset DSOCR_CPU.");
     return NULL;
 }
 
@@ -74,17 +93,14 @@ device_open(const char *backend, int threads, int (*tick)(void *arg), void *tick
 {
     const char *pinned = getenv("DSOCR_CPU");
     const CpuKernels *kernels;
+    bool int16;
     Device *d;
 
     *out = NULL;
     if (backend == NULL || strcmp(backend, "auto") == 0)
         backend = pinned && *pinned ? pinned : "auto";
-    if ((kernels = choose_kernels(backend)) == NULL)
-    {
-        ds_fail(err, DS_UNSUPPORTED, "backend \"%.40s\" is not available", backend);
-        ds_detail(err, "This processor has: generic%s.", cpu_has_avx2() ? ", avx2, " INT16 : "");
-        return ds_hint(err, "Say auto, or unset DSOCR_CPU.");
-    }
+    if ((kernels = choose_kernels(backend, &int16, err)) == NULL)
+        return DS_UNSUPPORTED;
     if (threads <= 0)
         threads = processors();
     if (threads > MAX_THREADS)
@@ -100,7 +116,7 @@ device_open(const char *backend, int threads, int (*tick)(void *arg), void *tick
     d->tick = tick;
     d->tick_arg = tick_arg;
     d->automatic = strcmp(backend, "auto") == 0;
-    d->int16 = strcmp(backend, INT16) == 0;
+    d->int16 = int16;
     *out = d;
     return DS_OK;
 }
@@ -118,7 +134,7 @@ device_close(Device *d)
 const char *
 device_name(const Device *d)
 {
-    return d->int16 ? INT16 : d->kernels->name;
+    return d->int16 ? d->kernels->int16_name : d->kernels->name;
 }
 
 void

@@ -1,9 +1,12 @@
-/* attend_avx2.c - attention for AVX2: attend.c's fast twin.
+/* lanes_attend.h - attention: attend.c's fast twin.
  *
  * A strip of up to twelve queries of one head: scores against panels of 16 keys, softmax row by row, then the
  * values, keys in blocks that stay in the caches. Sharp edge: rows of a strip may see different numbers of keys;
  * what a row does not see weighs exactly zero, so the strip's company does not change its bits. */
-#include "lanes_avx2.h"
+#ifndef DS_LANES_ATTEND_H
+#define DS_LANES_ATTEND_H
+
+#include "lanes.h"
 
 #include <math.h>
 
@@ -23,7 +26,7 @@ typedef struct Strip
 /* ---- products with f32 panels and with values ---- */
 
 /* What a tile of this file works on. */
-typedef struct Spot
+typedef struct Cut
 {
     const float *const *x; /* [mr] rows */
     const float *panel;
@@ -32,83 +35,45 @@ typedef struct Spot
     float *const *y; /* [mr] */
     bool go_on;      /* add to y */
     float scale;     /* of the sums */
-} Spot;
+} Cut;
 
 INLINE void
-product(int mr, int np, const Spot *s)
+cut_product(int mr, int np, const Cut *s)
 {
-    __m256 acc[ROWS_MOST][2 * PANELS_MOST], scale = _mm256_set1_ps(s->scale);
+    Floats acc[ROWS_MOST][PANELS_MOST];
     const float *x[ROWS_MOST];
 
     UNROLL for (int m = 0; m < mr; m++)
     {
         x[m] = s->x[m];
-        UNROLL for (int p = 0; p < 2 * np; p++) acc[m][p] =
-            s->go_on ? _mm256_loadu_ps(s->y[m] + 8 * p) : _mm256_setzero_ps();
+        UNROLL for (int p = 0; p < np; p++) acc[m][p] = s->go_on ? load(s->y[m] + 16 * p) : all(0);
     }
     tile(mr, np, FORM_F32, acc, x, s->panel, s->apart, s->step, s->k);
-    UNROLL for (int m = 0; m < mr; m++) UNROLL for (int p = 0; p < 2 * np; p++)
-        _mm256_storeu_ps(s->y[m] + 8 * p, _mm256_mul_ps(acc[m][p], scale));
+    UNROLL for (int m = 0; m < mr; m++) UNROLL for (int p = 0; p < np; p++)
+        store(s->y[m] + 16 * p, mul(acc[m][p], all(s->scale)));
 }
 
-static void
-p_1_1(const Spot *s)
-{
-    product(1, 1, s);
-}
+/* By rows; and one row by panels: a single chain would wait for each sum. */
+#define CUT_ROWS(mr, np)                                                                           \
+    static void cut_##mr##_1(const Cut *s)                                                         \
+    {                                                                                              \
+        cut_product(mr, 1, s);                                                                     \
+    }
+#define CUT_ROWS_AT(mr, np) [mr] = cut_##mr##_1,
 
-static void
-p_1_2(const Spot *s)
-{
-    product(1, 2, s);
-}
+TILES(CUT_ROWS)
+static void (*const cut_products[])(const Cut *) = {TILES(CUT_ROWS_AT)};
 
-static void
-p_1_3(const Spot *s)
-{
-    product(1, 3, s);
-}
+#define CUT_PANELS(np)                                                                             \
+    static void cut_1_##np(const Cut *s)                                                           \
+    {                                                                                              \
+        cut_product(1, np, s);                                                                     \
+    }
+CUT_PANELS(2)
+CUT_PANELS(3)
+CUT_PANELS(4)
 
-static void
-p_1_4(const Spot *s)
-{
-    product(1, 4, s);
-}
-
-static void
-p_2_1(const Spot *s)
-{
-    product(2, 1, s);
-}
-
-static void
-p_3_1(const Spot *s)
-{
-    product(3, 1, s);
-}
-
-static void
-p_4_1(const Spot *s)
-{
-    product(4, 1, s);
-}
-
-static void
-p_5_1(const Spot *s)
-{
-    product(5, 1, s);
-}
-
-static void
-p_6_1(const Spot *s)
-{
-    product(6, 1, s);
-}
-
-/* By rows, and for one row by panels: a single chain would wait for each sum. */
-static void (*const products[ROWS_MOST + 1])(const Spot *) = {0,     p_1_1, p_2_1, p_3_1,
-                                                              p_4_1, p_5_1, p_6_1};
-static void (*const row_products[PANELS_MOST + 1])(const Spot *) = {0, p_1_1, p_1_2, p_1_3, p_1_4};
+static void (*const row_products[])(const Cut *) = {0, cut_1_1, cut_1_2, cut_1_3, cut_1_4};
 
 /* y[row][0 .. 16 panels) for all rows; panels follow each other `apart` floats apart. */
 static void
@@ -119,15 +84,15 @@ rows_by_panels(const float *const *x, float *const *y, int rows, const float *pa
 
     for (int p = 0, np; p < panels; p += np)
     {
-        np = rows > 1 ? 1 : panels - p < PANELS_MOST ? panels - p : PANELS_MOST;
+        np = rows > 1 ? 1 : panels - p < 4 ? panels - p : 4;
         for (int r = 0, mr; r < rows; r += mr)
         {
-            Spot s = {x + r, panel + (size_t)p * apart, apart, step, k, to + r, go_on, scale};
+            Cut s = {x + r, panel + (size_t)p * apart, apart, step, k, to + r, go_on, scale};
 
             mr = rows_for(rows - r);
             for (int m = r; m < r + mr; m++)
                 to[m] = y[m] + 16 * p;
-            (rows == 1 ? row_products[np] : products[mr])(&s);
+            (rows == 1 ? row_products[np] : cut_products[mr])(&s);
         }
     }
 }
@@ -138,14 +103,9 @@ rows_by_panels(const float *const *x, float *const *y, int rows, const float *pa
 static void
 add_terms(float *s, float a, const float *t, int n)
 {
-    __m256 all = _mm256_set1_ps(a);
-    int i = 0;
-
-    for (; i + 8 <= n; i += 8)
-        _mm256_storeu_ps(s + i, _mm256_add_ps(_mm256_loadu_ps(s + i),
-                                              _mm256_add_ps(all, _mm256_loadu_ps(t + i))));
-    for (; i < n; i++)
-        s[i] += a + t[i];
+    for (int i = 0; i < n; i += 16)
+        store_up_to(s + i, n - i,
+                    add(load_up_to(s + i, n - i), add(all(a), load_up_to(t + i, n - i))));
 }
 
 /* Where the terms that query r meets begin, of the columns' table. */
@@ -209,35 +169,31 @@ scores(Strip *s, const float *k)
 static float
 exponentials(float *s, int sees, int end)
 {
-    __m256 most = _mm256_set1_ps(-INFINITY), sum = _mm256_setzero_ps();
-    int whole = sees / 8 * 8;
-    __m256i lanes = first_lanes(sees - whole);
+    Floats most = all(-INFINITY), sum = all(0);
+    int whole = sees / 16 * 16, rest = sees - whole;
 
-    for (int i = 0; i < whole; i += 8)
-        most = _mm256_max_ps(most, _mm256_loadu_ps(s + i));
-    if (whole < sees)
-        most = _mm256_max_ps(most, _mm256_blendv_ps(_mm256_set1_ps(-INFINITY),
-                                                    _mm256_maskload_ps(s + whole, lanes),
-                                                    _mm256_castsi256_ps(lanes)));
-    most = _mm256_set1_ps(max_8(most));
-    for (int i = 0; i < whole; i += 8)
+    for (int i = 0; i < whole; i += 16)
+        most = greater(most, load(s + i));
+    if (rest)
+        most = greater(most, first(rest, load_first(s + whole, rest), -INFINITY));
+    most = all(greatest_16(most));
+    for (int i = 0; i < whole; i += 16)
     {
-        __m256 e = exp_8(_mm256_sub_ps(_mm256_loadu_ps(s + i), most));
+        Floats e = exp_16(sub(load(s + i), most));
 
-        sum = _mm256_add_ps(sum, e);
-        _mm256_storeu_ps(s + i, e);
+        sum = add(sum, e);
+        store(s + i, e);
     }
-    if (whole < sees)
+    if (rest)
     {
-        __m256 e = exp_8(_mm256_sub_ps(_mm256_maskload_ps(s + whole, lanes), most));
+        Floats e = first(rest, exp_16(sub(load_first(s + whole, rest), most)), 0);
 
-        e = _mm256_and_ps(e, _mm256_castsi256_ps(lanes));
-        sum = _mm256_add_ps(sum, e);
-        _mm256_maskstore_ps(s + whole, lanes, e);
+        sum = add(sum, e);
+        store_first(s + whole, rest, e);
     }
     for (int i = sees; i < end; i++)
         s[i] = 0;
-    return 1 / sum_8(sum);
+    return 1 / sum_16(sum);
 }
 
 /* ---- values ---- */
@@ -272,9 +228,8 @@ values(const Strip *s, const float *v, const float *inverse)
                        s->most - j < KEY_BLOCK ? s->most - j : KEY_BLOCK, wide, 1, j > 0);
     }
     for (int r = 0; r < s->n; r++)
-        for (int d = 0; d < wide * 16; d += 8)
-            _mm256_storeu_ps(s->out[r] + d, _mm256_mul_ps(_mm256_loadu_ps(s->out[r] + d),
-                                                          _mm256_set1_ps(inverse[r])));
+        for (int d = 0; d < wide * 16; d += 16)
+            store(s->out[r] + d, mul(load(s->out[r] + d), all(inverse[r])));
     narrow_values(s, v, wide * 16, inverse);
 }
 
@@ -304,22 +259,21 @@ collect(Strip *s, int head, int row0, int rows)
 static void
 two_values(const Strip *a, const float *va, const Strip *b, const float *vb, const float *inverse)
 {
-    __m256 sums[8];
+    Floats sums[4];
 
-    UNROLL for (int i = 0; i < 8; i++) sums[i] = _mm256_setzero_ps();
+    UNROLL for (int i = 0; i < 4; i++) sums[i] = all(0);
     for (int j = 0; j < a->most; j++)
     {
-        __m256 one = _mm256_broadcast_ss(a->scores + j), two = _mm256_broadcast_ss(b->scores + j);
+        Floats one = all(a->scores[j]), two = all(b->scores[j]);
 
-        UNROLL for (int i = 0; i < 4; i++)
+        UNROLL for (int i = 0; i < 2; i++)
         {
-            sums[i] = _mm256_fmadd_ps(one, _mm256_loadu_ps(va + j * 32 + i * 8), sums[i]);
-            sums[4 + i] = _mm256_fmadd_ps(two, _mm256_loadu_ps(vb + j * 32 + i * 8), sums[4 + i]);
+            sums[i] = muladd(one, load(va + j * 32 + i * 16), sums[i]);
+            sums[2 + i] = muladd(two, load(vb + j * 32 + i * 16), sums[2 + i]);
         }
     }
-    UNROLL for (int i = 0; i < 8; i++)
-        _mm256_storeu_ps((i < 4 ? a : b)->out[0] + i % 4 * 8,
-                         _mm256_mul_ps(sums[i], _mm256_set1_ps(inverse[i / 4])));
+    UNROLL for (int i = 0; i < 4; i++)
+        store((i < 2 ? a : b)->out[0] + i % 2 * 16, mul(sums[i], all(inverse[i / 2])));
 }
 
 /* Heads `head` and the next, of a job of one row. */
@@ -353,8 +307,8 @@ by_twos(const AttendJob *job)
            !job->places;
 }
 
-void
-attend_avx2(const AttendJob *job, int head, int row0, int rows, float *scratch)
+static void
+attend_lanes(const AttendJob *job, int head, int row0, int rows, float *scratch)
 {
     Strip s = {.job = job, .dim = job->from.dim, .ld = keys_room(job->keys), .scores = scratch};
     size_t from = (size_t)attend_key_head(job, head) * (size_t)job->from.room * (size_t)s.dim;
@@ -375,3 +329,5 @@ attend_avx2(const AttendJob *job, int head, int row0, int rows, float *scratch)
         inverse[r] = exponentials(s.scores + (size_t)r * s.ld, s.sees[r], s.most);
     values(&s, job->from.v + from, inverse);
 }
+
+#endif

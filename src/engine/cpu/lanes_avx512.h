@@ -1,0 +1,167 @@
+/* lanes_avx512.h - sixteen lanes as one register of AVX-512. lanes.h says what they are for. */
+#ifndef DS_LANES_AVX512_H
+#define DS_LANES_AVX512_H
+
+#include "cpu.h"
+
+/* Tiles of the products, rows and panels: 16 sums keep both units busy, and the rows' places fit into registers too. */
+#define TILES(X) X(1, 8) X(2, 4) X(3, 4) X(4, 2) X(5, 2) X(6, 2) X(7, 2) X(8, 2)
+
+#define ROWS_MOST   8
+#define PANELS_MOST 8
+
+typedef __m512 Floats;
+typedef __m512i Ints;
+
+INLINE Floats
+all(float x)
+{
+    return _mm512_set1_ps(x);
+}
+
+INLINE Floats
+load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+
+INLINE void
+store(float *p, Floats v)
+{
+    _mm512_storeu_ps(p, v);
+}
+
+INLINE __mmask16
+lanes_below(int n)
+{
+    return (__mmask16)((1u << n) - 1);
+}
+
+INLINE Floats
+load_first(const float *p, int n)
+{
+    return _mm512_maskz_loadu_ps(lanes_below(n), p);
+}
+
+INLINE void
+store_first(float *p, int n, Floats v)
+{
+    _mm512_mask_storeu_ps(p, lanes_below(n), v);
+}
+
+INLINE Floats
+first(int n, Floats v, float rest)
+{
+    return _mm512_mask_blend_ps(lanes_below(n), _mm512_set1_ps(rest), v);
+}
+
+#define EACH(name, operation)                                                                      \
+    INLINE Floats name(Floats a, Floats b)                                                         \
+    {                                                                                              \
+        return operation(a, b);                                                                    \
+    }
+
+EACH(add, _mm512_add_ps)
+EACH(sub, _mm512_sub_ps)
+EACH(mul, _mm512_mul_ps)
+EACH(divide, _mm512_div_ps)
+EACH(lesser, _mm512_min_ps)
+EACH(greater, _mm512_max_ps)
+
+INLINE Floats
+muladd(Floats a, Floats b, Floats c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+
+INLINE Floats
+size_of(Floats v)
+{
+    return _mm512_abs_ps(v);
+}
+
+INLINE Floats
+negative(Floats v)
+{
+    return _mm512_xor_ps(v, _mm512_set1_ps(-0.0f));
+}
+
+INLINE Floats
+nearest(Floats v)
+{
+    return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+INLINE Floats
+two_to(Floats n)
+{
+    __m512i exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
+
+    return _mm512_castsi512_ps(_mm512_slli_epi32(exponent, 23));
+}
+
+INLINE __m256
+halves_added(Floats v)
+{
+    return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+}
+
+INLINE __m256
+halves_greater(Floats v)
+{
+    return _mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+}
+
+/* ---- bf16 ---- */
+
+/* Where output n of 16 lies. */
+INLINE int
+bf16_place(int n)
+{
+    return n;
+}
+
+INLINE Floats
+load_bf16_panel(const void *p)
+{
+    __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(p));
+
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+
+/* ---- integers ---- */
+
+INLINE Ints
+no_ints(void)
+{
+    return _mm512_setzero_si512();
+}
+
+INLINE Ints
+load_ints(const void *p) /* aligned */
+{
+    return _mm512_load_si512(p);
+}
+
+INLINE Floats
+floats_of(Ints v)
+{
+    return _mm512_cvtepi32_ps(v);
+}
+
+/* Rounded, as 16 bits each. */
+INLINE void
+store_int16(int16_t *p, Floats v)
+{
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(v)));
+}
+
+/* Each lane: acc += the products of two pairs of 16-bit integers; `pair` is the same one in all lanes. In place, as
+ * written: of the intrinsic gcc 12 makes copies, and spills. */
+INLINE void
+add_pairs(Ints *acc, int32_t pair, Ints b)
+{
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(*acc) : "v"(_mm512_set1_epi32(pair)), "v"(b));
+}
+
+#endif

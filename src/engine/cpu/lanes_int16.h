@@ -1,0 +1,260 @@
+/* lanes_int16.h - products of 16-bit integers, for small models whose pages are tested with them.
+ *
+ * One instruction (vpmaddwd, vpdpwssd) multiplies twice as many numbers as an FMA. A weight's row becomes integers once,
+ * when it is packed; a row of x at each product, in blocks of k with a scale for each. Both keep 13 bits or more: an
+ * output is off by some 3e-4 of its size, a third of what rounding to bf16 costs. Sums of a block are exact, so their
+ * order is no matter of P8. Sharp edges: no sum of a block can overflow, whatever x is, because packing bounds the sum
+ * of |w|; a block of zeros, as the border of a convolution has them, is left out. */
+#ifndef DS_LANES_INT16_H
+#define DS_LANES_INT16_H
+
+#include "lanes_gemm.h"
+
+#include <math.h>
+
+#define X_MOST 16383 /* of x */
+#define W_MOST 32000 /* of w, and ... */
+#define SUM_MOST                                                                                   \
+    131000 /* ... of a block's |w| together: times X_MOST below 2^31, roundings included */
+#define LEAST  1e-30f /* smaller numbers are zero */
+#define ROOM   12288  /* numbers of x at once: they stay in the first cache, beside a panel */
+#define SCALES 256    /* theirs: at most ROOM / 96, and one more a row */
+
+/* Length of a block: convolutions of multiples of 32 channels have whole blocks outside of the map. */
+static int
+block_of(int k)
+{
+    return k % 96 == 0 ? 96 : 128;
+}
+
+static int
+blocks_of(int k)
+{
+    return (k + block_of(k) - 1) / block_of(k);
+}
+
+/* ---- packing ---- */
+
+/* A panel: 16 scales, then [(k + 1) / 2][16][2]. */
+static size_t
+panel_size(int k)
+{
+    return 64 + (size_t)(k + 1) / 2 * 64;
+}
+
+static size_t
+int16_size(const Weight *w)
+{
+    return ((size_t)w->n + 15) / 16 * panel_size(w->k);
+}
+
+/* What output n is multiplied by to become integers. */
+static float
+enlargement(const Weight *w, int n)
+{
+    float most = 0, sum = 0, largest_sum = 0;
+
+    for (int i = 0; i < w->k; i++)
+    {
+        float size = fabsf(dtype_load(w->dtype, w->data, (uint64_t)n * (uint64_t)w->k + i));
+
+        sum = i % block_of(w->k) == 0 ? size : sum + size;
+        most = size > most ? size : most;
+        largest_sum = sum > largest_sum ? sum : largest_sum;
+    }
+    if (!(most > LEAST))
+        return 0;
+    return fminf(W_MOST / most, SUM_MOST / largest_sum);
+}
+
+static void
+int16_pack(const Weight *w, void *to, int n0, int n1)
+{
+    memset((char *)to + (size_t)(n0 / 16) * panel_size(w->k), 0,
+           (size_t)((n1 - n0 + 15) / 16) * panel_size(w->k));
+    for (int n = n0; n < n1; n++)
+    {
+        char *panel = (char *)to + (size_t)(n / 16) * panel_size(w->k);
+        int16_t *at = (int16_t *)(panel + 64) + n % 16 * 2;
+        float by = enlargement(w, n);
+
+        ((float *)panel)[n % 16] = by > 0 ? 1 / by : 0;
+        for (int i = 0; i < w->k; i++)
+            at[i / 2 * 32 + i % 2] = (int16_t)lrintf(
+                by * dtype_load(w->dtype, w->data, (uint64_t)n * (uint64_t)w->k + i));
+    }
+}
+
+/* ---- x ---- */
+
+/* n numbers to integers, zeros after them up to a multiple of 16. Returns their scale. */
+INLINE float
+to_integers(const float *x, int n, int16_t *to)
+{
+    Floats sizes = all(0), by;
+    float greatest;
+
+    for (int i = 0; i < n; i += 16)
+        sizes = greater(sizes, size_of(load_up_to(x + i, n - i)));
+    greatest = greatest_16(sizes);
+    by = all(greatest > LEAST ? X_MOST / greatest : 0);
+    for (int i = 0; i < n; i += 16)
+        store_int16(to + i, mul(by, load_up_to(x + i, n - i)));
+    return greatest > LEAST ? greatest / X_MOST : 0;
+}
+
+/* ---- products ---- */
+
+/* A tile: its rows as integers, the first panel of weights, and in `out` where the outputs go. */
+typedef struct Tile
+{
+    Spot out; /* x and ldx are not used */
+    const int16_t *x;
+    const float *scales; /* [mr, blocks] */
+    const char *panel;
+    float (*sums)[PANELS_MOST][16]; /* of the blocks so far: they do not fit into registers */
+    size_t apart;                   /* bytes from panel to panel */
+    int ld;                         /* of x */
+    int pairs, block, blocks;       /* pairs of k, in all and of a block; blocks */
+    bool zeros;                     /* there may be blocks of zeros */
+} Tile;
+
+/* acc = one block, from pair `from` to pair `end`. */
+INLINE void
+block_sums(int mr, int np, const Tile *t, int from, int end, Ints acc[ROWS_MOST][PANELS_MOST])
+{
+    UNROLL for (int m = 0; m < mr; m++) UNROLL for (int p = 0; p < np; p++) acc[m][p] = no_ints();
+    for (int i = from; i < end; i++)
+    {
+        Ints w[PANELS_MOST];
+
+        UNROLL for (int p = 0; p < np; p++) w[p] =
+            load_ints(t->panel + (size_t)p * t->apart + 64 + (size_t)i * 64);
+        UNROLL for (int m = 0; m < mr; m++)
+        {
+            int32_t pair;
+
+            memcpy(&pair, t->x + (size_t)m * t->ld + 2 * i, sizeof pair);
+            UNROLL for (int p = 0; p < np; p++) add_pairs(&acc[m][p], pair, w[p]);
+        }
+    }
+}
+
+INLINE bool
+zeros_only(int mr, const Tile *t, int b)
+{
+    float any = 0;
+
+    UNROLL for (int m = 0; m < mr; m++) any += t->scales[m * t->blocks + b];
+    return any == 0;
+}
+
+INLINE void
+integer_product(int mr, int np, const Tile *t)
+{
+    float(*sums)[PANELS_MOST][16] = t->sums;
+    Ints acc[ROWS_MOST][PANELS_MOST];
+
+    for (int b = 0; b < t->blocks; b++)
+    {
+        int from = b * t->block, end = b + 1 < t->blocks ? from + t->block : t->pairs;
+
+        block_sums(mr, np, t, from, t->zeros && zeros_only(mr, t, b) ? from : end, acc);
+        UNROLL for (int m = 0; m < mr; m++) UNROLL for (int p = 0; p < np; p++)
+        {
+            Floats sum = mul(floats_of(acc[m][p]), all(t->scales[m * t->blocks + b]));
+
+            if (b > 0)
+                sum = add(sum, load(sums[m][p]));
+            if (b + 1 < t->blocks)
+                store(sums[m][p], sum);
+            else
+                put(&t->out, m, t->out.n + 16 * p,
+                    mul(sum, load((const float *)(t->panel + (size_t)p * t->apart))));
+        }
+    }
+}
+
+#define INTEGER_PRODUCT(mr, np)                                                                    \
+    static void int16_##mr(const Tile *t)                                                          \
+    {                                                                                              \
+        if (t->out.one_panel)                                                                      \
+            integer_product(mr, 1, t);                                                             \
+        else                                                                                       \
+            integer_product(mr, np, t);                                                            \
+    }
+#define INT16_AT(mr, np) [mr] = int16_##mr,
+
+TILES(INTEGER_PRODUCT)
+static void (*const int16_products[])(const Tile *) = {TILES(INT16_AT)};
+
+/* Rows that are worked on at once. */
+static int
+rows_at_once(int rows, int ld)
+{
+    int room = ROOM / ld;
+
+    room = room > ROWS_MOST ? room / ROWS_MOST * ROWS_MOST : room;
+    room = room > LINEAR_ROWS ? LINEAR_ROWS : room;
+    return rows < room ? rows : room;
+}
+
+/* Rows of x to integers; returns whether a block is zeros. */
+static bool
+rows_to_integers(const float *x, int ldx, int rows, int k, int16_t *to, int ld, float *scales)
+{
+    bool zeros = false;
+
+    for (int r = 0; r < rows; r++)
+        for (int at = 0; at < k; at += block_of(k))
+        {
+            int n = k - at < block_of(k) ? k - at : block_of(k);
+
+            *scales = to_integers(x + (size_t)r * ldx + at, n, to + (size_t)r * ld + at);
+            zeros |= *scales++ == 0;
+        }
+    return zeros;
+}
+
+static void
+int16_linear(float *y, int ldy, const float *x, int ldx, int rows, const Weight *w, int n0, int n1,
+             const float *b, Finish finish)
+{
+    int16_t integers[ROOM] __attribute__((aligned(64)));
+    float scales[SCALES], sums[ROWS_MOST][PANELS_MOST][16] __attribute__((aligned(64)));
+    int ld = (w->k + 15) / 16 * 16, together = panels_for(rows_for(rows));
+    size_t size = panel_size(w->k);
+    Tile t = {.out = {.ldy = ldy, .w = w, .b = b, .finish = finish},
+              .sums = sums,
+              .apart = size,
+              .ld = ld,
+              .pairs = (w->k + 1) / 2,
+              .block = block_of(w->k) / 2,
+              .blocks = blocks_of(w->k)};
+
+    for (int row = 0, n; row < rows; row += n)
+    {
+        n = rows_at_once(rows - row, ld);
+        t.zeros = rows_to_integers(x + (size_t)row * ldx, ldx, n, w->k, integers, ld, scales);
+        for (int at = n0, panels; at < n1; at += 16 * panels)
+        {
+            panels = n1 - at >= 16 * together ? together : 1;
+            for (int r = 0, mr; r < n; r += mr)
+            {
+                mr = rows_for(n - r);
+                t.out.y = y + (size_t)(row + r) * ldy;
+                t.x = integers + (size_t)r * ld;
+                t.scales = scales + (size_t)r * t.blocks;
+                t.out.one_panel = panels_for(mr) != panels;
+                for (t.out.n = at; t.out.n < at + 16 * panels;
+                     t.out.n += t.out.one_panel ? 16 : 16 * panels)
+                {
+                    t.panel = (const char *)w->packed + (size_t)(t.out.n / 16) * size;
+                    int16_products[mr](&t);
+                }
+            }
+        }
+    }
+}
+
+#endif
