@@ -174,7 +174,8 @@ class Tuning:
         torch.manual_seed(100 + self.epoch)
         mine = list(self.rows)
         if self.drawn:
-            mine += [(v, t) for v, t, _ in self.drawn.chunk(self.epoch, int(len(mine) * a.mix))]
+            drawn = self.drawn.chunk(self.epoch, int(len(mine) * a.mix))
+            mine += [(v, t) for v, t, _ in drawn if not any(lines.doubtful(t)[1])]
         r.shuffle(mine)
         self.family.train()
         parts = [mine[i:i + a.batch] for i in range(0, len(mine), a.batch)]

@@ -15,7 +15,7 @@ import random
 import re
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 VIEW_H, VIEW_W = 32, 256
 X_HEIGHT, BASELINE = 11, 23
@@ -105,12 +105,26 @@ OLD = re.compile(r"1743|Oldania|FELL|Fanwood|Lindenhill|Junicode|Cardo|Romande|B
 HAND = re.compile(r"Comic|Purisa|Dkg|hand|script|Breip", re.I)
 SANS = re.compile(r"Sans|Lato|Roboto(?!.*Slab)|Gillius|Universalis|Switzera|Heros|Adventor|Karla|Manrope|Tuffy|Cabin|"
                   r"Carlito|Arimo|Gothic|Yanone|Biolinum|Libris|Cantarell|Solothurn", re.I)
-SHARE = dict(serif=.31, sans=.18, mono=.26, old=.22, hand=.03)
+SHARE = dict(serif=.34, sans=.21, mono=.19, old=.23, hand=.03)
+WHAT = dict(prose=.44, list=.1, receipt=.11, table=.06, soup=.04, label=.08, typed=.08, early=.05, form=.04)
+# Those that held-out lines are drawn with, for good, so that figures compare.
+HELD_SHARE = dict(serif=.31, sans=.18, mono=.26, old=.22, hand=.03)
+HELD_WHAT = dict(prose=.55, list=.12, receipt=.12, table=.07, soup=.05, label=.09)
 HEAVY = re.compile(r"Bold|Black|Heavy|-[Bb]d|Demi", re.I)
 TYPED = re.compile(r"Courier|Cursor|Typewriter|Typo|Nimbus ?Mono|FreeMono", re.I)  # thin beside a real ribbon's
-FOREIGN, COARSE = .04, .1  # parts of the pages
-SCRIPTS = "абвгдежзийклмнопрстуфхцчшщыьюя", "αβγδεζηθικλμνξοπρστυφχψως"
+# Faces that stand for a typewriter's, upright; faces whose small letters are capitals.
+TYPEWRITER = re.compile(r"Courier Prime(?! *(Sans|Code))|GNUTypewriter|FreeMono|NimbusMono|texgyrecursor|TlwgTyp|"
+                        r"lmmono(lt)?10-(regular|bold\.)|cmunt[bt]\.|Compagnon-(Roman|Medium)", re.I)
+SLANTED = re.compile(r"Italic|Oblique|Slant|it\.", re.I)
+SMALL_CAPS = re.compile(r"(mono|roman)caps|Small-?caps", re.I)
+FOREIGN, COARSE = .05, .1  # parts of the pages
+SCRIPTS = {"абвгдежзийклмнопрстуфхцчшщыьюя": .42, "αβγδεζηθικλμνξοπρστυφχψως": .34, "אבגדהוזחטילמנסעפצקרשת": .08,
+           "აბგდევზთიკლმნოპჟრსტუფქღყშჩცძწჭხჯჰ": .04, "աբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցւփք": .04,
+           "กขคงจฉชซญดตถทธนบปผพฟมยรลวสหอ": .04, "कखगघचछजटठडतथदधनपफबमयरलवशसह": .04}
 LATIN = "abcdefghijklmnopqrstuvwxyz"
+# What a reader of Latin takes them for.
+LOOKS = dict(zip("абвгдежзийклмнопрстуфхцчшщыьюяαβγδεζηθικλμνξοπρστυφχψως", "aoBrdexsuuknmHonpctyoxuywwbborabyoezneiklmvexnpotuoxwws"))
+DOUBT = 0xE000  # added to a label's code: nothing is right here, the letter is only what might be said
 LETTERS = "ABCXYZabcxyz0123456789.,;:-()"
 
 
@@ -286,6 +300,46 @@ def long_s(text):
     return re.sub(r"s(?=[A-Za-zÀ-ÿ])", "ſ", text)
 
 
+def looks_like(r, c):
+    """The label of a letter that cannot be read."""
+    look = LOOKS.get(c.lower(), "") if r.random() < .7 else ""
+    return chr(DOUBT + ord(look or r.choice(LATIN)))
+
+
+def doubtful(text):
+    """-> the text as it might be read, and which of its characters nothing is known of"""
+    codes = [ord(c) for c in text]
+    unknown = [DOUBT <= c < DOUBT + 256 for c in codes]
+    return "".join(chr(c - DOUBT * u) for c, u in zip(codes, unknown)), unknown
+
+
+def typewritten(r, words):
+    """Only what a typewriter has: straight quotes, hyphens for dashes."""
+    dash = r.choice(["-", "--", "--"])
+    even = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "–": dash, "—": dash, "…": "..."})
+    return [w.translate(even) for w in words]
+
+
+def early_spelling(r):
+    """-> how one early printer spells: a function of a word. What is seen is the text."""
+    v_first, i_for_j, final_e, ampersand, strokes = (r.random() < p for p in (.35, .3, .3, .4, .06))
+
+    def spell(word):
+        if v_first:
+            word = re.sub(r"(?<=\w)v", "u", re.sub(r"\bu(?=\w)", "v", word))
+        if i_for_j:
+            word = re.sub(r"j", "i", re.sub(r"J(?=\w)", "I", word))
+        if ampersand and word.lower() in ("and", "et", "und", "y", "e"):
+            word = "&"
+        if final_e and len(word) > 3 and word.isalpha() and word.islower() and r.random() < .2:
+            word = word[:-1] + "ie" if word.endswith("y") else word + "e" * (word[-1] in "kndtlp")
+        if strokes:
+            word = re.sub(r"([aeou])[mn](?=[bcdfgpqt])", lambda m: "āēōū"["aeou".index(m[1])] if r.random() < .4 else m[0], word)
+        return word
+
+    return spell
+
+
 # ---- pages -------------------------------------------------------------------------------------------
 
 
@@ -310,32 +364,62 @@ class Pen:
         self.image = Image.new("L", size, 0)
         self.draw = ImageDraw.Draw(self.image)
         self.chars = Chars()
-        self.track = self.shake = 0.0
-        self.long_s = False
+        self.track = self.shake = self.wave = 0.0
+        self.long_s, self.features, self.small = False, None, None
+        self.capitals = SMALL_CAPS.search(face.path) is not None
+
+    def beside(self, pen):
+        """Another pen's page is this one's too."""
+        self.image, self.draw, self.chars = pen.image, pen.draw, pen.chars
+        return self
 
     def length(self, word):
         return self.font.getlength(word) + self.track * len(word)
 
+    def label(self, c):
+        """What the eye sees: small capitals are capitals."""
+        up = c.upper() if self.capitals or self.small else c
+        return up if len(up) == 1 else c
+
+    def small_capitals(self, part):
+        """Small letters are drawn as capitals of `part` of their height from now on."""
+        self.small = self.font.font_variant(size=max(6, round(self.font.size * part)))
+
     def word(self, word, x, y, line):
         """Writes at pen x, baseline y; -> pen x after it."""
         shown = long_s(word) if self.long_s else word
-        if self.track or self.shake:
+        if self.wave:
+            y += self.wave * self.x_height * (math.sin(x / 90) + self.r.gauss(0, .5))
+        if self.track or self.shake or self.small:
             return self._letters(word, shown, x, y, line)
-        self.draw.text((x, y), shown, font=self.font, fill=255, anchor="ls")
-        ends = [self.font.getlength(shown[:i]) for i in range(len(shown) + 1)]
+        self.draw.text((x, y), shown, font=self.font, fill=255, anchor="ls", features=self.features)
+        ends = [self.font.getlength(shown[:i], features=self.features) for i in range(len(shown) + 1)]
         for c, a, b in zip(word, ends, ends[1:]):
-            self.chars.add(c, x + (a + b) / 2, line)
+            self.chars.add(self.label(c), x + (a + b) / 2, line)
         return x + ends[-1]
 
     def _letters(self, word, shown, x, y, line):
         r, s = self.r, self.shake * self.x_height
         for c, d in zip(word, shown):
-            w = self.font.getlength(d)
+            font = self.font
+            if self.small and c.islower() and len(c.upper()) == 1:
+                font, d = self.small, c.upper()
+            w = font.getlength(d)
             at = (x + r.gauss(0, s), y + r.gauss(0, s * 1.3)) if s else (x, y)
             fill = 255 if not s else min(255, int(r.gauss(235, 35)))
-            self.draw.text(at, d, font=self.font, fill=max(110, fill), anchor="ls")
-            self.chars.add(c, x + w / 2, line)
+            self.draw.text(at, d, font=font, fill=max(110, fill), anchor="ls")
+            self.chars.add(self.label(c), x + w / 2, line)
             x += w + self.track
+        return x
+
+    def raised(self, mark, known, x, y, line):
+        """A note's mark; of figures the raised characters where the vocabulary has them."""
+        font = self.font.font_variant(size=max(6, round(self.font.size * self.r.uniform(.55, .68))))
+        for c in mark:
+            w, up = font.getlength(c), {"1": "¹", "2": "²", "3": "³"}.get(c, c)
+            self.draw.text((x, y - self.x_height * .75), c, font=font, fill=255, anchor="ls")
+            self.chars.add(up if up in known else c, x + w / 2, line)
+            x += w
         return x
 
     def space(self, x, width, line):
@@ -343,18 +427,90 @@ class Pen:
         return x + width
 
 
+class Typewriter(Pen):
+    """One pitch; every key has its faults for a whole page, every strike its own force."""
+
+    def __init__(self, r, size, face, height):
+        super().__init__(r, size, face, height)
+        self.pitch = self.font.getlength("n") * min(1.12, max(.9, r.gauss(1, .04)))
+        self.keys, self.instead = {}, {}
+        self.worn = r.choice([.3, .7, 1, 1.4])
+        self.shift = r.gauss(0, .04) * self.worn * self.x_height  # capitals stand high or low
+        self.clogged = r.random() < .55
+        self.spread = r.choice([0, 3, 3, 5]) if not HEAVY.search(face.path) else r.choice([0, 0, 3])
+        self.doubled = r.uniform(.005, .04) if r.random() < .2 else 0
+        self.ribbon = r.uniform(.2, 1.5), r.uniform(0, .25), r.uniform(0, 6)  # bands of weak ink along the line
+        self.underlines = r.uniform(.02, .2) if r.random() < .3 else 0
+        if r.random() < .4:
+            self.instead["1"] = "l"
+        if r.random() < .12:
+            self.instead["0"] = "O"
+
+    def length(self, word):
+        return self.pitch * len(word)
+
+    def key(self, c):
+        """A type as it prints on this page: its picture, where it stands, its force."""
+        if c not in self.keys:
+            r, x = self.r, self.x_height
+            tile = Image.new("L", (int(self.pitch + 1.4 * x), int(3.4 * x)), 0)
+            ImageDraw.Draw(tile).text((tile.width / 2, 2.2 * x), c, font=self.font, fill=255, anchor="ms")
+            if self.spread:
+                tile = tile.filter(ImageFilter.MaxFilter(self.spread))
+            if self.clogged and c in "aegosbdpqcmn&8B6R04@" and r.random() < .55:
+                n = r.choice([5, 7, 7, 9])
+                shut = tile.filter(ImageFilter.MaxFilter(n)).filter(ImageFilter.MinFilter(n))
+                tile = Image.blend(tile, ImageChops.lighter(tile, shut), r.uniform(.3, 1))
+            if r.random() < .13 * self.worn:  # the type does not strike squarely
+                weak, ramp = r.uniform(.2, .8), np.linspace(0, 1, 25, dtype=np.float32)
+                h = np.interp(np.arange(tile.height), np.linspace(.7 * x, 2.3 * x, 25), ramp)
+                w = np.interp(np.arange(tile.width), np.linspace(.7 * x, tile.width - .7 * x, 25), ramp)
+                side = [h[:, None], 1 - h[:, None], w[None], 1 - w[None]][r.randrange(4)]
+                tile = Image.fromarray((np.asarray(tile) * (weak + (1 - weak) * side)).astype(np.uint8))
+            up = self.shift if c.isupper() else 0
+            self.keys[c] = (tile, r.gauss(0, .03) * self.worn * x, up + r.gauss(0, .03) * self.worn * x,
+                            min(1.0, r.gauss(.97, .07 * self.worn)))
+        return self.keys[c]
+
+    def strike(self, c, x, y, force=1.0):
+        r = self.r
+        tile, dx, dy, strong = self.key(c)
+        turns, depth, start = self.ribbon
+        strong *= force * (1 + r.gauss(0, .06) * self.worn) * (1 - depth * (1 + math.sin(start + turns * x / self.x_height)) / 2)
+        if strong < 1:
+            tile = tile.point([int(v * max(.3, strong)) for v in range(256)])
+        at = round(x + dx + (self.pitch - tile.width) / 2), round(y + dy + r.gauss(0, .012) * self.x_height - 2.2 * self.x_height)
+        box = (*at, at[0] + tile.width, at[1] + tile.height)
+        self.image.paste(ImageChops.lighter(self.image.crop(box), tile), box)
+
+    def word(self, word, x, y, line):
+        r, under = self.r, self.underlines and self.r.random() < self.underlines
+        for c in word:
+            shown = self.instead.get(c, c)
+            self.strike(shown, x, y)
+            if self.doubled and r.random() < self.doubled:
+                self.strike(shown, x + r.gauss(0, .15) * self.pitch, y + r.gauss(0, .08) * self.x_height, r.uniform(.35, .8))
+            if under:
+                self.strike("_", x, y)
+            self.chars.add(c, x + self.pitch / 2, line)
+            x += self.pitch
+        return x
+
+
 class Source:
     """Views for training: chunk(j, n) is the same for the same seed, j and n, wherever it runs."""
 
-    def __init__(self, text, fonts, chars, seed=1, held=False, finder=None, found=0.0):
-        """finder: a found.Finder that cuts the part `found` of the pages."""
-        self.finder, self.found = finder, found
+    def __init__(self, text, fonts, chars, seed=1, held=False, finder=None, found=0.0, only=None):
+        """finder: a found.Finder that cuts the part `found` of the pages; only: one kind of page, of WHAT, or unreadable."""
+        self.finder, self.found, self.only, self.scripts = finder, found, only, {}
         self.faces, self.text = faces(fonts, held), Text(text, chars)
         self.chars, self.seed, self.held = chars, seed, held
         self.kinds = [k for k in SHARE if k in self.faces]
         if not self.kinds:
             raise SystemExit(f"no usable font in {', '.join(fonts)}: fonts.txt lists Debian packages")
-        self.share = [SHARE[k] for k in self.kinds]
+        typed = [[f for f in family if TYPEWRITER.search(os.path.basename(f.path)) and not SLANTED.search(f.path)]
+                 for family in self.faces.get("mono", [])]
+        self.typewriters = [family for family in typed if family]
 
     def chunk(self, j, n):
         key = f"{self.seed}/{'held' if self.held else 'seen'}/{j}"
@@ -370,16 +526,15 @@ class Source:
     # -- what stands on the page
 
     def page(self, r, rng):
-        what = r.choices(["prose", "list", "receipt", "table", "soup", "label"], [.55, .12, .12, .07, .05, .09])[0]
+        new = not self.held or self.only
+        kinds, share = (WHAT, list(WHAT.values())) if new else (HELD_WHAT, list(HELD_WHAT.values()))
+        what = self.only or r.choices(list(kinds), share)[0]
         # The held-out lines have none of these, so that figures of different times compare.
-        foreign, coarse = (False, False) if self.held else (r.random() < FOREIGN, r.random() < COARSE)
-        kinds, share = self.kinds, list(self.share)
-        if what in ("receipt", "table") and "mono" in kinds:
-            share = [w * {"mono": 5, "sans": 2}.get(k, .3) for k, w in zip(kinds, share)]
-        kind = r.choices(kinds, share)[0]
-        face = r.choice(r.choice(self.faces[kind]))
-        script = r.choice(SCRIPTS) if foreign else None
-        if script and not all(map(face.has, script)):
+        foreign, coarse = (what == "unreadable", False) if not new or self.only else (r.random() < FOREIGN, r.random() < COARSE)
+        if foreign:
+            what = "unreadable"
+        kind, face, script = self.choose(r, what, new)
+        if face is None:
             return []
         ink_height = r.choice([18, 20, 22, 25])
         views = r.choice([1, 2, 2.5, 3, 3.6])
@@ -388,7 +543,7 @@ class Source:
         pitch = ink_height * r.choice([r.uniform(1.9, 2.4), r.uniform(2.2, 3.2), r.uniform(2.5, 4.2)])
         margin = 2 * ink_height
         size = int(width * 1.06 + 2 * margin), int(rows * pitch + 2 * margin + ink_height)
-        pen = Pen(r, size, face, ink_height)
+        pen = (Typewriter if what == "typed" else Pen)(r, size, face, ink_height)
         if kind == "mono" and r.random() < .55:
             pen.shake = abs(r.gauss(0, .035))
         elif r.random() < .12:
@@ -399,6 +554,8 @@ class Source:
         case = r.choices([None, str.upper, str.title], [.88, .09, .03])[0]
         if what == "receipt" and r.random() < .6:
             case = str.upper
+        if new and what in ("prose", "label") and r.random() < .03:
+            pen.small_capitals(r.uniform(.72, .85))
         bases = [margin + 1.6 * ink_height + i * pitch for i in range(rows)]
         if script:
             self.unreadable(pen, r, margin, width, bases, script)
@@ -407,11 +564,33 @@ class Source:
         if not pen.chars.label:
             return []
         scan = Scan(r, rng, pen, kind, bases, what)
-        scan.coarse = coarse
+        scan.coarse, scan.new = coarse, new
         return scan.found(self.finder) if self.finder and r.random() < self.found else scan.views()
+
+    def choose(self, r, what, new):
+        """-> kind, face and, of a page that cannot be read, the letters of its script"""
+        if what == "unreadable":
+            script = r.choices(list(SCRIPTS), list(SCRIPTS.values()))[0]
+            kind, face = r.choice(self.writing(script) or [("", None)])
+            return kind, face if face and all(map(face.has, script)) else None, script
+        if what == "typed" and self.typewriters:
+            return "mono", r.choice(r.choice(self.typewriters)), None
+        kinds, share = self.kinds, [(SHARE if new else HELD_SHARE)[k] for k in self.kinds]
+        if what in ("receipt", "table") and "mono" in kinds:
+            share = [w * {"mono": 5, "sans": 2}.get(k, .3) for k, w in zip(kinds, share)]
+        kind = "old" if what == "early" and "old" in kinds else r.choices(kinds, share)[0]
+        return kind, r.choice(r.choice(self.faces[kind])), None
+
+    def writing(self, script):
+        """[(kind, face), ...] that have all letters of a script"""
+        if script not in self.scripts:
+            self.scripts[script] = [(k, f) for k, families in self.faces.items() for family in families for f in family
+                                    if all(ord(c) in f.cover for c in script)]
+        return self.scripts[script]
 
     def fit(self, word, face, case):
         """What of a word this face and this vocabulary can show."""
+        word = word if self.held else word.strip("_")  # underlined, in plain text
         word = case(word) if case else word
         return "".join(c for c in word if c in self.chars and c != " " and face.has(c))
 
@@ -422,7 +601,7 @@ class Source:
             x = pen.word(w, x, y, line)
         return x
 
-    def prose(self, pen, r, left, width, bases, case, soup=False):
+    def prose(self, pen, r, left, width, bases, case, soup=False, spell=None):
         space = max(2, pen.font.getlength(" ") + pen.track)
         want = int(len(bases) * width / max(1, pen.length("n"))) + 20
         words = self.text.soup(r, want) if soup else self.text.words(r, want)
@@ -430,7 +609,8 @@ class Source:
             words = [number(r) if r.random() < .12 else w for w in words]
         if not soup and r.random() < .25:
             words = dashed(r, words)
-        words = [w for w in (self.fit(w, pen.face, case) for w in words) if w][::-1]
+        words = [w for w in (self.fit(spell(w) if spell else w, pen.face, case) for w in words) if w][::-1]
+        notes = (not self.held or self.only) and not soup and r.random() < .04
         justified, hyphens, lone = r.random() < .6, r.random() < .6, r.random() < .04
         for line, y in enumerate(bases):
             x, row, used = left + (r.randrange(0, 3) * pen.x_height if r.random() < .2 else 0), [], 0.0
@@ -453,20 +633,105 @@ class Source:
             gap = space
             if justified and len(row) > 2:
                 gap += min(space * 1.5, max(0, left + width - x - used) / (len(row) - 1))
+            if notes and row:
+                k = r.randrange(1, len(row) + 1)
+                x = self.write(pen, row[:k], x, y, line, gap)
+                mark = r.choice([digits(r, 1), digits(r, 1), str(r.randrange(10, 100)), "*", "†", "(1)"[:r.choice([2, 3])]])
+                x = pen.raised(self.fit(mark, pen.face, None), self.chars, x, y, line)
+                if row[k:]:
+                    self.write(pen, row[k:], pen.space(x, gap, line), y, line, gap)
+                continue
             self.write(pen, row, x, y, line, gap)
+
+    def typed(self, pen, r, left, width, bases, case):
+        """Letters, lists and tables from a typewriter: one pitch, ragged lines, two spaces after a stop."""
+        k = r.random()
+        if k < .3:
+            return getattr(self, r.choice(["list", "table", "label", "receipt"]))(pen, r, left, width, bases, case)
+        most, wide = int(width / pen.pitch), r.random() < .5
+        words = typewritten(r, self.text.words(r, len(bases) * most + 20))
+        if r.random() < .4:
+            words = [number(r) if r.random() < .12 else w for w in words]
+        words = [w for w in (self.fit(w, pen.face, case) for w in " ".join(words).split()) if w][::-1]
+        for line, y in enumerate(bases):
+            x = left + pen.pitch * (r.randrange(3, 9) if r.random() < .15 else 0)
+            start = x
+            while words and x + pen.pitch * (len(words[-1]) + 2) <= left + width:
+                if x > start:
+                    x = pen.space(x, pen.pitch * (2 if wide and pen.chars.label[-1] in ".:?!" else 1), line)
+                x = pen.word(words.pop(), x, y, line)
+            if x == start and words:
+                words.pop()
+
+    def early(self, pen, r, left, width, bases, case):
+        """Hand-set old type: long s, ligatures, old spelling, lines that wave."""
+        pen.long_s = pen.face.has("ſ") and r.random() < .7
+        pen.features = r.choice([None, ["dlig"], ["dlig", "hlig"]])
+        pen.wave = abs(r.gauss(0, .03)) if r.random() < .6 else 0
+        if r.random() < .5:
+            pen.shake = 0
+        elif r.random() < .5:
+            pen.shake = abs(r.gauss(0, .035))
+        self.prose(pen, r, left, width, bases, case, spell=early_spelling(r))
+
+    def form(self, pen, r, left, width, bases, case):
+        """Captions and, on rules, on dots, in boxes or in combs, what was filled in."""
+        own = r.random() < .65 and self.typewriters
+        entry = Typewriter(r, (8, 8), r.choice(r.choice(self.typewriters)), round(pen.x_height * r.uniform(.85, 1.15))).beside(pen) if own else pen
+        space, x_height, end = max(2, pen.font.getlength(" ")), pen.x_height, left + width
+        thick, dip, kinds = r.randrange(1, 4), r.uniform(0, .25) if r.random() < .6 else r.uniform(.2, .6), r.sample(range(4), 2)
+        for line, y in enumerate(bases):
+            caption = [w for w in (self.fit(w, pen.face, None) for w in (r.choice(KEYS) if r.random() < .5 else self.text.phrase(r, r.randrange(4, 16))).split()) if w]
+            if r.random() < .6 and caption:
+                caption[-1] = caption[-1].rstrip(".:") + ":"
+            x = left if r.random() < .25 else self.write(pen, caption, left, y, line, space)
+            at = x + space * r.uniform(.6, 3) if x > left else left
+            kind, rule = r.choice(kinds), y + dip * x_height
+            said = (number(r) if r.random() < .5 else self.text.phrase(r, r.randrange(3, 24))).split()
+            up = str.upper if kind == 3 or r.random() < .4 else None
+            said = [w for w in (self.fit(w, entry.face, up) for w in typewritten(r, said)) if w]
+            if kind == 3:
+                said = ["".join(said)]
+                cell = max(entry.length("0"), entry.length("M") * .85) + x_height * r.uniform(.1, .6)
+                n = min(len(said[0]), int((end - at) / cell))
+                top, full = rule - x_height * r.uniform(.4, 2), r.random() < .4
+                if n > 0:
+                    if x > left:
+                        pen.space(x, at - x, line)
+                    for i in range(n + 1):
+                        pen.draw.line([(at + i * cell, top), (at + i * cell, rule)], 230, thick)
+                    for h in (rule, top)[:1 + full]:
+                        pen.draw.line([(at, h), (at + n * cell, h)], 230, thick)
+                    for i, c in enumerate(said[0][:n]):
+                        entry.word(c, at + i * cell + (cell - entry.length(c)) / 2, y, line)
+                continue
+            if kind == 0:
+                pen.draw.line([(at - space / 2, rule), (end, rule + r.gauss(0, .5))], r.randrange(150, 256), thick)
+            elif kind == 1:
+                for k in range(int((end - at) / (x_height * .45))):
+                    pen.draw.ellipse([at + k * x_height * .45, rule - thick, at + k * x_height * .45 + thick, rule], 255)
+            else:
+                pen.draw.rectangle([left - x_height * .6, y - x_height * r.uniform(1.8, 2.4), end + x_height * .4, rule + x_height * .3], None, 220, thick)
+            while said and at + sum(map(entry.length, said)) + space * len(said) > end:
+                said.pop()
+            if said:
+                if x > left:
+                    pen.space(x, at - x, line)
+                self.write(entry, said, at, y + r.gauss(0, .05) * x_height, line, max(space, entry.font.getlength(" ")))
 
     def soup(self, pen, r, left, width, bases, case):
         self.prose(pen, r, left, width, bases, case if r.random() < .3 else None, soup=True)
 
     def unreadable(self, pen, r, left, width, bases, script):
-        """Words of another script. Nothing right can be said of them: labels drawn by lot teach the model to be unsure."""
+        """Words of another script. Nothing right can be said of them: their labels are marked (DOUBT), what they say is only
+        what a reader of Latin might have taken the letters before for."""
         space = max(2, pen.font.getlength(" "))
         for line, y in enumerate(bases):
             x, end = left, left + width * r.uniform(.3, 1)
             while x < end:
                 word = "".join(r.choices(script, k=r.randrange(2, 9)))
                 x = pen.space(pen.word(word.capitalize() if r.random() < .1 else word, x, y, line), space, line)
-        pen.chars.label = [c if c == " " else r.choice(LATIN) for c in pen.chars.label]
+        pen.chars.label = [c if c == " " else looks_like(r, c) for c in pen.chars.label]
 
     def list(self, pen, r, left, width, bases, case):
         """Names or phrases, leader dots or nothing, a number at the right."""
@@ -550,13 +815,19 @@ def legible(view, text, centres):
     return np.count_nonzero(level > 190) <= len(text) / 8 + text.count(" ")
 
 
+def evened(im):
+    """Coverage 0..1 of blurred ink, its lines as black as others': thin faces must not vanish."""
+    a = np.asarray(im, np.float32) / 255
+    return a / max(.1, float(np.quantile(a[a > .15], .8) if (a > .15).any() else 1))
+
+
 class Scan:
     """An inked page -> grey paper as a scanner gives it -> views."""
 
     def __init__(self, r, rng, pen, kind, bases, what):
         self.r, self.rng, self.pen, self.kind, self.what = r, rng, pen, kind, what
         self.bases = bases
-        self.clean, self.straight, self.coarse = r.random() < .06, False, False
+        self.clean, self.straight, self.coarse, self.new = r.random() < .06, False, False, False
         self.x_height = max(5.5, min(24, math.exp(r.gauss(math.log(12.5), .33))))
 
     def noise(self, shape, cell):
@@ -570,6 +841,12 @@ class Scan:
         r, im = self.r, self.pen.image
         if self.clean:
             return im
+        if self.what == "typed":
+            return self.typed(im)
+        if self.what == "early" and r.random() < .75:
+            return self.worn(im)
+        if self.new and self.what == "receipt" and r.random() < .4:
+            return self.thermal(im)
         k = r.random()
         if r.random() < (.25 if self.what == "receipt" else .04 if self.kind == "mono" else 0):
             return self.dots(im)
@@ -586,11 +863,52 @@ class Scan:
     def rough(self, im):
         """Spread, worn and broken letters: the ink swells and shrinks over small distances."""
         r = self.r
-        a = np.asarray(im.filter(ImageFilter.GaussianBlur(r.uniform(.8, 2.2))), np.float32) / 255
-        a = a / max(.1, float(np.quantile(a[a > .15], .8) if (a > .15).any() else 1))  # thin faces must not vanish
+        a = evened(im.filter(ImageFilter.GaussianBlur(r.uniform(.8, 2.2))))
         edge = r.uniform(.25, .52) + r.uniform(.02, .2) * self.noise(a.shape, r.uniform(2, 6))
         edge = edge + r.uniform(0, .15) * self.noise(a.shape, 30)
         return Image.fromarray((np.clip((a - edge) * r.uniform(2, 8) + .5, 0, 1) * 255).astype(np.uint8))
+
+    def typed(self, im):
+        """A ribbon's weave, or a carbon copy's soft and spread ink."""
+        r, k = self.r, self.r.random()
+        if k < .2:
+            im = im.filter(ImageFilter.GaussianBlur(self.pen.x_height * r.uniform(.05, .12)))
+            return Image.fromarray(np.clip(np.asarray(im, np.float32) * r.uniform(1, 1.6) - r.uniform(0, 30), 0, 255).astype(np.uint8))
+        if k < .55:
+            return self.rough(im)
+        a = np.asarray(im.filter(ImageFilter.GaussianBlur(r.uniform(.5, 1.6))), np.float32)
+        weave = self.noise(a.shape, r.uniform(1.5, 3.5)) + .5 * self.noise(a.shape, 12)
+        return Image.fromarray(np.clip(a * (1 - r.uniform(.05, .45) * np.clip(weave + .3, 0, 1)), 0, 255).astype(np.uint8))
+
+    def worn(self, im):
+        """Old type on damp paper: ink spread and, in places, letters that did not take it."""
+        r = self.r
+        if r.random() < .5:
+            im = im.filter(ImageFilter.MaxFilter(3))
+        a = evened(im.filter(ImageFilter.GaussianBlur(r.uniform(.8, 1.8))))
+        edge = r.uniform(.25, .48) + r.uniform(.05, .2) * self.noise(a.shape, r.uniform(2.5, 6)) + r.uniform(.03, .18) * self.noise(a.shape, r.uniform(15, 60))
+        a = np.clip((a - edge) * r.uniform(2.5, 7) + .5, 0, 1)
+        if r.random() < .5:
+            a = a * (self.noise(a.shape, r.uniform(3, 8)) > -r.uniform(.85, 1.4))
+        return Image.fromarray((a * 255).astype(np.uint8))
+
+    def thermal(self, im):
+        """A receipt printer's head: square dots, dead ones, rows that did not get hot."""
+        r = self.r
+        cell = max(2, round(self.pen.x_height / r.choice([6, 7, 8, 9, 11])))
+        im = im if HEAVY.search(self.pen.face.path) else im.filter(ImageFilter.MaxFilter(3))
+        small = np.asarray(im.resize((max(1, im.width // cell), max(1, im.height // cell)), Image.BOX)) > r.uniform(45, 110)
+        small = small.astype(np.float32)
+        if r.random() < .35:
+            small *= 1 - r.uniform(.2, .8) * np.clip(self.noise((small.shape[0], 2), r.uniform(1, 6))[:, :1] * 2, 0, 1)
+        if r.random() < .2:
+            small[:, self.rng.integers(0, small.shape[1], r.randrange(1, 6))] *= r.uniform(0, .6)
+        if r.random() < .5:
+            small *= 1 - r.uniform(.1, .5) * np.clip(self.noise(small.shape, r.uniform(4, 25)) + .2, 0, 1)
+        big = np.kron(small, np.ones((cell, cell), np.float32))
+        out = np.zeros((im.height, im.width), np.float32)
+        out[:big.shape[0], :big.shape[1]] = big
+        return Image.fromarray((out * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(cell * r.uniform(.15, .5)))
 
     def dots(self, im):
         """A dot-matrix printer's needles: the page on a coarse grid, every point a disc."""
@@ -613,7 +931,7 @@ class Scan:
         k = self.x_height / self.pen.x_height
         stretch = 1 if self.clean else max(.8, min(1.22, r.gauss(1, .07)))
         if self.what in ("receipt", "table") and r.random() < .6:
-            stretch *= r.uniform(.62, 1)
+            stretch *= r.uniform(.62, 1) if not self.new or r.random() < .85 else r.uniform(1.2, 1.9)  # double width
         w, h = max(16, int(im.width * k * stretch)), max(16, int(im.height * k))
         im = im.resize((w, h), Image.BILINEAR if k < 1 else Image.BICUBIC)
         m = np.diag([w / self.pen.image.width, h / self.pen.image.height, 1.0])
@@ -672,7 +990,7 @@ class Scan:
     def marks(self, a):
         """Show-through, rules, specks."""
         r, rng = self.r, self.rng
-        if r.random() < .12:
+        if r.random() < (.45 if self.what == "early" else .12):
             other = np.roll(a[:, ::-1], (r.randrange(a.shape[0]), r.randrange(a.shape[1])), (0, 1))
             a = np.maximum(a, other * r.uniform(.08, .35))
         if r.random() < .05:
@@ -682,8 +1000,10 @@ class Scan:
         if r.random() < .07:
             a = a.copy()
             for base in self.bases:
-                y = int((self.to_page @ [0, base, 1])[1] + self.x_height * r.uniform(.2, .6))
+                y = int((self.to_page @ [0, base, 1])[1] + self.x_height * r.uniform(0 if self.new else .2, .6))
                 a[max(0, y):y + r.randrange(1, 3)] = r.uniform(.5, 1)
+        if self.new and r.random() < .03:
+            a = self.stamped(a)
         if r.random() < .12:
             a = a.copy()
             n = int(a.size * r.uniform(.0002, .004))
@@ -691,6 +1011,21 @@ class Scan:
             level = rng.choice([0.0, .6, 1.0], n)
             for dy, dx in ((0, 0), (0, 1), (1, 0))[:r.randrange(1, 4)]:
                 a[ys + dy, xs + dx] = level
+        return a
+
+    def stamped(self, a):
+        """A rubber stamp over the page, fainter than its text."""
+        r, n = self.r, int(self.x_height * self.r.uniform(5, 12))
+        stamp = Image.new("L", (n, n), 0)
+        draw, edge = ImageDraw.Draw(stamp), int(n * r.uniform(.02, .1))
+        (draw.ellipse if r.random() < .7 else draw.rectangle)([edge, n * r.uniform(0, .3), n - edge, n * r.uniform(.7, .98)], None, 255, max(1, n // 40))
+        draw.text((n / 2, n / 2), r.choice(MONTHS + KEYS).upper(), font=self.pen.font, fill=255, anchor="mm")
+        stamp = np.asarray(stamp.rotate(r.uniform(-30, 30), Image.BILINEAR), np.float32) / 255
+        y, x = (r.randrange(-n // 2, max(1, side - n // 2)) for side in a.shape)
+        t, l, b, e = max(0, y), max(0, x), min(a.shape[0], y + n), min(a.shape[1], x + n)
+        if t < b and l < e:
+            a = a.copy()
+            a[t:b, l:e] = np.maximum(a[t:b, l:e], stamp[t - y:b - y, l - x:e - x] * r.uniform(.12, .45))
         return a
 
     def found(self, finder):

@@ -18,6 +18,7 @@ from vocab import Vocab
 
 def cut_down(path, out, chars):
     options = subset.Options(name_IDs=[1, 16], hinting=True, notdef_outline=True, glyph_names=False)
+    options.layout_features += ["dlig", "hlig"]  # early print
     options.drop_tables += ["FFTM", "PfEd", "DSIG", "meta"]
     font = subset.load_font(path, options, dontLoadGlyphNames=True)
     cutter = subset.Subsetter(options)

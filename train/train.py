@@ -44,6 +44,8 @@ BATCHES = 8       # in a chunk: lines of like length go together
 AHEAD = 16        # batches that a worker may have ready
 PRINT_EVERY = 20  # steps
 BLANK_WEIGHT = 0.2
+DOUBT_WEIGHT = 2.0  # of letters that cannot be read, beside those that can
+UNKNOWN = -100      # what the heads are told of them: nothing
 ADAM = ("embed_tokens", "query_", "lm_head", "rel_pos", "gate.weight", "columns", "slots", "pos_embed")
 
 
@@ -54,17 +56,23 @@ def to_input(views):
 
 
 class Targets:
-    """What the heads are told of a line: characters by column, and by vision token in order."""
+    """What the heads are told of a line: characters by column, and by vision token in order; `ids` of letters that cannot
+    be read are below zero."""
 
     def __init__(self, sizes, vocab):
         self.width, self.column = sizes.image[1], sizes.patch[1]
         self.token, self.vocab = sizes.image[1] // sizes.tokens, vocab
 
-    def __call__(self, text, centres):
+    def ids(self, text):
+        text, unknown = lines.doubtful(text)
+        return [-i if u else i for i, u in zip(self.vocab.encode(text), unknown)]
+
+    def __call__(self, ids, centres):
         columns = np.zeros(self.width // self.column, np.int64)
         slots = np.zeros((self.width // self.token, SLOTS), np.int64)
         used = np.zeros(len(slots), np.int64)
-        for i, x in zip(self.vocab.encode(text), np.clip(centres, 0, self.width - 1)):
+        for i, x in zip(ids, np.clip(centres, 0, self.width - 1)):
+            i = UNKNOWN if i < 0 else i
             columns[int(x) // self.column] = i
             t = int(x) // self.token
             if used[t] < SLOTS:
@@ -81,9 +89,10 @@ def batches(source, chunk, size, targets):
     for b in order.permutation(BATCHES):
         part = rows[b * size:(b + 1) * size]
         ids = np.full((len(part), max(len(r[1]) for r in part) + 2), PAD, np.int64)
-        for line, (_, text, _) in zip(ids, part):
-            line[:len(text) + 2] = [BOS] + targets.vocab.encode(text) + [EOS]
-        heads = [targets(text, centres) for _, text, centres in part]
+        said = [targets.ids(text) for _, text, _ in part]
+        for line, mine in zip(ids, said):
+            line[:len(mine) + 2] = [BOS] + mine + [EOS]
+        heads = [targets(mine, centres) for mine, (_, _, centres) in zip(said, part)]
         yield np.stack([r[0] for r in part]), ids, np.stack([h[0] for h in heads]), np.stack([h[1] for h in heads])
 
 
@@ -187,24 +196,36 @@ def schedule(step, a):
     return min(1, warm) * (a.floor + (1 - a.floor) * 0.5 * (1 + math.cos(math.pi * min(1, fall))))
 
 
+def doubt(logits, unknown):
+    """How far the chances of letters that cannot be read are from even, in nats: the sum, over `unknown` [B, T], of the
+    mean over all letters of -log p, less what it is when all of them have the same chance."""
+    everything = logits.shape[-1] - PAD - 3  # all but padding, begin and end
+    log = logits.float().log_softmax(-1)[..., 3:]
+    return ((-log.mean(-1) - math.log(everything)) * unknown).sum()
+
+
 def losses(joint, batch, a, done):
     """batch: tensors on the model's device; done: the part of the run that is over, 0 to 1."""
     x, ids, columns, slots = batch
     heads_only = done < a.heads
-    given, wanted = ids[:, :-1], ids[:, 1:]
+    unknown, ids = ids < 0, ids.abs()
+    given, wanted = ids[:, :-1], ids[:, 1:].masked_fill(unknown[:, 1:], PAD)
     hide = a.hide * max(0.15, 1 - done)
+    # Of a line that cannot be read half is hidden: that its letters make no words must not be what tells.
+    hide = torch.where(unknown.any(1, keepdim=True), max(hide, .5), hide)
     given = given.masked_fill((torch.rand(given.shape, device=ids.device) < hide) & (given != BOS), PAD)
     logits, by_column, by_slot = joint(to_input(x), given, not heads_only, heads_only and a.frozen)
     weight = torch.ones(by_column.shape[-1], device=ids.device)
     weight[PAD] = BLANK_WEIGHT
     logits, by_column, by_slot = (y if y is None else y.float() for y in (logits, by_column, by_slot))
-    out = {"columns": F.cross_entropy(by_column.transpose(1, 2), columns, weight=weight),
-           "slots": F.cross_entropy(by_slot.transpose(1, 2), slots, weight=weight)}
+    out = {"columns": F.cross_entropy(by_column.transpose(1, 2), columns, weight=weight, ignore_index=UNKNOWN),
+           "slots": F.cross_entropy(by_slot.transpose(1, 2), slots, weight=weight, ignore_index=UNKNOWN)}
     k = a.head_weight * (1 if heads_only else max(0.1, 1 - done))
     total = k * (out["columns"] + out["slots"])
     if not heads_only:
         out["text"] = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=PAD, label_smoothing=0.02)
-        total = total + out["text"] + 0.01 * joint.family.balance()
+        out["doubt"] = doubt(logits, unknown[:, 1:]) / (wanted != PAD).sum()
+        total = total + out["text"] + DOUBT_WEIGHT * out["doubt"] + 0.01 * joint.family.balance()
     return total, out
 
 

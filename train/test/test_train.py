@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -179,12 +180,60 @@ def test_lines(folder, fonts):
     rows, again = source.chunk(2, 48), lines.Source(folder, fonts, chars, seed=3).chunk(2, 48)
     promise("the same chunk twice is the same", all(np.array_equal(a[0], b[0]) and a[1] == b[1] for a, b in zip(rows, again)))
     promise("views are 32 x 256 bytes", all(v.shape == (32, 256) and v.dtype == np.uint8 for v, _, _ in rows))
-    promise("texts are of the vocabulary and fit", all(set(t) <= chars and len(t) <= lines.LONGEST for _, t, _ in rows))
+    promise("texts are of the vocabulary and fit", all(set(lines.doubtful(t)[0]) <= chars and len(t) <= lines.LONGEST for _, t, _ in rows))
     promise("every character has its place in the view", all(len(c) == len(t) and (not len(c) or -2 < c.min() and c.max() < 258) for _, t, c in rows))
     promise("some views hold nothing and say so", any(t == "" for j in range(3) for _, t, _ in source.chunk(j, 64)))
+    for what in lines.WHAT:
+        rows = lines.Source(folder, fonts, chars, seed=3, only=what).chunk(0, 24)
+        promise(f"pages of this kind have lines that can be read: {what}",
+                all(set(t) <= chars and len(c) == len(t) for _, t, c in rows) and sum(t != "" for _, t, _ in rows) > 12, rows)
+    rows = lines.Source(folder, fonts, chars, seed=3, only="unreadable").chunk(0, 24)
+    marked = [lines.doubtful(t) for _, t, _ in rows if t]
+    promise("every letter of another script is marked, and no space", len(marked) > 12 and
+            all(t.replace(" ", "").isalpha() and unknown == [c != " " for c in t] for t, unknown in marked), marked)
+    test_typewriter(fonts)
     held = lines.faces(fonts, held=True)
     seen = {f.path for fs in source.faces.values() for family in fs for f in family}
     promise("no held-out face is drawn for training", not seen & {f.path for fs in held.values() for family in fs for f in family})
+
+
+def test_typewriter(fonts):
+    """One pitch, whatever the strikes; a letter for a figure changes the ink and not the text."""
+    face, r = lines.faces(fonts)["mono"][0][0], random.Random(1)
+    pen, plain = lines.Typewriter(r, (900, 80), face, 20), lines.Pen(r, (900, 80), face, 20)
+    pen.instead, pen.doubled = {"1": "l"}, 1.0
+    end = pen.word("mill 1iI", 20, 50, 0)
+    promise("a typewriter's letters stand at one pitch", np.allclose(np.diff(pen.chars.x), pen.pitch) and abs(end - 20 - pen.length("mill 1iI")) < 1e-6)
+    promise("l for 1 is labelled 1", "".join(pen.chars.label) == "mill 1iI" and "1" not in pen.keys and "l" in pen.keys)
+    plain.small_capitals(.8)
+    plain.word("Straße", 20, 50, 0)
+    promise("small capitals are labelled as capitals", "".join(plain.chars.label) == "STRAßE", plain.chars.label)
+    spell = lines.early_spelling(mock.Mock(random=lambda: .3))
+    promise("an early printer's u, v and &", [spell(w) for w in ("upon", "Have", "and", "vu")] == ["vpon", "Haue", "&", "vu"], [spell(w) for w in ("upon", "Have", "and", "vu")])
+
+
+def test_doubt():
+    """Letters that cannot be read are taught as not known, and others as before."""
+    vocab = Vocab(MINI)
+    targets = train.Targets(model.load(MINI)[0].sizes, vocab)
+    ids = targets.ids("a" + chr(lines.DOUBT + ord("b")) + " c")
+    promise("what cannot be read is below zero", ids == [vocab.ids["a"], -vocab.ids["b"], vocab.ids[" "], vocab.ids["c"]], ids)
+    columns, slots = targets(ids, np.array([10.0, 20.0, 30.0, 40.0]))
+    promise("the heads are told nothing of it", columns[5] == train.UNKNOWN and slots[1 * train.SLOTS] == train.UNKNOWN and (columns < 0).sum() == (slots < 0).sum() == 1)
+    logits = torch.zeros(2, 4, 306)
+    logits[1, 2, 40] = 9
+    logits.requires_grad_()
+    unknown = torch.tensor([[0, 1, 0, 0], [0, 0, 1, 0]], dtype=torch.bool)
+    value = train.doubt(logits, unknown)
+    value.backward()
+    promise("even chances are what is wanted", float(train.doubt(logits[:1], unknown[:1]).detach()) < .02 and float(value.detach()) > 1, value)
+    promise("letters that can be read are left alone", not logits.grad[~unknown].any() and float(logits.grad[1, 2, 40]) > .5)
+    batch = [torch.zeros(1, 32, 256, dtype=torch.uint8), torch.tensor([[model.BOS, *ids, model.EOS]]), torch.from_numpy(columns)[None], torch.from_numpy(slots)[None]]
+    torch.manual_seed(1)
+    a = argparse.Namespace(heads=0, hide=0, frozen=False, head_weight=1)
+    joint = train.Joint(model.load(MINI)[0])
+    total, parts = train.losses(joint, batch, a, .5)
+    promise("the losses of a line with such a letter are numbers", all(torch.isfinite(v) for v in (total, *parts.values())) and float(parts["doubt"].detach()) > 0)
 
 
 def test_found(folder, fonts):
@@ -547,6 +596,7 @@ def main():
         test_sizes()
         test_muon()
         test_experts()
+        test_doubt()
         with tempfile.TemporaryDirectory() as d:
             tiny_model(d)
             test_device(d)
