@@ -21,29 +21,34 @@ typedef struct Piece
     bool glued;
 } Piece;
 
+/* Where samples of one column are taken. */
+typedef struct Column
+{
+    int a, b;    /* the sheet's columns on both sides; a is -1 outside of the sheet */
+    double f;    /* how far from a to b */
+    double down; /* below where the middle has them */
+} Column;
+
 /* Bilinear, edges repeated, white outside of the sheet; truncates as Pillow does. */
 static inline uint8_t
-sample(const Sheet *s, double x, double y)
+sample(const Sheet *s, const Column *c, double y)
 {
-    int ix, iy, jx, jy;
-    double fx, fy, a, b;
+    int iy, jy;
+    double fy, a, b;
     const uint8_t *p, *q;
 
-    if (!(x >= 0 && y >= 0 && x < s->w && y < s->h))
+    if (!(c->a >= 0 && y >= 0 && y < s->h))
         return 255;
-    x -= 0.5;
     y -= 0.5;
-    ix = (int)floor(x);
-    iy = (int)floor(y);
-    fx = x - ix;
+    iy = y < 0 ? -1 : (int)y;
     fy = y - iy;
-    jx = ix + 1 < s->w ? ix + 1 : s->w - 1;
     jy = iy + 1 < s->h ? iy + 1 : s->h - 1;
     p = s->grey + (size_t)(iy < 0 ? 0 : iy) * s->w;
     q = s->grey + (size_t)jy * s->w;
-    ix = ix < 0 ? 0 : ix;
-    a = p[ix] + (p[jx] - p[ix]) * fx;
-    b = q[ix] + (q[jx] - q[ix]) * fx;
+    if ((p[c->a] & p[c->b] & q[c->a] & q[c->b]) == 255) /* paper, mostly */
+        return 255;
+    a = p[c->a] + (p[c->b] - p[c->a]) * c->f;
+    b = q[c->a] + (q[c->b] - q[c->a]) * c->f;
     return (uint8_t)(a + (b - a) * fy);
 }
 
@@ -83,16 +88,41 @@ shift(const Frame *f, double u)
     return f->slope * (u - f->middle) + (f->bend[0] + f->bend[1] * t) * t * t;
 }
 
-/* Fills strip [h, f->n]. */
 static void
-render(const Sheet *s, const Frame *f, int h, uint8_t *strip, uint32_t *sums)
+place_columns(const Sheet *s, const Frame *f, Column *columns)
 {
     double ax = (double)(f->right - f->left) / (f->n * f->fine);
+
+    for (int i = 0; i < f->n * f->fine; i++)
+    {
+        double u = (i + 0.5) * ax, x = f->left + u;
+        int at = (int)floor(x - 0.5);
+
+        if (!(x >= 0 && x < s->w))
+            columns[i] = (Column){.a = -1};
+        else
+            columns[i] = (Column){at < 0 ? 0 : at, at + 1 < s->w ? at + 1 : s->w - 1, x - 0.5 - at,
+                                  shift(f, u)};
+    }
+}
+
+/* Fills strip [h, f->n]; columns: [f->n * f->fine]. */
+static void
+render(const Sheet *s, const Frame *f, int h, const Column *columns, uint8_t *strip, uint32_t *sums)
+{
     double ay = (f->bottom - f->top) / (h * f->fine);
     int half = f->fine / 2;
 
     for (int y = 0; y < h; y++)
     {
+        if (f->fine == 1)
+        {
+            double v = f->top + (y + 0.5) * ay;
+
+            for (int x = 0; x < f->n; x++)
+                strip[(size_t)y * f->n + x] = sample(s, &columns[x], v + columns[x].down);
+            continue;
+        }
         memset(sums, 0, sizeof(uint32_t) * f->n);
         for (int k = 0; k < f->fine; k++)
         {
@@ -102,12 +132,8 @@ render(const Sheet *s, const Frame *f, int h, uint8_t *strip, uint32_t *sums)
             {
                 uint32_t row = 0;
 
-                for (int i = 0; i < f->fine; i++)
-                {
-                    double u = (x * f->fine + i + 0.5) * ax;
-
-                    row += sample(s, f->left + u, v + shift(f, u));
-                }
+                for (const Column *c = columns + x * f->fine; c < columns + (x + 1) * f->fine; c++)
+                    row += sample(s, c, v + c->down);
                 sums[x] += (row + half) / f->fine;
             }
         }
@@ -213,6 +239,7 @@ squeeze(Drawn *d, int h)
 static bool
 draw(const Sheet *s, const Strip *strip, const LineShape *shape, Arena *arena, Drawn *d)
 {
+    Column *columns;
     uint32_t *sums;
 
     d->frame = frame_of(s, strip, shape);
@@ -221,9 +248,11 @@ draw(const Sheet *s, const Strip *strip, const LineShape *shape, Arena *arena, D
     d->ink = arena_alloc(arena, d->n);
     d->column = arena_array(arena, (size_t)d->n + 1, sizeof(int));
     sums = arena_alloc(arena, sizeof(uint32_t) * d->n);
-    if (!d->px || !d->ink || !d->column || !sums)
+    columns = arena_array(arena, (size_t)d->n * d->frame.fine, sizeof *columns);
+    if (!d->px || !d->ink || !d->column || !sums || !columns)
         return false;
-    render(s, &d->frame, shape->view_h, d->px, sums);
+    place_columns(s, &d->frame, columns);
+    render(s, &d->frame, shape->view_h, columns, d->px, sums);
     ink_columns(d->px, d->n, shape->view_h, s->otsu, d->ink);
     for (int x = 0; x <= d->n; x++)
         d->column[x] = x;

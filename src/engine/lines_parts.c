@@ -6,16 +6,27 @@
 
 #include <string.h>
 
-#define PAPER8 UINT64_C(0xffffffffffffffff)
+typedef uint8_t Bytes __attribute__((vector_size(16)));
 
-/* Index of the next pixel from x on that is ink (or, with ink false, that is not). */
+/* Index of the next pixel from x on that is ink; w if none is. The first byte in memory is a word's lowest. */
 static int
 next_ink(const uint8_t *row, int x, int w, int threshold)
 {
-    uint64_t eight;
+    Bytes most = (Bytes){0} + (uint8_t)threshold;
 
-    while (x + 8 <= w && (memcpy(&eight, row + x, 8), eight == PAPER8))
-        x += 8;
+    for (; x + 16 <= w; x += 16)
+    {
+        Bytes b, is_ink;
+        uint64_t half[2];
+
+        memcpy(&b, row + x, 16);
+        is_ink = (Bytes)(b <= most);
+        memcpy(half, &is_ink, 16);
+        if (half[0])
+            return x + __builtin_ctzll(half[0]) / 8;
+        if (half[1])
+            return x + 8 + __builtin_ctzll(half[1]) / 8;
+    }
     while (x < w && row[x] > threshold)
         x++;
     return x;

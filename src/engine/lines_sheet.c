@@ -79,54 +79,60 @@ grey_plane(const Image *page, int reduce, Ticker *ticker, Arena *arena, Plane *o
     return true;
 }
 
-/* The window of source pixels that output i averages. */
-static void
-box_window(int i, int from, int to, int *a, int *b)
+/* The source pixels that an output averages. */
+typedef struct Window
+{
+    int from, n;
+    uint32_t weight; /* of each, in 1 / 2^22 */
+} Window;
+
+static Window
+box_window(int i, int from, int to)
 {
     double scale = (double)from / to, middle = (i + 0.5) * scale;
+    int a = (int)(middle - scale / 2 + 0.5), b = (int)(middle + scale / 2 + 0.5);
 
-    *a = (int)(middle - scale / 2 + 0.5);
-    *b = (int)(middle + scale / 2 + 0.5);
-    if (*b > from)
-        *b = from;
-    if (*a >= *b)
-        *a = *b - 1;
+    if (b > from)
+        b = from;
+    if (a >= b)
+        a = b - 1;
+    return (Window){a, b - a, (uint32_t)(0.5 + (1.0 / (b - a)) * (1 << 22))};
 }
 
 /* Area mean along rows (step 1) or columns (step = width), rounded to bytes. */
-static uint8_t
-box_mean(const uint8_t *px, int n, int step)
+static inline uint8_t
+box_mean(const uint8_t *px, const Window *win, int step)
 {
-    uint32_t weight = (uint32_t)(0.5 + (1.0 / n) * (1 << 22)), sum = 0;
+    uint32_t sum = 0;
 
-    for (int i = 0; i < n; i++)
+    px += (size_t)win->from * step;
+    for (int i = 0; i < win->n; i++)
         sum += px[(size_t)i * step];
-    return (uint8_t)(((uint64_t)sum * weight + (1 << 21)) >> 22);
+    return (uint8_t)(((uint64_t)sum * win->weight + (1 << 21)) >> 22);
 }
 
 static bool
 reduce_plane(const Plane *in, int w, int h, Ticker *ticker, Arena *arena, Plane *out)
 {
+    Window *columns = arena_array(arena, (size_t)w, sizeof *columns), row;
     Plane wide;
-    int a, b;
 
-    if (!plane_new(&wide, w, in->h, arena) || !plane_new(out, w, h, arena))
+    if (!columns || !plane_new(&wide, w, in->h, arena) || !plane_new(out, w, h, arena))
         return false;
+    for (int x = 0; x < w; x++)
+        columns[x] = box_window(x, in->w, w);
     for (int y = 0; y < in->h; y++)
     {
         if (y % TICK_ROWS == 0 && !go_on(ticker))
             return false;
         for (int x = 0; x < w; x++)
-        {
-            box_window(x, in->w, w, &a, &b);
-            wide.px[(size_t)y * w + x] = box_mean(in->px + (size_t)y * in->w + a, b - a, 1);
-        }
+            wide.px[(size_t)y * w + x] = box_mean(in->px + (size_t)y * in->w, &columns[x], 1);
     }
     for (int y = 0; y < h; y++)
     {
-        box_window(y, in->h, h, &a, &b);
+        row = box_window(y, in->h, h);
         for (int x = 0; x < w; x++)
-            out->px[(size_t)y * w + x] = box_mean(wide.px + (size_t)a * w + x, b - a, w);
+            out->px[(size_t)y * w + x] = box_mean(wide.px + x, &row, w);
     }
     return true;
 }
@@ -156,17 +162,18 @@ blur_line(uint8_t *px, int n, int step, uint8_t *tmp)
     const int r = 3;
     const uint32_t whole = (uint32_t)((1 << 24) / (3.4375 * 2 + 1));
     const uint32_t edge = ((1 << 24) - (2 * r + 1) * whole) / 2;
+    uint32_t sum = 0; /* from i - r to i + r */
 
     for (int i = 0; i < n; i++)
         tmp[i] = px[(size_t)i * step];
+    for (int k = -r; k <= r; k++)
+        sum += tmp[k < 0 ? 0 : k >= n ? n - 1 : k];
     for (int i = 0; i < n; i++)
     {
-        uint32_t sum = 0;
         int far_a = i - r - 1 < 0 ? 0 : i - r - 1, far_b = i + r + 1 >= n ? n - 1 : i + r + 1;
 
-        for (int k = i - r; k <= i + r; k++)
-            sum += tmp[k < 0 ? 0 : k >= n ? n - 1 : k];
         px[(size_t)i * step] = (sum * whole + (tmp[far_a] + tmp[far_b]) * edge + (1 << 23)) >> 24;
+        sum += tmp[far_b] - tmp[i < r ? 0 : i - r];
     }
 }
 
@@ -226,6 +233,24 @@ widen(const Plane *level, int w, Arena *arena, Plane *out)
     return true;
 }
 
+/* One row by the level between the rows a and b, f / 256 of the way, which runs in whole numbers of 16 bits. */
+static void
+divide_row(uint8_t *g, int n, const uint8_t *a, const uint8_t *b, int f, const uint8_t *table)
+{
+    uint16_t near = (uint16_t)(256 - f), far = (uint16_t)f, level[16];
+    int x = 0;
+
+    for (; x + 16 <= n; x += 16)
+    {
+        for (int i = 0; i < 16; i++)
+            level[i] = (uint16_t)(a[x + i] * near + b[x + i] * far + 128) >> 8;
+        for (int i = 0; i < 16; i++)
+            g[x + i] = table[level[i] << 8 | g[x + i]];
+    }
+    for (; x < n; x++)
+        g[x] = table[((a[x] * (256 - f) + b[x] * f + 128) >> 8) << 8 | g[x]];
+}
+
 /* grey = grey / level * 255, row by row, the level interpolated on the way. */
 static bool
 divide(Plane *grey, const Plane *level, Ticker *ticker, Arena *arena)
@@ -245,16 +270,13 @@ divide(Plane *grey, const Plane *level, Ticker *ticker, Arena *arena)
     for (int y = 0; y < grey->h; y++)
     {
         int at, f;
-        const uint8_t *a, *b;
-        uint8_t *g = grey->px + (size_t)y * grey->w;
+        const uint8_t *a;
 
         if (y % TICK_ROWS == 0 && !go_on(ticker))
             return false;
         between(y, wide.h, grey->h, &at, &f);
         a = wide.px + (size_t)at * wide.w;
-        b = f ? a + wide.w : a;
-        for (int x = 0; x < grey->w; x++)
-            g[x] = table[((a[x] * (256 - f) + b[x] * f + 128) >> 8) << 8 | g[x]];
+        divide_row(grey->px + (size_t)y * grey->w, grey->w, a, f ? a + wide.w : a, f, table);
     }
     return true;
 }
@@ -262,12 +284,14 @@ divide(Plane *grey, const Plane *level, Ticker *ticker, Arena *arena)
 static int
 otsu(const uint8_t *px, size_t n)
 {
-    uint32_t hist[256] = {0};
+    uint32_t part[4][256] = {{0}}, *hist = part[0]; /* four: pixels in a row are mostly the same */
     double mean = 0, w = 0, m = 0, best = -1;
     int at = 0;
 
     for (size_t i = 0; i < n; i++)
-        hist[px[i]]++;
+        part[i % 4][px[i]]++;
+    for (int i = 0; i < 256; i++)
+        hist[i] += part[1][i] + part[2][i] + part[3][i];
     for (int i = 0; i < 256; i++)
         mean += (double)hist[i] / n * i;
     for (int i = 0; i < 256; i++)
@@ -343,21 +367,53 @@ sheet_turn(const Sheet *in, int degrees, Arena *arena, Sheet *out)
     return true;
 }
 
-/* Four neighbours, weights of 8 bits; white outside. x, y in 1/256 pixels. */
+/* Four neighbours, weights of 8 bits. x, y in 1/256 pixels. */
+static inline uint8_t
+sample_inside(const Sheet *s, int x, int y)
+{
+    int fx = x & 255, fy = y & 255;
+    const uint8_t *p = s->grey + (size_t)(y >> 8) * s->w + (x >> 8), *q = p + s->w;
+
+    return ((p[0] * (256 - fx) + p[1] * fx) * (256 - fy) + (q[0] * (256 - fx) + q[1] * fx) * fy +
+            32768) >>
+           16;
+}
+
+/* White outside. */
 static inline uint8_t
 sample(const Sheet *s, int x, int y)
 {
-    int ix = x >> 8, iy = y >> 8, fx = x & 255, fy = y & 255;
-    const uint8_t *p;
+    int ix = x >> 8, iy = y >> 8;
 
-    if (ix < 0 || iy < 0 || ix >= s->w - 1 || iy >= s->h - 1)
-        return 255;
-    p = s->grey + (size_t)iy * s->w + ix;
-    if ((p[0] & p[1] & p[s->w] & p[s->w + 1]) == 255) /* paper, nearly always */
-        return 255;
-    return ((p[0] * (256 - fx) + p[1] * fx) * (256 - fy) +
-            (p[s->w] * (256 - fx) + p[s->w + 1] * fx) * fy + 32768) >>
-           16;
+    return ix < 0 || iy < 0 || ix >= s->w - 1 || iy >= s->h - 1 ? 255 : sample_inside(s, x, y);
+}
+
+/* 16 samples from (x, y) on, in 1/65536 pixels, if all they see lies in the sheet; dx is a pixel or less, so that they
+ * see 17 columns. Most see nothing but paper. */
+static bool
+sample_16(const Sheet *s, int64_t x, int64_t y, int64_t dx, int64_t dy, uint8_t *to)
+{
+    int64_t last = y + 15 * dy, left = x >> 16;
+    int64_t top = (y < last ? y : last) >> 16, bottom = ((y < last ? last : y) >> 16) + 1;
+    uint64_t all = ~(uint64_t)0;
+
+    if (dx < 0 || left < 0 || top < 0 || left + 17 > s->w || bottom >= s->h)
+        return false;
+    for (int64_t v = top; v <= bottom; v++)
+    {
+        const uint8_t *p = s->grey + (size_t)v * s->w + left;
+        uint64_t eight[3];
+
+        memcpy(eight, p, 16);
+        memcpy(eight + 2, p + 9, 8);
+        all &= eight[0] & eight[1] & eight[2];
+    }
+    if (all == ~(uint64_t)0)
+        memset(to, 255, 16);
+    else
+        for (int i = 0; i < 16; i++, x += dx, y += dy)
+            to[i] = sample_inside(s, (int)(x >> 8), (int)(y >> 8));
+    return true;
 }
 
 bool
@@ -379,8 +435,14 @@ sheet_straighten(const Sheet *in, float degrees, Ticker *ticker, Arena *arena, S
 
         if (y % TICK_ROWS == 0 && !go_on(ticker))
             return false;
-        for (int x = 0; x < w; x++, x0 += dx, y0 += dy)
-            to[x] = sample(in, (int)(x0 >> 8), (int)(y0 >> 8));
+        for (int x = 0, n; x < w; x += n, x0 += n * dx, y0 += n * dy)
+        {
+            n = w - x < 16 ? w - x : 16;
+            if (n == 16 && sample_16(in, x0, y0, dx, dy, to + x))
+                continue;
+            for (int i = 0; i < n; i++)
+                to[x + i] = sample(in, (int)((x0 + i * dx) >> 8), (int)((y0 + i * dy) >> 8));
+        }
     }
     *out = (Sheet){w, h, p.px, in->threshold, in->otsu};
     return true;
