@@ -161,7 +161,7 @@ look_at(Look *l, const Image *page, int rotate, DsError *err)
 {
     DsStatus st;
 
-    if ((st = outcome(l, make_sheet(l, page), err)) ||
+    if ((st = outcome(l, make_sheet(l, page) && pale_darken(&l->sheet, &l->scratch), err)) ||
         (st = outcome(l, turn_sheet(l, rotate), err)) ||
         (st = outcome(l, straighten_sheet(l), err)) || (st = outcome(l, find_rows(l), err)))
         return st;

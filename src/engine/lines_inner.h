@@ -52,6 +52,12 @@ bool sheet_turn(const Sheet *in, int degrees, Arena *arena,
 /* Rotates clockwise by `degrees` about the middle, on a canvas that holds all of it. */
 bool sheet_straighten(const Sheet *in, float degrees, Ticker *ticker, Arena *arena, Sheet *out);
 
+void sheet_threshold(Sheet *s); /* both thresholds anew, from the grey levels as they are now */
+
+/* --- lines_pale.c: pale ink becomes darker ------------------------------------------------------- */
+
+bool pale_darken(Sheet *s, Arena *arena);
+
 /* --- lines_parts.c: Sheet -> Parts ------------------------------------------------------------- */
 
 typedef enum PartKind
@@ -110,6 +116,9 @@ bool tiles_turn(Sheet *s, const Parts *p);
 bool rules_mark(const Sheet *s, const Parts *p, Ticker *ticker, Arena *arena, uint8_t **mask);
 
 /* --- lines_sort.c: what each part is ----------------------------------------------------------- */
+
+/* Solid and roundish: a full stop, or one of the dots between a heading and its page. */
+bool part_is_dot(const Part *p);
 
 bool parts_sort(Parts *p, Arena *arena, Picture **pictures, int *npictures);
 

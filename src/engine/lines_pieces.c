@@ -409,14 +409,18 @@ set_loners_aside(Letters *l, const int *set, int npieces, Arena *arena, bool *an
 typedef struct Word
 {
     int near, far; /* marks that could be letters, beside a letter and away from any */
+    int dots;      /* of them: leaders are no print */
     int left, right, tallest;
 } Word;
 
 static void
-add_to_word(const Letters *l, const Box *mark, Word *w)
+add_to_word(const Letters *l, const Part *part, Word *w)
 {
+    const Box *mark = &part->box;
+
     if (height(mark) < SMALL_PRINT * l->p->size || height(mark) < LEAST)
         return;
+    w->dots += part_is_dot(part);
     w->left = w->near + w->far == 0 || mark->x0 < w->left ? mark->x0 : w->left;
     w->right = mark->x1 > w->right ? mark->x1 : w->right;
     w->tallest = height(mark) > w->tallest ? height(mark) : w->tallest;
@@ -429,7 +433,8 @@ add_to_word(const Letters *l, const Box *mark, Word *w)
 static bool
 is_word(const Word *w)
 {
-    return w->far >= WORD && w->far > w->near && w->right - w->left > WORD_WIDE * w->tallest;
+    return w->far >= WORD && w->far > w->near && 3 * w->dots < 2 * (w->far + w->near) &&
+           w->right - w->left > WORD_WIDE * w->tallest;
 }
 
 /* Letters of print much smaller than the page's own were taken for marks: where several stand side by side, away
@@ -450,7 +455,7 @@ find_small_print(Letters *l, Arena *arena, bool *any)
         return false;
     tie(&small, set);
     for (int i = 0; i < small.n; i++)
-        add_to_word(l, &small.box[i], &words[set[i]]);
+        add_to_word(l, &l->p->parts[small.part[i]], &words[set[i]]);
     for (int i = 0; i < small.n; i++)
         if (is_word(&words[set[i]]) && height(&small.box[i]) >= SMALL_PRINT * l->p->size)
         {

@@ -11,7 +11,7 @@
 
 #define COLUMN_WIDTH 7.0f  /* letter heights; narrower stacks are figures or labels, not columns */
 #define WORD_SPACE   2.2f  /* letter heights: spaces in justified lines are this wide */
-#define DOT          0.45f /* letter heights: a leader's dot is no larger */
+#define DOT          0.45f /* letter heights, and a pixel of blur: a leader's dot is no larger */
 #define LEADERS      6     /* dots in a row are leaders, */
 #define LEADERS_KEPT 3     /* and so many of them stay */
 #define CHAIN        6     /* rows looked at above and below */
@@ -398,7 +398,7 @@ dot_after(const Part *a, const Part *b, float size, float *step)
     float w = b->box.x1 - b->box.x0, h = b->box.y1 - b->box.y0;
 
     *step = (b->box.x0 + b->box.x1 - a->box.x0 - a->box.x1) / 2.0f;
-    return b->kind == PART_SMALL && w < DOT * size && h<DOT * size && * step> 1.3f * w &&
+    return b->kind == PART_SMALL && size > 0 && most(w, h) < DOT * size + 1 && *step > 1.3f * w &&
            *step < 4 * size && abs(a->box.y1 - b->box.y1) < DOT * size;
 }
 

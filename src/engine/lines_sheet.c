@@ -321,6 +321,13 @@ pale(int otsu)
     return t > otsu ? t : otsu;
 }
 
+void
+sheet_threshold(Sheet *s)
+{
+    s->otsu = otsu(s->grey, (size_t)s->w * s->h);
+    s->threshold = pale(s->otsu);
+}
+
 bool
 sheet_make(const Image *page, int reduce, Ticker *ticker, Arena *arena, Sheet *out)
 {
@@ -334,8 +341,8 @@ sheet_make(const Image *page, int reduce, Ticker *ticker, Arena *arena, Sheet *o
     if (!reduce_plane(&grey, w, h, ticker, arena, &level) || !bright_level(&level, arena) ||
         !divide(&grey, &level, ticker, arena))
         return false;
-    *out = (Sheet){grey.w, grey.h, grey.px, 0, otsu(grey.px, (size_t)grey.w * grey.h)};
-    out->threshold = pale(out->otsu);
+    *out = (Sheet){grey.w, grey.h, grey.px, 0, 0};
+    sheet_threshold(out);
     return true;
 }
 

@@ -6,8 +6,10 @@
 
 #include <stdlib.h>
 
-#define HEIGHTS  512
-#define BOX_EDGE 0.85f /* of a box's width its edge is ink at least */
+#define HEIGHTS     512
+#define SOLID       0.72f /* of its box is a dot */
+#define MOSTLY_DOTS 1.9f  /* so much higher than all parts are those that are no dots */
+#define BOX_EDGE    0.85f /* of a box's width its edge is ink at least */
 
 static int
 width(const Part *p)
@@ -21,9 +23,17 @@ height(const Part *p)
     return p->box.y1 - p->box.y0;
 }
 
+bool
+part_is_dot(const Part *p)
+{
+    int w = width(p), h = height(p);
+
+    return w <= h + h / 2 && h <= w + w / 2 && p->nruns == h && p->area > SOLID * w * h;
+}
+
 /* Median height, each part counting by its width, of those that could be letters. */
 static float
-letter_height(const Parts *p)
+median_height(const Parts *p, bool dots)
 {
     static const int least = 4;
     int64_t hist[HEIGHTS] = {0}, all = 0, sum = 0;
@@ -32,7 +42,8 @@ letter_height(const Parts *p)
     {
         int w = width(&p->parts[i]), h = height(&p->parts[i]);
 
-        if (h < least || h >= HEIGHTS || w * 8 < h || w > 30 * h || h > p->h / 4 + 8)
+        if (h < least || h >= HEIGHTS || w * 8 < h || w > 30 * h || h > p->h / 4 + 8 ||
+            (!dots && part_is_dot(&p->parts[i])))
             continue;
         hist[h] += w < 3 * h ? w : 3 * h;
         all += w < 3 * h ? w : 3 * h;
@@ -41,6 +52,15 @@ letter_height(const Parts *p)
         if ((sum += hist[h]) * 2 > all)
             return all ? h : 0;
     return 0;
+}
+
+/* On a page of leaders dots may be the most: then the others vote alone. */
+static float
+letter_height(const Parts *p)
+{
+    float all = median_height(p, true), letters = median_height(p, false);
+
+    return letters > MOSTLY_DOTS * all ? letters : all;
 }
 
 /* At the page's edge and bigger, or thinner, than a letter that was cut off there. */

@@ -334,6 +334,76 @@ leaders(void)
     done(&p);
 }
 
+/* Dots as high as the smallest print may be. */
+static void
+square_leaders(void)
+{
+    Paper p = paper(1000, 700);
+    PageLines l;
+    int x = 0, short_ones = 0;
+
+    for (int i = 0; i < 8; i++)
+    {
+        int right = set_line(&p, 100, 120 + 60 * i, 2, "a hill");
+
+        for (int k = right + 12; k < 860; k += 12)
+            fill(&p, k, 116 + 60 * i, k + 4, 120 + 60 * i, p.ink);
+        set_line(&p, 880, 120 + 60 * i, 2, "505");
+    }
+    l = find(&p.image, 0);
+    for (int i = 0; i < l.nlines; i++)
+    {
+        x += fabsf(l.lines[i].x_height - 10) <= 1.5f;
+        short_ones += l.lines[i].nviews == 1;
+    }
+    promise("leaders are no small print", l.nlines == 8 && x == 8 && short_ones == 8);
+    done(&p);
+}
+
+/* The darkest pixel of a line's views. */
+static int
+darkest(const PageLines *l, int line)
+{
+    int dark = 255;
+
+    for (int v = 0; v < l->lines[line].nviews; v++)
+        for (int i = 0; i < shape.view_w * shape.view_h; i++)
+        {
+            int px = l->views[l->lines[line].first_view + v].view.pixels[i];
+
+            dark = px < dark ? px : dark;
+        }
+    return dark;
+}
+
+/* Print that fades down the page, as thermal paper does, and ink as pale all over, as a carbon copy's. */
+static void
+pale_ink(void)
+{
+    static const uint8_t inks[] = {20, 60, 100, 130, 150, 165, 175, 175};
+    int dark = 0;
+
+    for (int copy = 0; copy < 2; copy++)
+    {
+        Paper p = paper(1200, 1000);
+        PageLines l;
+
+        for (int i = 0; i < 8; i++)
+        {
+            p.ink = copy ? 205 : inks[i];
+            set_line(&p, 100, 150 + 100 * i, 4, sentences[i]);
+        }
+        l = find(&p.image, 0);
+        promise(copy ? "pale print is text where there is no darker"
+                     : "a page that fades is text to its end",
+                l.nlines == 8);
+        for (int i = 0; i < l.nlines; i++)
+            dark += darkest(&l, i) < (copy ? 110 : 160);
+        done(&p);
+    }
+    promise("and its views are as dark as any", dark == 16);
+}
+
 static void
 shine_through(void)
 {
@@ -730,6 +800,8 @@ main(void)
     bent_lines();
     two_sizes();
     leaders();
+    square_leaders();
+    pale_ink();
     boxes_for_letters();
     shine_through();
     turned();
