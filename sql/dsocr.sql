@@ -994,12 +994,16 @@ END $f$;
 COMMENT ON FUNCTION dsocr_correct(int, jsonb, int, text, int) IS
 'Corrects the text of a page, or of one element of it (seq of dsocr_elements; one that is a table also as HTML): a new version, which is searched from then on and stays until the document changes. Lines keep their boxes, tables their rows and cells; columns that you have added to the results, their values. The caller needs SELECT, INSERT and UPDATE on the results. Gives the version.';
 
+CREATE FUNCTION dsocr.cut_lines(doc bytea, page int, rotation int, lines box[]) RETURNS bytea[]
+AS 'MODULE_PATHNAME', 'dsocr_cut_lines' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+COMMENT ON FUNCTION dsocr.cut_lines(bytea, int, int, box[]) IS
+'The lines at these boxes of a page as PNGs, each straightened as the reader sees it, without its neighbours; a box of no line as it lies on the page.';
+
 CREATE FUNCTION dsocr_training_set(watch int) RETURNS TABLE(image bytea, text text)
 LANGUAGE plpgsql STABLE ROWS 1000 COST 100000 SET search_path = pg_catalog, pg_temp
 AS $f$
 #variable_conflict use_column
 DECLARE
-    home constant text := (SELECT e.extnamespace::regnamespace::text FROM pg_extension e WHERE e.extname = 'dsocr');
     w dsocr.watches;
     r record;
     doc bytea;
@@ -1025,9 +1029,11 @@ BEGIN
             CONTINUE;
         END IF;
         doc := r.doc;
-        RETURN QUERY EXECUTE format($q$SELECT %s.dsocr_crop($1, $2, box(point((l#>>'{bbox,0}')::float8, (l#>>'{bbox,1}')::float8),
-                point((l#>>'{bbox,2}')::float8, (l#>>'{bbox,3}')::float8)), $3), l->>'text' FROM jsonb_array_elements($4) l WHERE l->'bbox' IS NOT NULL$q$, home)
-            USING doc, r.page, r.rotation, r.lines;
+        RETURN QUERY SELECT u.image, u.text FROM (
+            SELECT dsocr.cut_lines(doc, r.page, r.rotation, array_agg(box(point((b->>0)::float8, (b->>1)::float8), point((b->>2)::float8, (b->>3)::float8)) ORDER BY o)) AS images,
+                   array_agg(l->>'text' ORDER BY o) AS texts
+            FROM jsonb_array_elements(r.lines) WITH ORDINALITY e(l, o), LATERAL (SELECT l->'bbox' AS b) b WHERE jsonb_typeof(b) = 'array') c,
+            unnest(c.images, c.texts) u(image, text);
     END LOOP;
     IF loose + outdated > 0 THEN
         RAISE NOTICE USING MESSAGE = format('%s corrected lines were left out', loose + outdated),
@@ -1035,7 +1041,7 @@ BEGIN
     END IF;
 END $f$;
 COMMENT ON FUNCTION dsocr_training_set(int) IS
-'The lines that were corrected, as (image, text), for fine-tuning: train/README.md. Those that have no place on the page are counted in a notice.';
+'The lines that were corrected, as (image, text), for fine-tuning: train/README.md. Bent and sloped ones are straight in their image, as the reader sees them. Those that have no place on the page are counted in a notice.';
 
 REVOKE ALL ON FUNCTION dsocr_correct(int, jsonb, int, text, int), dsocr_training_set(int) FROM PUBLIC;
 
@@ -1060,7 +1066,7 @@ AS $$
 DECLARE
     finders constant name[] := ARRAY['dsocr_search', 'search', 'search_source', 'search_exactly', 'search_fuzzily', 'show_hits',
         'dsocr_page_image', 'dsocr_crop', 'dsocr_render_highlight', 'dsocr_page_html',
-        'dsocr_correct', 'lock_results', 'own_columns', 'lay_text', 'fill_table', 'corrected', 'dsocr_training_set'];
+        'dsocr_correct', 'lock_results', 'own_columns', 'lay_text', 'fill_table', 'corrected', 'cut_lines', 'dsocr_training_set'];
     readers constant name[] := finders || ARRAY['dsocr_extract', 'dsocr_try_extract', 'dsocr_text', 'dsocr_markdown', 'dsocr_pages',
         'dsocr_extract_many', 'dsocr_read', 'dsocr_trigger', 'dsocr_info', 'dsocr_submit', 'dsocr_result', 'dsocr_cancel', 'dsocr_wait', 'current_model', 'list_review'];
     managers constant name[] := readers || ARRAY['dsocr_status', 'dsocr_attach', 'dsocr_detach', 'dsocr_pause', 'dsocr_resume', 'dsocr_retry',

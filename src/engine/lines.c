@@ -237,26 +237,38 @@ row_box(const Rows *rows, const Row *r)
 
 /* --- results ----------------------------------------------------------------------------------- */
 
+/* What a row's strip is drawn from: the sheet around it without ink that is not its own, *want of the sheet. */
 static bool
-cut_stretch(const Look *l, int row, const Row *r, const LineShape *shape, Arena *arena, Cut *cut)
+strip_of(const Look *l, int row, const Row *r, const LineShape *shape, Arena *arena, Box *want,
+         Sheet *patch, Strip *strip)
 {
     float k = shape->x_height / r->x_height, tilt = 2 * row_reach(r);
     int m = (int)(6 / k) + 4;
-    Box want = {r->box.x0 - m, (int)(r->baseline - shape->baseline / k - tilt) - 2, r->box.x1 + m,
-                (int)(r->baseline + (shape->view_h - shape->baseline) / k + tilt) + 3};
-    Sheet patch;
-    Strip strip = {.x0 = r->box.x0 - want.x0,
-                   .x1 = r->box.x1 - want.x0,
-                   .x_height = r->x_height,
-                   .middle = r->middle - want.x0,
-                   .half = r->half,
-                   .baseline = r->baseline - want.y0,
-                   .slope = r->slope,
-                   .bend = {r->bend[0], r->bend[1]},
-                   .squeeze = true};
 
-    if (!row_patch(&l->sheet, &l->parts, &l->rows, row, &want, arena, &patch) ||
-        !strip_cut(&patch, &strip, shape, arena, cut))
+    *want = (Box){r->box.x0 - m, (int)(r->baseline - shape->baseline / k - tilt) - 2, r->box.x1 + m,
+                  (int)(r->baseline + (shape->view_h - shape->baseline) / k + tilt) + 3};
+    *strip = (Strip){.x0 = r->box.x0 - want->x0,
+                     .x1 = r->box.x1 - want->x0,
+                     .x_height = r->x_height,
+                     .middle = r->middle - want->x0,
+                     .half = r->half,
+                     .baseline = r->baseline - want->y0,
+                     .slope = r->slope,
+                     .bend = {r->bend[0], r->bend[1]}};
+    return row_patch(&l->sheet, &l->parts, &l->rows, row, want, arena, patch);
+}
+
+static bool
+cut_stretch(const Look *l, int row, const Row *r, const LineShape *shape, Arena *arena, Cut *cut)
+{
+    Box want;
+    Sheet patch;
+    Strip strip;
+
+    if (!strip_of(l, row, r, shape, arena, &want, &patch, &strip))
+        return false;
+    strip.squeeze = true;
+    if (!strip_cut(&patch, &strip, shape, arena, cut))
         return false;
     for (int i = 0; i < cut->n; i++)
     {
@@ -396,6 +408,93 @@ lines_find(const Image *page, const LineShape *shape, int rotate, int (*tick)(vo
     st = look_at(&l, page, rotate, err);
     if (st == DS_OK)
         st = outcome(&l, take_results(&l, page, shape, arena, out), err);
+    arena_free(&l.sheets[0]);
+    arena_free(&l.sheets[1]);
+    arena_free(&l.scratch);
+    return st;
+}
+
+static int64_t
+common_area(const Box *a, const Box *b)
+{
+    int64_t w = (a->x1 < b->x1 ? a->x1 : b->x1) - (int64_t)(a->x0 > b->x0 ? a->x0 : b->x0);
+    int64_t h = (a->y1 < b->y1 ? a->y1 : b->y1) - (int64_t)(a->y0 > b->y0 ? a->y0 : b->y0);
+
+    return w > 0 && h > 0 ? w * h : 0;
+}
+
+/* The row whose box is most like this one, if they have more in common than not; -1: there is none. */
+static int
+row_at(const Look *l, const PageLines *page, const Box *box)
+{
+    int found = -1;
+    double best = 0.5;
+
+    for (int i = 0; i < l->rows.n; i++)
+    {
+        Box room = row_box(&l->rows, &l->rows.rows[i]), b = box_on_page(l, &room, page);
+        double common = (double)common_area(&b, box),
+               all = common_area(&b, &b) + common_area(box, box) - common;
+
+        if (common > best * all)
+        {
+            best = common / all;
+            found = i;
+        }
+    }
+    return found;
+}
+
+/* At the sheet's own size, with all its ink above and below the baseline. */
+static bool
+draw_row(const Look *l, int row, Arena *arena, Image *out)
+{
+    const Row *r = &l->rows.rows[row];
+    float reach = row_reach(r);
+    float above = fmaxf(2.3f * r->x_height, r->baseline - r->box.y0 - reach);
+    float below = fmaxf(0.85f * r->x_height, r->box.y1 - r->baseline - reach);
+    LineShape shape = {.x_height = r->x_height, .baseline = ceilf(above)};
+    Arena work;
+    Box want;
+    Sheet patch;
+    Strip strip;
+    bool ok;
+
+    shape.view_h = (int)(shape.baseline + ceilf(below));
+    arena_init(&work, arena->limit);
+    ok = strip_of(l, row, r, &shape, &work, &want, &patch, &strip);
+    ok = ok && strip_draw(&patch, &strip, &shape, arena, &out->pixels, &out->width);
+    arena_free(&work);
+    out->height = shape.view_h;
+    out->channels = 1;
+    return ok;
+}
+
+static bool
+draw_rows(Look *l, const Image *page, const Box *boxes, int n, Arena *arena, Image *out)
+{
+    PageLines sides = {.width = page->width, .height = page->height};
+
+    for (int i = 0; i < n; i++)
+    {
+        int row = row_at(l, &sides, &boxes[i]);
+
+        out[i] = (Image){.dpi = page->dpi / l->reduce};
+        if (!go_on(&l->ticker) || (row >= 0 && !draw_row(l, row, arena, &out[i])))
+            return false;
+    }
+    return true;
+}
+
+DsStatus
+lines_straighten(const Image *page, const Box *boxes, int n, int (*tick)(void *), void *tick_arg,
+                 Arena *arena, Image *out, DsError *err)
+{
+    Look l = {.ticker = {tick, tick_arg, false}};
+    DsStatus st = look_at(&l, page, 0, err);
+
+    if (st == DS_OK)
+        st = outcome(&l, draw_rows(&l, page, boxes, n, arena, out), err);
     arena_free(&l.sheets[0]);
     arena_free(&l.sheets[1]);
     arena_free(&l.scratch);

@@ -75,4 +75,9 @@ DsStatus lines_find(const Image *page, const LineShape *shape, int rotate, int (
 DsStatus lines_cut(const Image *page, const LineShape *shape, float x0, float x1, float baseline,
                    float x_height, Arena *arena, LineView **views, int *nviews, DsError *err);
 
+/* Each of the lines that lines_find has found at these boxes as one image, as large as it is on the page: straightened,
+ * grey, the paper white, without ink of its neighbours. out: [n]; one without pixels has no line of that box. */
+DsStatus lines_straighten(const Image *page, const Box *boxes, int n, int (*tick)(void *),
+                          void *tick_arg, Arena *arena, Image *out, DsError *err);
+
 #endif

@@ -307,3 +307,16 @@ strip_cut(const Sheet *s, const Strip *strip, const LineShape *shape, Arena *are
             return false;
     return true;
 }
+
+bool
+strip_draw(const Sheet *s, const Strip *strip, const LineShape *shape, Arena *arena, uint8_t **px,
+           int *n)
+{
+    Drawn d;
+
+    if (!draw(s, strip, shape, arena, &d))
+        return false;
+    *px = d.px;
+    *n = d.n;
+    return true;
+}

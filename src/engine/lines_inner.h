@@ -224,4 +224,8 @@ typedef struct Cut
 
 bool strip_cut(const Sheet *s, const Strip *strip, const LineShape *shape, Arena *arena, Cut *out);
 
+/* The strip in one piece, shape->view_h high. *px: [view_h, *n] */
+bool strip_draw(const Sheet *s, const Strip *strip, const LineShape *shape, Arena *arena,
+                uint8_t **px, int *n);
+
 #endif

@@ -4,7 +4,10 @@
 
 #include "fmgr.h"
 #include "lib/stringinfo.h"
+#include "catalog/pg_type.h"
+#include "port/pg_bswap.h"
 #include "tsearch/ts_type.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/geo_decls.h"
 
@@ -15,9 +18,11 @@
 PG_FUNCTION_INFO_V1(dsocr_page_image);
 PG_FUNCTION_INFO_V1(dsocr_crop);
 PG_FUNCTION_INFO_V1(dsocr_render_highlight);
+PG_FUNCTION_INFO_V1(dsocr_cut_lines);
 
 #define MOST_MARKS 1500 /* so that options stay below the wire's limit */
 #define MOST_PLACE 1e7
+#define MOST_LINES 64 /* that the engine cuts at once */
 
 /* The document of argument 0 as it is stored, perhaps outside the row. */
 #define DOCUMENT() ((struct varlena *)DatumGetPointer(PG_GETARG_DATUM(0)))
@@ -121,4 +126,79 @@ dsocr_render_highlight(PG_FUNCTION_ARGS)
     append_marks(&s, page, PG_GETARG_TSQUERY(2), PG_GETARG_OID(4));
     appendStringInfoString(&s, "]}");
     PG_RETURN_BYTEA_P(picture_of(DOCUMENT(), s.data));
+}
+
+/* ---- lines ---- */
+
+/* The bytes of the PNG that begins here: chunks up to IEND. 0: it is none. */
+static int
+png_length(const char *png, int n)
+{
+    int at = 8;
+
+    while (n - at >= 12)
+    {
+        uint32 length;
+        bool last = memcmp(png + at + 4, "IEND", 4) == 0;
+
+        memcpy(&length, png + at, 4);
+        length = pg_ntoh32(length);
+        if (length > n - at - 12)
+            break;
+        at += length + 12;
+        if (last)
+            return at;
+    }
+    return 0;
+}
+
+/* n of them, one behind the other. */
+static void
+take_pngs(ArrayBuildState *to, const bytea *pngs, int n)
+{
+    const char *at = VARDATA_ANY(pngs), *end = at + VARSIZE_ANY_EXHDR(pngs);
+
+    for (int i = 0; i < n; i++)
+    {
+        int length = png_length(at, end - at);
+        bytea *png = palloc(VARHDRSZ + length);
+
+        if (length == 0)
+            ereport(ERROR, (errcode(ERRCODE_SYSTEM_ERROR),
+                            errmsg("the engine's images of lines cannot be told apart")));
+        SET_VARSIZE(png, VARHDRSZ + length);
+        memcpy(VARDATA(png), at, length);
+        accumArrayResult(to, PointerGetDatum(png), false, BYTEAOID, CurrentMemoryContext);
+        pfree(png);
+        at += length;
+    }
+}
+
+/* dsocr.cut_lines(doc bytea, page int, rotation int, lines box[]) */
+Datum
+dsocr_cut_lines(PG_FUNCTION_ARGS)
+{
+    ArrayBuildState *images = initArrayResult(BYTEAOID, CurrentMemoryContext, false);
+    Datum *boxes;
+    int n;
+
+    deconstruct_array(PG_GETARG_ARRAYTYPE_P(3), BOXOID, sizeof(BOX), false, TYPALIGN_DOUBLE, &boxes,
+                      NULL, &n);
+    for (int first = 0, some; first < n; first += some)
+    {
+        StringInfoData s;
+
+        some = Min(n - first, MOST_LINES);
+        initStringInfo(&s);
+        appendStringInfo(&s, "{\"page\": %d, \"rotate\": %d, \"lines\": [", PG_GETARG_INT32(1),
+                         PG_GETARG_INT32(2));
+        for (int i = 0; i < some; i++)
+        {
+            appendStringInfoString(&s, i ? ", " : "");
+            append_box(&s, DatumGetBoxP(boxes[first + i]));
+        }
+        appendStringInfoString(&s, "]}");
+        take_pngs(images, picture_of(DOCUMENT(), s.data), some);
+    }
+    PG_RETURN_DATUM(makeArrayResult(images, CurrentMemoryContext));
 }

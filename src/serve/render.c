@@ -1,10 +1,10 @@
-/* render.c - a page's image as PNG: turned, cut, scaled, with marks.
+/* render.c - a page's image as PNG: turned, cut, scaled, with marks; or its lines, straightened.
  *
  * In this order, so that as little as possible is scaled and compressed. A mark is a highlighter's: it darkens paper
  * to yellow and leaves ink as it is, and has a thin edge, to be seen on dark pages too. */
 #include "render.h"
 
-#include "../engine/views.h"
+#include "../engine/lines.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -55,18 +55,18 @@ number_of(const json_t *all, const char *key, int low, int high, int *value)
 }
 
 static DsStatus
-marks_of(const json_t *v, Arena *arena, RenderRequest *out, DsError *err)
+boxes_of(const json_t *v, Arena *arena, RenderBox **boxes, int *n, DsError *err)
 {
     if (v == NULL || json_is_null(v))
         return DS_OK;
     if (!json_is_array(v))
-        return bad(err, "Marks are not an array");
-    out->marks = arena_array(arena, json_array_size(v) + 1, sizeof *out->marks);
-    if (out->marks == NULL)
+        return bad(err, "Marks or lines are not an array");
+    *boxes = arena_array(arena, json_array_size(v) + 1, sizeof **boxes);
+    if (*boxes == NULL)
         return ds_fail(err, DS_BUSY, "out of memory for a request");
     for (size_t i = 0; i < json_array_size(v); i++)
-        if (!box_of(json_array_get(v, i), &out->marks[out->nmarks++]))
-            return bad(err, "A mark is not an array of four numbers");
+        if (!box_of(json_array_get(v, i), &(*boxes)[(*n)++]))
+            return bad(err, "A mark or a line is not an array of four numbers");
     return DS_OK;
 }
 
@@ -74,6 +74,7 @@ static DsStatus
 request_of(const json_t *all, Arena *arena, RenderRequest *out, DsError *err)
 {
     const json_t *region = json_object_get(all, "region");
+    DsStatus st;
 
     *out = (RenderRequest){.page = 1};
     if (!json_is_object(all))
@@ -87,7 +88,11 @@ request_of(const json_t *all, Arena *arena, RenderRequest *out, DsError *err)
     out->has_region = region && !json_is_null(region);
     if (out->has_region && !box_of(region, &out->region))
         return bad(err, "The region is not an array of four numbers");
-    return marks_of(json_object_get(all, "marks"), arena, out, err);
+    if ((st = boxes_of(json_object_get(all, "marks"), arena, &out->marks, &out->nmarks, err)))
+        return st;
+    if (json_array_size(json_object_get(all, "lines")) > RENDER_LINES)
+        return bad(err, "There are too many lines");
+    return boxes_of(json_object_get(all, "lines"), arena, &out->lines, &out->nlines, err);
 }
 
 DsStatus
@@ -276,5 +281,70 @@ render_png(const Image *page, const RenderRequest *r, const ImageLimits *limits,
     if ((st = prepare(&im, r, limits, &arena, err)) == DS_OK)
         st = image_write_png(&im, png, n, err);
     arena_free(&arena);
+    return st;
+}
+
+/* ---- lines ---- */
+
+static DsStatus
+append_png(const Image *im, uint8_t **all, size_t *n, DsError *err)
+{
+    uint8_t *png, *more;
+    size_t length;
+    DsStatus st = image_write_png(im, &png, &length, err);
+
+    if (st)
+        return st;
+    if ((more = realloc(*all, *n + length)) == NULL)
+        st = no_room(im, err);
+    else
+    {
+        memcpy(more + *n, png, length);
+        *all = more;
+        *n += length;
+    }
+    free(png);
+    return st;
+}
+
+static DsStatus
+line_images(const Image *page, const RenderRequest *r, int (*tick)(void *), void *tick_arg,
+            Arena *arena, uint8_t **pngs, size_t *n, DsError *err)
+{
+    Box *boxes = arena_array(arena, (size_t)r->nlines + 1, sizeof *boxes);
+    Image *lines = arena_array(arena, (size_t)r->nlines + 1, sizeof *lines), upright = *page;
+    DsStatus st = DS_OK;
+
+    if (boxes == NULL || lines == NULL)
+        return no_room(page, err);
+    if (r->rotate && (st = image_rotate(page, r->rotate, arena, &upright, err)))
+        return st;
+    for (int i = 0; i < r->nlines; i++)
+        boxes[i] = (Box){(int)r->lines[i].x0, (int)r->lines[i].y0, (int)r->lines[i].x1,
+                         (int)r->lines[i].y1};
+    st = lines_straighten(&upright, boxes, r->nlines, tick, tick_arg, arena, lines, err);
+    for (int i = 0; st == DS_OK && i < r->nlines; i++)
+        if (lines[i].pixels || (st = cut(&upright, &r->lines[i], arena, &lines[i], err)) == DS_OK)
+            st = append_png(&lines[i], pngs, n, err);
+    return st;
+}
+
+DsStatus
+render_lines(const Image *page, const RenderRequest *r, int (*tick)(void *), void *tick_arg,
+             uint8_t **pngs, size_t *n, DsError *err)
+{
+    Arena arena;
+    DsStatus st;
+
+    *pngs = NULL;
+    *n = 0;
+    arena_init(&arena, 0);
+    st = line_images(page, r, tick, tick_arg, &arena, pngs, n, err);
+    arena_free(&arena);
+    if (st != DS_OK)
+    {
+        free(*pngs);
+        *pngs = NULL;
+    }
     return st;
 }

@@ -4,6 +4,8 @@
 
 #include "../engine/image.h"
 
+#define RENDER_LINES 64 /* so that what is held of them is bounded */
+
 typedef struct RenderBox
 {
     double x0, y0, x1, y1; /* pixels of the upright page */
@@ -18,6 +20,8 @@ typedef struct RenderRequest
     RenderBox region;
     RenderBox *marks; /* [nmarks], from the arena */
     int nmarks;
+    RenderBox *lines; /* [nlines], at most RENDER_LINES: boxes of lines, each wanted as an image */
+    int nlines;
 } RenderRequest;
 
 /* The options of a RENDER. DS_BAD_REQUEST names what is wrong. */
@@ -27,5 +31,10 @@ DsStatus render_parse(const char *json, size_t n, Arena *arena, RenderRequest *o
  * a result over the limits is DS_LIMIT. page is left as it is. */
 DsStatus render_png(const Image *page, const RenderRequest *r, const ImageLimits *limits,
                     uint8_t **png, size_t *n, DsError *err);
+
+/* r->lines, one PNG behind the other: straightened; one that is no line of this page as it lies there. tick, which may
+ * stop it, as that of lines_find. */
+DsStatus render_lines(const Image *page, const RenderRequest *r, int (*tick)(void *),
+                      void *tick_arg, uint8_t **pngs, size_t *n, DsError *err);
 
 #endif

@@ -82,7 +82,7 @@ render_tick(void *arg)
     return w->job->cancelled || w->server->stopping;
 }
 
-/* The page's PNG as the answer. */
+/* The page's PNG, or those of its lines, as the answer. */
 static DsStatus
 render_page(Worker *w, char **answer, size_t *n, DsError *err)
 {
@@ -103,7 +103,9 @@ render_page(Worker *w, char **answer, size_t *n, DsError *err)
     st = sandbox_decode(w->server->sandbox, job->body, job->body_length, r->page - 1,
                         &job->settings.image, &image, job->settings.page_timeout_ms, render_tick, w,
                         err);
-    if (st == DS_OK)
+    if (st == DS_OK && r->nlines > 0)
+        st = render_lines(&image, r, render_tick, w, &png, n, err);
+    else if (st == DS_OK)
         st = render_png(&image, r, &job->settings.image, &png, n, err);
     sandbox_release(&image);
     if (st == DS_OK && *n > WIRE_MAX_REPLY)

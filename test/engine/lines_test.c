@@ -245,6 +245,85 @@ bent_lines(void)
     done(&p);
 }
 
+static Image leaning(const Image *in, double degrees);
+
+/* How far the lowest feet of four letters each are from those in the middle, at most. */
+static int
+unevenness(const Image *im)
+{
+    int feet[64], n = 0, worst = 0;
+
+    for (int x = 0; x + 96 < im->width && n < 64; x += 96)
+    {
+        feet[n] = -1;
+        for (int y = 0; y < im->height; y++)
+            for (int i = x; i < x + 96; i++)
+                if (im->pixels[(size_t)y * im->width + i] < 100)
+                    feet[n] = y;
+        n += feet[n] >= 0;
+    }
+    for (int i = 0; i < n; i++)
+        worst = abs(feet[i] - feet[n / 2]) > worst ? abs(feet[i] - feet[n / 2]) : worst;
+    return n > 10 ? worst : 1000;
+}
+
+static void
+straightened(const char *what, const Image *page, int nlines)
+{
+    PageLines l = find(page, 0);
+    Box boxes[32] = {{0}};
+    Image out[32];
+    DsError err;
+    int even = 0, clean = 0, tall = 0;
+    char name[120];
+
+    for (int i = 0; i < l.nlines && i < nlines; i++)
+        boxes[i] = l.lines[i].box;
+    boxes[nlines] = (Box){5, 5, 60, 20};
+    promise("lines are straightened",
+            lines_straighten(page, boxes, nlines + 1, NULL, NULL, &arena, out, &err) == DS_OK);
+    for (int i = 0; i < nlines; i++)
+    {
+        int edges = 0;
+
+        if (!out[i].pixels)
+            continue;
+        even += unevenness(&out[i]) <= 2;
+        for (int x = 0; x < out[i].width; x++)
+            edges += out[i].pixels[x] < 200 ||
+                     out[i].pixels[(size_t)(out[i].height - 1) * out[i].width + x] < 200;
+        clean += edges == 0;
+        tall += near(out[i].height, 20 * 3.15, 8);
+    }
+    snprintf(name, sizeof name, "%s: their letters stand on one height", what);
+    promise(name, l.nlines == nlines && even == nlines);
+    snprintf(name, sizeof name, "%s: there is nothing of their neighbours", what);
+    promise(name, clean == nlines);
+    snprintf(name, sizeof name, "%s: they are as large as on the page", what);
+    promise(name, tall == nlines);
+    snprintf(name, sizeof name, "%s: where there is no line there is no image", what);
+    promise(name, out[nlines].pixels == NULL);
+}
+
+static void
+straight_lines(void)
+{
+    Paper p = paper(1400, 1000), q = paper(1400, 1000);
+    Image skewed;
+
+    for (int i = 0; i < 10; i++)
+    {
+        set_bent_line(&p, 100, 100 + 70 * i, 4, 30,
+                      "the sea is lost on the road to the old door is it so");
+        set_line(&q, 100, 200 + 60 * i, 4, "the sea is lost on the road to the old door is it so");
+    }
+    straightened("bent lines", &p.image, 10);
+    skewed = leaning(&q.image, 4);
+    straightened("sloped lines", &skewed, 10);
+    free(q.image.pixels);
+    done(&p);
+}
+
 static void
 two_sizes(void)
 {
@@ -798,6 +877,7 @@ main(void)
     at_the_edge();
     small_print();
     bent_lines();
+    straight_lines();
     two_sizes();
     leaders();
     square_leaders();

@@ -94,6 +94,37 @@ regions(void)
     promise("nor of no size", rendered("{\"region\": [5, 5, 5, 9]}", 1, DS_BAD_REQUEST, &im, &err));
 }
 
+/* Lines of a page without any: cut as it lies, one PNG behind the other. */
+static void
+lines(void)
+{
+    static uint8_t paper[60 * 40];
+    Image im = page(paper, 1);
+    const char *json = "{\"lines\": [[10, 20, 15, 22], [9, 19, 12, 24]]}";
+    RenderRequest r;
+    Arena arena;
+    DsError err = {0};
+    uint8_t *pngs = NULL, *one = NULL;
+    size_t n, none;
+
+    arena_init(&arena, 0);
+    promise("lines are asked for", render_parse(json, strlen(json), &arena, &r, &err) == DS_OK &&
+                                       r.nlines == 2 && r.lines[1].y1 == 24);
+    promise("and come as PNGs in a row",
+            render_lines(&im, &r, NULL, NULL, &pngs, &n, &err) == DS_OK);
+    r.has_region = true;
+    r.region = r.lines[0];
+    promise("one that is none is that part of the page",
+            render_png(&im, &r, limits, &one, &none, &err) == DS_OK && none < n &&
+                memcmp(one, pngs, none) == 0 && memcmp(one, pngs + none, 8) == 0);
+    free(one);
+    free(pngs);
+    r.lines[1] = (RenderBox){60, 0, 70, 10};
+    promise("outside the page there is none",
+            render_lines(&im, &r, NULL, NULL, &pngs, &n, &err) == DS_BAD_REQUEST && pngs == NULL);
+    arena_free(&arena);
+}
+
 static void
 marks(void)
 {
@@ -132,6 +163,8 @@ refusals(void)
                                       "{\"region\": [1, 2, 3, 1e300]}",
                                       "{\"marks\": 1}",
                                       "{\"marks\": [1]}",
+                                      "{\"lines\": 1}",
+                                      "{\"lines\": [[1, 2, 3]]}",
                                       "{",
                                       "nothing"};
     Image im;
@@ -155,6 +188,7 @@ main(void)
 {
     whole_pages();
     regions();
+    lines();
     marks();
     refusals();
     return report();

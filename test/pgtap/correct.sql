@@ -1,7 +1,7 @@
 -- correct.sql - what dsocr_correct and dsocr_training_set promise: boxes are kept, history too, and the text is searched.
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(67);
+SELECT plan(72);
 
 -- ---- a text laid on lines
 CREATE TEMP TABLE t AS SELECT '{"page": 1, "status": "ok", "width": 1000, "height": 1400, "text": "The old title\n\nfirst lne here\nof the archi-\nvists end", "elements": [
@@ -108,6 +108,17 @@ ALTER TABLE :results DROP number; -- so that nobody needs a right on its sequenc
 UPDATE "arch ive" SET scan = 'other' WHERE page = 1;
 SELECT is((SELECT count(*) FROM dsocr_training_set(:watch)), 0::bigint, 'none of a document that has changed');
 SELECT is(dsocr_reprocess(:watch, 'model'), 1::bigint, 'a corrected page is not reprocessed');
+
+-- ---- lines are straightened: those of the letter slope by 0.7 degrees
+CREATE TEMP TABLE letter AS SELECT d, l.*, row_number() OVER () AS n FROM (SELECT decode(:'scan', 'base64') AS d) s, dsocr_lines(dsocr_extract(d)) l;
+CREATE TEMP TABLE cut AS SELECT n, png, (dsocr_info(png)#>>'{pages,0,width}')::int AS w, (dsocr_info(png)#>>'{pages,0,height}')::int AS h
+  FROM (SELECT dsocr.cut_lines((SELECT d FROM letter LIMIT 1), 1, 0, (SELECT array_agg(bbox ORDER BY n) FROM letter)) AS all) a, unnest(a.all) WITH ORDINALITY u(png, n);
+SELECT ok(count(*) > 10 AND bool_and(h < height(bbox) - 8), 'images of long lines are lower than their boxes') FROM letter JOIN cut USING (n) WHERE width(bbox) > 800;
+SELECT ok(bool_and(w BETWEEN width(bbox) AND width(bbox) + 20), 'and as wide') FROM letter JOIN cut USING (n);
+SELECT ok(dsocr_cer(string_agg(text, ' ' ORDER BY n), string_agg(dsocr_text(png), ' ' ORDER BY n)) < 0.1, 'the reader reads there what it read on the page') FROM letter JOIN cut USING (n);
+SELECT is(dsocr.cut_lines(d, 1, 0, ARRAY(SELECT box(point(i, 10), point(i + 40, 40)) FROM generate_series(1, 70) i)), ARRAY(SELECT dsocr_crop(d, 1, box(point(i, 10), point(i + 40, 40))) FROM generate_series(1, 70) i),
+  'where there is no line the page is cut as it lies; more lines than are cut at once') FROM letter LIMIT 1;
+SELECT is(dsocr.cut_lines(d, 1, 0, '{}'), '{}', 'no line') FROM letter LIMIT 1;
 
 SELECT throws_ok('SELECT dsocr_correct(987654, ''{}'', 1, ''x'')', '42704', 'watch 987654 does not exist', 'no such watch');
 SELECT throws_ok(format('SELECT dsocr_correct(%s, ''{"page": 1}'', 1, ''x'')', :watch), '22023', 'this is not a key of the table', 'half a key');
