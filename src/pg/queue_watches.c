@@ -13,9 +13,11 @@
 #include "queue_worker.h"
 #include "state.h"
 
-/* Sources and results are looked up by name, and a renamed source by its trigger. What is missing is said in the watch. */
+/* ---- what can be served ---- */
+
+/* A source that was renamed is found by its trigger. */
 static void
-resolve_watches(void *arg)
+follow_renamed(void)
 {
     run_kept_sql(
         "UPDATE dsocr.watch w SET source_schema = n.nspname, source_table = c.relname FROM "
@@ -28,18 +30,40 @@ resolve_watches(void *arg)
         "JOIN pg_namespace m ON m.oid = o.relnamespace WHERE o.relname = w.source_table AND "
         "m.nspname = w.source_schema)",
         NULL);
+}
+
+/* Restored results have their unique index when all their rows are there, and no sooner: who counted versions before would
+ * count from the beginning. */
+#define HAS_KEY                                                                                    \
+    "EXISTS (SELECT FROM pg_index i WHERE i.indrelid = r.oid AND i.indisunique AND i.indisvalid "  \
+    "AND i.indpred IS NULL AND (SELECT array_agg(a.attname::text) @> k AND array_agg("             \
+    "a.attname::text) <@ k FROM pg_attribute a, LATERAL (SELECT w.result_columns || "              \
+    "'{page,version}'::text[] AS k) k WHERE a.attrelid = r.oid AND a.attnum = ANY "                \
+    "(i.indkey::int2[]) GROUP BY k))"
+
+/* pg_restore -j makes triggers before it is done. Only who may pause the watch holds it up in this way. */
+#define IS_RESTORED                                                                                \
+    "EXISTS (SELECT FROM pg_stat_activity a WHERE a.datname = current_database() AND "             \
+    "a.application_name = 'pg_restore' AND pg_has_role(a.usesysid, c.relowner, 'USAGE'))"
+
+/* Sources and results are looked up by name. What is missing is said in the watch. */
+static void
+resolve_watches(void *arg)
+{
+    follow_renamed();
     run_kept_sql(
         "WITH seen AS (SELECT w.id, CASE WHEN c.oid IS NULL THEN 'its table does not exist' "
         "WHEN t.oid IS NULL THEN 'its trigger does not exist' "
         "WHEN t.tgenabled = 'D' THEN 'its trigger is disabled' "
         "WHEN r.oid IS NULL THEN 'its table of results does not exist' "
         "WHEN NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = "
-        "w.doc_column "
-        "AND NOT a.attisdropped) THEN 'its column does not exist' "
+        "w.doc_column AND NOT a.attisdropped) THEN 'its column does not exist' "
         "WHEN (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = ANY "
-        "(w.key_columns) "
-        "AND NOT a.attisdropped) < cardinality(w.key_columns) THEN 'a column of its key does not "
-        "exist' END AS problem "
+        "(w.key_columns) AND NOT a.attisdropped) < cardinality(w.key_columns) "
+        "THEN 'a column of its key does not exist' "
+        "WHEN NOT " HAS_KEY
+        " THEN 'its table of results has no unique index over key, page and version' "
+        "WHEN " IS_RESTORED " THEN 'pg_restore is at work' END AS problem "
         "FROM dsocr.watch w "
         "LEFT JOIN (pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace) ON c.relname = "
         "w.source_table AND n.nspname = w.source_schema "
