@@ -176,7 +176,8 @@ not_stored(Job *item, ErrorData *error)
     bool of_the_moment =
         class == ERRCODE_INSUFFICIENT_RESOURCES || class == ERRCODE_OPERATOR_INTERVENTION ||
         state == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE || state == ERRCODE_UNDEFINED_TABLE ||
-        state == ERRCODE_UNDEFINED_COLUMN || state == ERRCODE_UNDEFINED_SCHEMA;
+        state == ERRCODE_UNDEFINED_COLUMN || state == ERRCODE_UNDEFINED_SCHEMA ||
+        (state == ERRCODE_INSUFFICIENT_PRIVILEGE && has_problem(item->watch));
 
     ereport(LOG, (errcode(state), errmsg("dsocr queue: job " INT64_FORMAT " of watch %d: %s",
                                          item->newest, item->watch, e->message)));

@@ -46,6 +46,21 @@ follow_renamed(void)
     "EXISTS (SELECT FROM pg_stat_activity a WHERE a.datname = current_database() AND "             \
     "a.application_name = 'pg_restore' AND pg_has_role(a.usesysid, c.relowner, 'USAGE'))"
 
+/* What is done with a source and its results is done as its owner, who may have taken rights from himself. A right to some
+ * column is taken for a right: what is missing then is said of the document. */
+#define MAY_NOT                                                                                    \
+    "CASE WHEN NOT has_schema_privilege(c.relowner, n.oid, 'USAGE') OR NOT "                       \
+    "has_schema_privilege(c.relowner, m.oid, 'USAGE') THEN 'its owner may not use its schema' "    \
+    "WHEN NOT has_any_column_privilege(c.relowner, c.oid, 'SELECT') OR NOT "                       \
+    "has_any_column_privilege(c.relowner, c.oid, 'UPDATE') THEN 'its owner needs SELECT and "      \
+    "UPDATE on it' "                                                                               \
+    "WHEN NOT has_any_column_privilege(c.relowner, r.oid, 'SELECT') OR NOT "                       \
+    "has_any_column_privilege(c.relowner, r.oid, 'INSERT') OR NOT "                                \
+    "has_any_column_privilege(c.relowner, r.oid, 'UPDATE') OR w.on_delete = 'cascade' AND NOT "    \
+    "has_table_privilege(c.relowner, r.oid, 'DELETE') THEN 'its owner needs SELECT, INSERT, "      \
+    "UPDATE' || CASE w.on_delete WHEN 'cascade' THEN ' and DELETE' ELSE '' END || ' on its "       \
+    "results' END"
+
 /* Sources and results are looked up by name. What is missing is said in the watch. */
 static void
 resolve_watches(void *arg)
@@ -63,7 +78,7 @@ resolve_watches(void *arg)
         "THEN 'a column of its key does not exist' "
         "WHEN NOT " HAS_KEY
         " THEN 'its table of results has no unique index over key, page and version' "
-        "WHEN " IS_RESTORED " THEN 'pg_restore is at work' END AS problem "
+        "WHEN " IS_RESTORED " THEN 'pg_restore is at work' ELSE " MAY_NOT " END AS problem "
         "FROM dsocr.watch w "
         "LEFT JOIN (pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace) ON c.relname = "
         "w.source_table AND n.nspname = w.source_schema "
@@ -104,6 +119,33 @@ list_watches(void *arg)
         pfree(me.served);
     me.served = served;
     me.nserved = (int)n;
+}
+
+typedef struct Problem
+{
+    int watch;
+    bool found;
+} Problem;
+
+static void
+find_problem(void *arg)
+{
+    Problem *p = arg;
+    Arguments a = {0};
+
+    resolve_watches(NULL);
+    add_int(&a, p->watch);
+    p->found =
+        run_kept_sql("SELECT FROM dsocr.watch WHERE id = $1 AND problem IS NOT NULL", &a) > 0;
+}
+
+bool
+has_problem(int watch)
+{
+    Problem p = {.watch = watch};
+
+    attempt_or_log("looking for what is the matter with a watch", find_problem, &p);
+    return p.found;
 }
 
 void

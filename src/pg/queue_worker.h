@@ -68,6 +68,8 @@ extern bool engine_ready(void);
 
 /* queue_watches.c */
 extern void refresh_watches(void);
+extern bool
+has_problem(int watch);     /* looked up now; the watch says what, and is served no longer */
 extern bool backfill(void); /* a chunk for each watch that has one to come. True: some did */
 extern bool is_busy(void);  /* something is queued, in flight, or still to be asked for */
 

@@ -87,22 +87,6 @@ while_reading('emptied', $w, 'TRUNCATE emptied');
 all_read($w, 'TRUNCATE');
 is(sql("SELECT (SELECT count(*) FROM emptied_scan_ocr), pending, failed FROM dsocr.coverage WHERE watch = $w"), '0|0|0', 'TRUNCATE leaves nothing behind');
 
-# ---- its owner: stripped of rights, dropped
-sql('CREATE ROLE keeper; GRANT CREATE, USAGE ON SCHEMA public TO keeper');
-$w = table('owned');
-sql('ALTER TABLE owned OWNER TO keeper; ALTER TABLE owned_scan_ocr OWNER TO keeper');
-while_reading('owned', $w, 'REVOKE ALL ON owned_scan_ocr FROM keeper');
-until_true("SELECT failed = 3 FROM dsocr.coverage WHERE watch = $w", 'an owner without rights: given up');
-is(sql("SELECT DISTINCT error_code, error_message FROM dsocr.failed_items WHERE watch = $w"),
-	'store_failed|permission denied for table owned_scan_ocr', 'dsocr.failed_items says why');
-sql('GRANT ALL ON owned_scan_ocr TO keeper');
-is(sql("SELECT dsocr_retry($w)"), 3, 'dsocr_retry, when he has them again');
-all_read($w, 'an owner with his rights');
-is(sql('SELECT count(*) FROM owned_scan_ocr WHERE current'), 4, 'and nothing is lost');
-sql('REASSIGN OWNED BY keeper TO CURRENT_USER; DROP OWNED BY keeper; DROP ROLE keeper');
-sql(q{INSERT INTO owned VALUES (5, '', 'TEXT:fifth')});
-all_read($w, 'its owner is dropped');
-
 # ---- results that are refused: by a constraint, a trigger, a full disk
 $w = table('refused');
 sql(q{ALTER TABLE refused_scan_ocr ADD box_no int DEFAULT 7, ADD CHECK (search_text <> 'forbidden')});
