@@ -17,9 +17,11 @@ export DSOCR_SHARED=${DSOCR_SHARED:-}
 
 if [ "$(id -u)" = 0 ]; then
     top=$(mktemp -d /tmp/dsocr-check.XXXXXX)
-    trap 'rm -rf "$top"' EXIT
+    trap 'umount "$top/disk" 2>/dev/null; rm -rf "$top"' EXIT
     chmod 755 "$top"
-    mkdir "$top/dsocr"
+    mkdir "$top/dsocr" "$top/disk"
+    # A disk that a test may fill.
+    if mount -t tmpfs -o size=16m tmpfs "$top/disk" 2>/dev/null; then export DSOCR_SMALL_DISK=$top/disk; fi
     # The files git has, without its history: the copy's user may not read that.
     { git ls-files -z --cached --others --exclude-standard 2>/dev/null || find . -type f -print0; } >"$top/files0"
     tar -c --null -T "$top/files0" --ignore-failed-read 2>/dev/null | tar -x -C "$top/dsocr"

@@ -341,6 +341,8 @@ tick(void)
     me.done = 0;
     if (somebody_waits() || pg_atomic_read_u32(&me.slot->unserved) != 0)
         leave(true);
+    if (me.lost)
+        queue_lost_again();
     refresh_watches();
     if (me.ticks++ % HOUSEKEEPING == 0)
         attempt_or_log("keeping house", keep_house, NULL);
@@ -365,6 +367,8 @@ one_turn(void)
         refresh_watches();
         drop_cancelled();
     }
+    if (me.stale)
+        refresh_watches();
     if (me.gone)
         me.gone = follow_gone();
     more = backfill();

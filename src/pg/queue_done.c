@@ -117,6 +117,8 @@ finish(Job *item)
         not_answered(item, item->question.error);
     else if ((error = attempt("storing a result", store, &b)) != NULL)
         not_stored(item, error);
+    else
+        has_stored(item->watch);
     forget_item(item);
 }
 
@@ -149,6 +151,7 @@ finish_together(void)
     for (int i = 0; i < b.stored; i++)
     {
         me.finished = b.items[i]->next;
+        has_stored(b.items[i]->watch);
         forget_item(b.items[i]);
         me.done++;
     }

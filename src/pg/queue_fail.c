@@ -6,6 +6,7 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -51,7 +52,39 @@ static void
 give_back(GiveBack g)
 {
     me.suspects |= g.suspect;
-    attempt_or_log("giving a job back", give_back_claim, &g);
+    me.lost |= !attempt_or_log("giving a job back", give_back_claim, &g);
+}
+
+static void
+find_lost(void *arg)
+{
+    Arguments a = {0};
+    Datum *tokens = arg;
+    int n = 0;
+
+    for (int i = 0; i < me.nin_flight; i++)
+        tokens[n++] = Int64GetDatum(me.in_flight[i]->token);
+    for (Job *item = me.waiting; item; item = item->next)
+        tokens[n++] = Int64GetDatum(item->token);
+    add_argument(
+        &a, INT8ARRAYOID,
+        PointerGetDatum(construct_array(tokens, n, INT8OID, sizeof(int64), true, TYPALIGN_DOUBLE)),
+        false);
+    run_kept_sql("UPDATE dsocr.job SET state = 'queued', token = NULL WHERE state = 'claimed' AND "
+                 "token <> ALL ($1)",
+                 &a);
+}
+
+/* The disk may be full for the queue itself. */
+void
+queue_lost_again(void)
+{
+    int n = me.nin_flight;
+
+    for (Job *item = me.waiting; item; item = item->next)
+        n++;
+    me.lost = !attempt_or_log("queueing again what could not be given back", find_lost,
+                              palloc(sizeof(Datum) * (n + 1)));
 }
 
 /* What is given up, and why. */
@@ -79,7 +112,7 @@ give_up(Job *item, const AnswerError *e)
     if (error == NULL)
         return;
     b.with_row = false; /* the results' table does not take it; the job tells all the same */
-    attempt_or_log("giving a job up", bury, &b);
+    me.lost |= !attempt_or_log("giving a job up", bury, &b);
 }
 
 /* 1, 2, 4 ... 300 s, half of it by chance, so that jobs that failed together do not come back together. */
@@ -173,14 +206,18 @@ not_stored(Job *item, ErrorData *error)
     AnswerError *e =
         answer_error_made(state, "store_failed", error->message ? error->message : "unknown",
                           error->detail, error->hint);
-    bool of_the_moment =
-        class == ERRCODE_INSUFFICIENT_RESOURCES || class == ERRCODE_OPERATOR_INTERVENTION ||
-        state == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE || state == ERRCODE_UNDEFINED_TABLE ||
-        state == ERRCODE_UNDEFINED_COLUMN || state == ERRCODE_UNDEFINED_SCHEMA ||
-        (state == ERRCODE_INSUFFICIENT_PRIVILEGE && has_problem(item->watch));
+    bool no_room = state == ERRCODE_DISK_FULL || state == ERRCODE_IO_ERROR;
+    bool of_the_moment = no_room || class == ERRCODE_INSUFFICIENT_RESOURCES ||
+                         class == ERRCODE_OPERATOR_INTERVENTION ||
+                         state == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ||
+                         state == ERRCODE_UNDEFINED_TABLE || state == ERRCODE_UNDEFINED_COLUMN ||
+                         state == ERRCODE_UNDEFINED_SCHEMA ||
+                         (state == ERRCODE_INSUFFICIENT_PRIVILEGE && has_problem(item->watch));
 
     ereport(LOG, (errcode(state), errmsg("dsocr queue: job " INT64_FORMAT " of watch %d: %s",
                                          item->newest, item->watch, e->message)));
+    if (no_room)
+        rest_watch(item->watch, state, e->message);
     if (of_the_moment)
         give_back((GiveBack){.item = item,
                              .suspect = item->suspect,

@@ -65,7 +65,10 @@ follow_renamed(void)
 static void
 resolve_watches(void *arg)
 {
+    Arguments a = {0};
+
     follow_renamed();
+    add_rests(&a);
     run_kept_sql(
         "WITH seen AS (SELECT w.id, CASE WHEN c.oid IS NULL THEN 'its table does not exist' "
         "WHEN t.oid IS NULL THEN 'its trigger does not exist' "
@@ -78,7 +81,8 @@ resolve_watches(void *arg)
         "THEN 'a column of its key does not exist' "
         "WHEN NOT " HAS_KEY
         " THEN 'its table of results has no unique index over key, page and version' "
-        "WHEN " IS_RESTORED " THEN 'pg_restore is at work' ELSE " MAY_NOT " END AS problem "
+        "WHEN " IS_RESTORED " THEN 'pg_restore is at work' ELSE coalesce(" MAY_NOT
+        ", (SELECT why FROM unnest($1, $2) r(watch, why) WHERE r.watch = w.id)) END AS problem "
         "FROM dsocr.watch w "
         "LEFT JOIN (pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace) ON c.relname = "
         "w.source_table AND n.nspname = w.source_schema "
@@ -88,7 +92,7 @@ resolve_watches(void *arg)
         "w.result_table AND m.nspname = w.result_schema) "
         "UPDATE dsocr.watch w SET problem = s.problem FROM seen s WHERE s.id = w.id AND s.problem "
         "IS DISTINCT FROM w.problem",
-        NULL);
+        &a);
 }
 
 static uint64
@@ -103,11 +107,16 @@ turn_of(int watch)
 static void
 list_watches(void *arg)
 {
-    uint64 n = run_kept_sql("SELECT id, priority, backfill FROM dsocr.watch WHERE NOT paused AND "
-                            "problem IS NULL UNION ALL SELECT 0, 0, false",
-                            NULL);
-    Served *served = MemoryContextAllocZero(TopMemoryContext, sizeof(Served) * n);
+    Arguments a = {0};
+    Served *served;
+    uint64 n;
 
+    add_rests(&a);
+    n = run_kept_sql("SELECT id, priority, backfill FROM (SELECT id, priority, backfill FROM "
+                     "dsocr.watch WHERE NOT paused AND problem IS NULL UNION ALL SELECT 0, 0, "
+                     "false) w WHERE id <> ALL ($1) AND $2 IS NOT NULL",
+                     &a);
+    served = MemoryContextAllocZero(TopMemoryContext, sizeof(Served) * (n + 1));
     for (uint64 i = 0; i < n; i++)
     {
         served[i].watch = (int)got_bigint(i, 1, 0);
@@ -151,6 +160,7 @@ has_problem(int watch)
 void
 refresh_watches(void)
 {
+    me.stale = false;
     attempt_or_log("looking up watches", resolve_watches, NULL);
     attempt_or_log("listing watches", list_watches, NULL);
 }
@@ -208,7 +218,7 @@ is_busy(void)
 {
     bool found = true;
 
-    if (me.nin_flight > 0 || me.waiting)
+    if (me.nin_flight > 0 || me.waiting || somebody_rests())
         return true;
     for (int i = 0; i < me.nserved; i++)
         if (me.served[i].backfill)

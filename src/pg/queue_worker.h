@@ -2,6 +2,7 @@
  *
  *   queue.c          the loop; transactions; coming and going
  *   queue_watches.c  which watches can be served, and their existing rows
+ *   queue_rest.c     watches whose results find no room
  *   queue_gone.c     rows that were deleted, or have another key: their results follow
  *   queue_claim.c    job -> claim -> document -> question to the engine
  *   queue_done.c     what the engine says: pages, answers; what was cancelled meanwhile
@@ -16,6 +17,7 @@
 
 #include "client.h"
 #include "queue.h"
+#include "state.h"
 #include "store.h"
 
 #define IN_FLIGHT_MAX 64
@@ -48,6 +50,8 @@ typedef struct Worker
     bool suspects; /* some job may be one */
     bool look;     /* the queue may hold something that can be claimed */
     bool gone;     /* or notes of rows that are gone */
+    bool stale;    /* what can be served has changed */
+    bool lost;     /* a claim could not be given back */
     TimestampTz last_tick, last_busy;
     int ticks;
 } Worker;
@@ -68,10 +72,15 @@ extern bool engine_ready(void);
 
 /* queue_watches.c */
 extern void refresh_watches(void);
-extern bool
-has_problem(int watch);     /* looked up now; the watch says what, and is served no longer */
+extern bool has_problem(int watch); /* looked up now; the watch says what it is */
 extern bool backfill(void); /* a chunk for each watch that has one to come. True: some did */
 extern bool is_busy(void);  /* something is queued, in flight, or still to be asked for */
+
+/* queue_rest.c */
+extern void rest_watch(int watch, int sqlstate, const char *why); /* it is not served for a while */
+extern void has_stored(int watch);                                /* after its rest: all is well */
+extern bool somebody_rests(void);
+extern void add_rests(Arguments *a); /* two arguments: the watches that rest, and why */
 
 /* queue_gone.c */
 extern bool follow_gone(void); /* true: there may be more */
@@ -92,5 +101,6 @@ extern void not_stored(Job *item, ErrorData *error); /* a transaction of the job
 extern void give_up(Job *item, const AnswerError *e);
 extern const AnswerError *crash_error(void);
 extern int backoff_ms(int attempts);
+extern void queue_lost_again(void); /* claims that could not be given back */
 
 #endif

@@ -87,7 +87,7 @@ while_reading('emptied', $w, 'TRUNCATE emptied');
 all_read($w, 'TRUNCATE');
 is(sql("SELECT (SELECT count(*) FROM emptied_scan_ocr), pending, failed FROM dsocr.coverage WHERE watch = $w"), '0|0|0', 'TRUNCATE leaves nothing behind');
 
-# ---- results that are refused: by a constraint, a trigger, a full disk
+# ---- results that are refused: by a constraint, a trigger
 $w = table('refused');
 sql(q{ALTER TABLE refused_scan_ocr ADD box_no int DEFAULT 7, ADD CHECK (search_text <> 'forbidden')});
 sql(q{INSERT INTO refused VALUES (2, '', 'TEXT:forbidden'), (3, '', 'TEXT:allowed')});
@@ -104,17 +104,6 @@ until_true("SELECT error_message = 'not today' FROM dsocr.failed_items WHERE wat
 sql(qq{DROP TRIGGER no ON refused_scan_ocr; SELECT dsocr_retry($w)});
 all_read($w, 'the trigger is gone');
 is(sql('SELECT search_text FROM refused_scan_ocr WHERE id = 4 AND current'), 'tomorrow', 'and the result is stored');
-
-# What the server says of a full disk is said by a trigger here: a disk that is full needs root, who may not run a server.
-sql(q{CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE disk_full USING MESSAGE = 'could not extend file: No space left on device'; END$$;
-	CREATE TRIGGER full_disk BEFORE INSERT ON refused_scan_ocr FOR EACH ROW EXECUTE FUNCTION full_disk();
-	INSERT INTO refused SELECT g, '', convert_to('TEXT:patient ' || g, 'UTF8') FROM generate_series(5, 8) g});
-until_true("SELECT count(*) = 4 FROM dsocr.jobs WHERE watch = $w AND error_message LIKE '%No space left%'", 'a full disk: dsocr.jobs says so');
-sleep 4; # longer than dsocr.max_attempts allows
-is(sql("SELECT pending, failed FROM dsocr.coverage WHERE watch = $w"), '4|0', 'and everything waits');
-sql('DROP TRIGGER full_disk ON refused_scan_ocr');
-all_read($w, 'there is room again');
-is(sql(q{SELECT count(*) FROM refused_scan_ocr WHERE current AND search_text LIKE 'patient%'}), 4, 'and nothing is lost');
 
 # ---- no engine for a long time: more often than dsocr.max_attempts
 $w = table('no_engine');
