@@ -184,6 +184,7 @@ CREATE TABLE dsocr.job (
     becomes         text[],            -- gone: the row has this key now; NULL: it was deleted, or, key {}, all were by TRUNCATE
     force           bool NOT NULL DEFAULT false,   -- also when document, model and options are those of the result
     suspect         bool NOT NULL DEFAULT false,   -- it was being read when an engine died: it is read alone
+    long            bool NOT NULL DEFAULT false,   -- known for many pages or bytes: it waits for one of the few places of such
     attempts        int NOT NULL DEFAULT 0,
     crashes         int NOT NULL DEFAULT 0,        -- of the engine, while it read nothing else
     pages           int,                           -- of the document, once the engine has said it
@@ -195,7 +196,7 @@ CREATE TABLE dsocr.job (
     claimed_at      timestamptz,
     failed_at       timestamptz
 );
-CREATE INDEX job_queued ON dsocr.job (watch, id) WHERE state = 'queued';
+CREATE INDEX job_queued ON dsocr.job (watch, long, id) WHERE state = 'queued';
 CREATE INDEX job_claimed ON dsocr.job (token) WHERE state = 'claimed';
 CREATE INDEX job_suspect ON dsocr.job (id) WHERE suspect AND state = 'queued';
 CREATE INDEX job_key ON dsocr.job (watch, key);

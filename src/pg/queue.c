@@ -346,7 +346,7 @@ tick(void)
     refresh_watches();
     if (me.ticks++ % HOUSEKEEPING == 0)
         attempt_or_log("keeping house", keep_house, NULL);
-    me.look = me.gone = true;
+    me.look = me.gone = me.longs = true;
     if (is_busy())
         me.last_busy = now;
     else if (TimestampDifferenceExceeds(me.last_busy, now, IDLE_S * 1000) &&

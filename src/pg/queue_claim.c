@@ -1,7 +1,9 @@
 /* queue_claim.c - from a job to a question: claims jobs, takes their documents out, and asks the engine.
  *
  * All rows of a key are claimed together, and a key that is being read is left alone until it is done. A few more are
- * asked for than the engine has slots, so that these are always full. */
+ * asked for than the engine has slots, so that these are always full. Oldest first; but what is known to be long has a line
+ * of its own and few places, else some documents of 500 pages would have all of them for hours. One whose pages fill the
+ * engine's slots needs no company. */
 #include "compat.h"
 
 #include "catalog/pg_type.h"
@@ -15,6 +17,9 @@
 
 #define OPENED_BYTES                                                                               \
     (1024 * 1024) /* of documents that are opened in one transaction, and one more */
+
+#define LONG_PLACES 2
+#define LONG_PAGES  10 /* are not long yet */
 
 static Job *
 make_item(int watch, Datum key)
@@ -30,23 +35,82 @@ make_item(int watch, Datum key)
     return item;
 }
 
-/* How many more may be asked for. A few more than the engine has slots: the next page is encoded ahead. */
+static int
+engine_slots(void)
+{
+    return Max(1, (int)pg_atomic_read_u32(&engine_state->slots));
+}
+
+/* Of documents in flight; bytes: theirs. */
+static int
+count_long(Size *bytes)
+{
+    int n = 0;
+
+    *bytes = 0;
+    for (int i = 0; i < me.nin_flight; i++)
+        if (me.in_flight[i]->is_long)
+        {
+            *bytes += me.in_flight[i]->bytes;
+            n++;
+        }
+    return n;
+}
+
+/* How many more may be asked for, apart from long ones. A few more than the engine has slots: the next page is encoded
+ * ahead. */
 int
 room(void)
 {
-    int slots = Max(1, (int)pg_atomic_read_u32(&engine_state->slots));
-    int ahead = Min(slots / 2 + 1, dsocr_max_waiting / 4);
+    int slots = engine_slots(), ahead = Min(slots / 2 + 1, dsocr_max_waiting / 4);
+    Size bytes;
 
     if (me.bytes >= (Size)dsocr_max_inflight_kb * 1024 / 2)
         return 0;
-    return Min(slots + ahead, IN_FLIGHT_MAX) - me.nin_flight;
+    return Min(slots + ahead, IN_FLIGHT_MAX - LONG_PLACES) - me.nin_flight + count_long(&bytes);
+}
+
+/* What is heavier counts as long, however many pages it has: the engine takes three eighths of max_inflight_bytes from all
+ * queues, and one of the largest documents beside one that is not heavy leaves room for others. */
+static Size
+heavy_bytes(void)
+{
+    return (Size)dsocr_max_inflight_kb * 1024 / 16;
+}
+
+/* Nothing long is begun while a suspect waits for the engine to be empty. */
+static bool
+long_has_room(void)
+{
+    Size bytes;
+    int n = count_long(&bytes);
+
+    for (const Job *item = me.waiting; item; item = item->next)
+        n += item->is_long;
+    return n < LONG_PLACES && bytes <= heavy_bytes() && !me.suspects;
+}
+
+static bool
+takes_long_place(Job *item)
+{
+    item->is_long = item->suspect || long_has_room();
+    return item->is_long;
+}
+
+/* Nor does a suspect keep everybody waiting for all its pages: some of them show that the next is not what ended the engine. */
+bool
+may_stay(Job *item, int pages)
+{
+    if (item->suspect && item->nread > LONG_PAGES)
+        return false;
+    return item->is_long || pages <= Max(LONG_PAGES, engine_slots()) || takes_long_place(item);
 }
 
 /* One claim's request and yield. */
 typedef struct Claim
 {
     int watch, limit;
-    bool suspect;
+    bool suspect, is_long;
     List *items;
 } Claim;
 
@@ -66,9 +130,10 @@ find_candidates(const Claim *c, Candidates *found)
     add_int(&a, c->watch);
     add_bool(&a, c->suspect);
     add_bigint(&a, found->last);
+    add_bool(&a, c->is_long);
     found->n = (int)run_kept_sql(
         "SELECT id, key FROM dsocr.job WHERE state = 'queued' AND watch = $1 AND suspect = $2 AND "
-        "id > $3 "
+        "id > $3 AND long = $4 "
         "AND (not_before IS NULL OR not_before <= clock_timestamp()) ORDER BY id LIMIT 64",
         &a);
     for (int i = 0; i < found->n; i++)
@@ -130,6 +195,7 @@ claim_key(Claim *c, Datum key, int64 token)
     item = make_item(c->watch, key);
     item->token = token;
     item->suspect = c->suspect;
+    item->is_long = c->is_long;
     for (uint64 i = 0; i < n; i++)
     {
         item->newest = Max(item->newest, got_bigint(i, 1, 0));
@@ -208,6 +274,8 @@ ask_first(ErrorData *error)
         not_stored(item, error);
     else if (item->ask && blob_is_refused(item->sha256, item->bytes))
         give_up(item, crash_error());
+    else if (item->ask && !item->is_long && item->bytes > heavy_bytes() && !takes_long_place(item))
+        give_back_long(item);
     else if (item->ask && client_add(me.client, &item->question))
         return;
     forget_item(item);
@@ -231,9 +299,8 @@ ask_waiting(void)
 
 /* Claims, and asks for what there is room for; the rest is next. Returns how many were claimed. */
 static int
-claim_and_ask(int watch, int limit, bool suspect)
+claim_and_ask(Claim c)
 {
-    Claim c = {.watch = watch, .limit = limit, .suspect = suspect};
     Job **end = &me.waiting;
     ListCell *cell;
 
@@ -269,10 +336,26 @@ claim_suspect(void)
         return false;
     if (me.nin_flight > 0 || me.waiting)
         return true;
-    for (int i = 0; i < me.nserved; i++)
-        if (claim_and_ask(me.served[i].watch, 1, true) > 0)
+    for (int i = 0; i < 2 * me.nserved; i++)
+        if (claim_and_ask((Claim){
+                .watch = me.served[i / 2].watch, .limit = 1, .suspect = true, .is_long = i % 2}) >
+            0)
             return true;
     return false;
+}
+
+/* Not behind those that wait and are not long, of which there may always be some. */
+static void
+claim_long(void)
+{
+    for (int i = 0; i < me.nserved && me.longs && long_has_room(); i++)
+        if (claim_and_ask((Claim){.watch = me.served[i].watch, .limit = 1, .is_long = true}) > 0)
+        {
+            me.look = true;
+            return;
+        }
+    if (long_has_room())
+        me.longs = false;
 }
 
 static void
@@ -288,6 +371,8 @@ fill(void)
     me.look = false;
     if (!engine_ready())
         return;
+    qsort(me.served, me.nserved, sizeof(Served), by_priority);
+    claim_long();
     ask_waiting();
     if (me.waiting)
         return;
@@ -295,9 +380,8 @@ fill(void)
         attempt_or_log("looking for suspects", count_suspects, NULL);
     if (claim_suspect())
         return;
-    qsort(me.served, me.nserved, sizeof(Served), by_priority);
     for (int i = 0; i < me.nserved && room() > 0; i++)
-        if (claim_and_ask(me.served[i].watch, Max(room(), me.pace), false) > 0)
+        if (claim_and_ask((Claim){.watch = me.served[i].watch, .limit = Max(room(), me.pace)}) > 0)
         {
             me.served[i].turn = ++me.turns;
             me.look = true;

@@ -9,6 +9,7 @@
 
 #include "queue_worker.h"
 #include "state.h"
+#include "store_pages.h"
 
 #define BATCH_MS    50
 #define BATCH_BYTES (256 * 1024) /* of an answer that is stored with others */
@@ -54,6 +55,7 @@ keep_pages(Job *item)
             drop(item);
             return false;
         }
+        item->nread++;
         item->question.parts = part->next;
         client_free_part(part);
     }
@@ -68,23 +70,36 @@ tell_page_count(void *arg)
     store_page_count(item, item->said_pages);
 }
 
+/* Returns how many pages are left to read, as far as something new is known. */
+static int
+keep_parts_of(Job *item)
+{
+    if (item->question.parts)
+    {
+        if (!keep_pages(item))
+            return 0;
+        item->said_pages = item->page_count;
+        return pages_left(item);
+    }
+    if (item->question.pages == 0 || item->said_pages > 0)
+        return 0;
+    item->said_pages = item->question.pages + item->nkept;
+    attempt_or_log("telling how many pages there are", tell_page_count, item);
+    return item->question.pages;
+}
+
 void
 keep_parts(void)
 {
     for (int i = me.nin_flight - 1; i >= 0; i--)
     {
         Job *item = me.in_flight[i];
-        int pages = item->question.pages + item->nkept;
+        int left = keep_parts_of(item);
 
-        if (item->question.parts)
+        if (left > 0 && !may_stay(item, left))
         {
-            if (keep_pages(item))
-                item->said_pages = item->page_count;
-        }
-        else if (item->question.pages > 0 && item->said_pages == 0)
-        {
-            item->said_pages = pages;
-            attempt_or_log("telling how many pages there are", tell_page_count, item);
+            give_back_long(item);
+            drop(item);
         }
     }
 }

@@ -22,7 +22,7 @@
 typedef struct GiveBack
 {
     Job *item;
-    bool suspect, attempt, crash;
+    bool suspect, attempt, crash, is_long;
     int delay_ms;
     const char *code, *message;
 } GiveBack;
@@ -40,8 +40,10 @@ give_back_claim(void *arg)
     add_argument(&a, FLOAT8OID, Float8GetDatum(g->delay_ms / 1000.0), false);
     add_text(&a, g->code);
     add_text(&a, g->message);
+    add_bool(&a, g->is_long);
     run_kept_sql(
         "UPDATE dsocr.job SET state = 'queued', token = NULL, suspect = $2, "
+        "long = long OR $8, "
         "attempts = attempts + $3, crashes = crashes + $4, error_code = coalesce($6, error_code), "
         "error_message = coalesce($7, error_message), not_before = clock_timestamp() + "
         "make_interval(secs => $5) WHERE token = $1 AND state = 'claimed'",
@@ -85,6 +87,13 @@ queue_lost_again(void)
         n++;
     me.lost = !attempt_or_log("queueing again what could not be given back", find_lost,
                               palloc(sizeof(Datum) * (n + 1)));
+}
+
+void
+give_back_long(Job *item)
+{
+    me.longs = true;
+    give_back((GiveBack){.item = item, .is_long = true});
 }
 
 /* What is given up, and why. */

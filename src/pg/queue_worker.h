@@ -48,6 +48,7 @@ typedef struct Worker
     int nserved;
     uint64 turns;
     bool suspects; /* some job may be one */
+    bool longs;    /* some job may be known to be long, and wait for a place */
     bool look;     /* the queue may hold something that can be claimed */
     bool gone;     /* or notes of rows that are gone */
     bool stale;    /* what can be served has changed */
@@ -88,6 +89,8 @@ extern bool follow_gone(void); /* true: there may be more */
 /* queue_claim.c */
 extern int room(void);  /* how many more may be asked for */
 extern void fill(void); /* claims and asks */
+/* It turns out that so many pages are still to be read. False: it has to give its place to others. */
+extern bool may_stay(Job *item, int pages);
 
 /* queue_done.c */
 extern void answered(int index, Question *q, void *arg); /* a ClientDone */
@@ -99,6 +102,8 @@ extern void drop_cancelled(void);
 extern void not_answered(Job *item, const AnswerError *e);
 extern void not_stored(Job *item, ErrorData *error); /* a transaction of the job's failed */
 extern void give_up(Job *item, const AnswerError *e);
+extern void give_back_long(
+    Job *item); /* until a place for long documents is free; pages that are read are kept */
 extern const AnswerError *crash_error(void);
 extern int backoff_ms(int attempts);
 extern void queue_lost_again(void); /* claims that could not be given back */

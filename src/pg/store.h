@@ -15,7 +15,7 @@ typedef struct Job
     int watch;             /* 0: dsocr.inbox */
     Datum key;             /* text[] */
     int64 newest, token;   /* the newest job; what the claim is known by */
-    bool force, suspect;
+    bool force, suspect, is_long;
     int attempts, crashes;
 
     Question question;
@@ -27,6 +27,7 @@ typedef struct Job
     bool ask;                     /* the document was found and has to be read */
     bool has_pages;               /* dsocr.page has something for the key */
     int nkept, page_count;        /* pages read before, or since; of the document, 0: not known */
+    int nread;                    /* of them, in this claim */
     int said_pages;               /* the job's row says that there are so many */
     struct Job *next;             /* of those that wait, or are finished */
 } Job;

@@ -68,6 +68,19 @@ mark_pages(const char *spec, bool *wanted, int n)
         }
 }
 
+int
+pages_left(const Job *item)
+{
+    bool *wanted = palloc0(item->page_count + 1);
+    int n = 0;
+
+    mark_pages(item->pages, wanted, item->page_count);
+    for (int i = 0; i < item->page_count; i++)
+        n += wanted[i];
+    pfree(wanted);
+    return n - item->nkept;
+}
+
 /* "41-60", or "" */
 static char *
 list_pages(const bool *wanted, int n)

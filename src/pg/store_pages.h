@@ -14,6 +14,8 @@
 /* The question is made: what was kept of another document, or was asked in another way or read by another model, is thrown
  * away; of what fits no page is asked for again. */
 extern void pages_resume(Job *item);
+/* How many of those that are wanted were not kept yet; the page count is known. */
+extern int pages_left(const Job *item);
 extern void pages_add(Job *item, Jsonb *part);
 extern void pages_forget(Job *item);
 
