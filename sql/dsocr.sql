@@ -181,7 +181,7 @@ CREATE TABLE dsocr.job (
     watch           int NOT NULL,      -- 0: dsocr.inbox. No foreign key: a job's insert locks nothing
     key             text[] NOT NULL,
     state           text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'claimed', 'dead', 'gone')),
-    becomes         text[],            -- gone: the row has this key now; NULL: it was deleted, or, key {}, all were by TRUNCATE
+    becomes         text[],            -- gone: the row has this key now; NULL: it was deleted, or, key {}, all were by TRUNCATE; {}: those of a partition
     force           bool NOT NULL DEFAULT false,   -- also when document, model and options are those of the result
     suspect         bool NOT NULL DEFAULT false,   -- it was being read when an engine died: it is read alone
     long            bool NOT NULL DEFAULT false,   -- known for many pages or bytes: it waits for one of the few places of such
@@ -262,6 +262,15 @@ CREATE TABLE dsocr.tally (
 );
 COMMENT ON TABLE dsocr.tally IS 'What was read for each watch (0: dsocr_submit) by each model, since the watch was attached.';
 SELECT pg_catalog.pg_extension_config_dump('dsocr.tally', '');
+
+-- Not dumped: numbers of this database's files.
+CREATE TABLE dsocr.partition (
+    watch           int NOT NULL,
+    part            oid NOT NULL,
+    filenode        oid NOT NULL,      -- another: it was emptied, or rewritten
+    PRIMARY KEY (watch, part)
+);
+COMMENT ON TABLE dsocr.partition IS 'Partitions of watched tables as the queue has last seen them, also those that were detached since: results of one that is emptied or dropped go.';
 
 CREATE FUNCTION dsocr.enqueue() RETURNS trigger AS 'MODULE_PATHNAME', 'dsocr_enqueue' LANGUAGE C;
 COMMENT ON FUNCTION dsocr.enqueue() IS 'Triggers of watched tables, made by dsocr_attach: one more row in dsocr.job.';

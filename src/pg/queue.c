@@ -344,6 +344,7 @@ tick(void)
     if (me.lost)
         queue_lost_again();
     refresh_watches();
+    notice_partitions();
     if (me.ticks++ % HOUSEKEEPING == 0)
         attempt_or_log("keeping house", keep_house, NULL);
     me.look = me.gone = me.longs = true;

@@ -34,6 +34,37 @@ got_key(uint64 row, int column)
     return key;
 }
 
+/* A partition that is emptied or dropped by itself tells nobody. It is seen by its file, and noted like TRUNCATE. What is
+ * detached stays remembered: its rows are still there. */
+static void
+look_at_partitions(void *arg)
+{
+    run_kept_sql(
+        "WITH RECURSIVE source AS (SELECT w.id AS watch, c.oid AS part FROM dsocr.watch w JOIN "
+        "pg_class c ON c.relname = w.source_table AND c.relkind = 'p' JOIN pg_namespace n ON n.oid "
+        "= c.relnamespace AND n.nspname = w.source_schema WHERE w.on_delete = 'cascade' AND "
+        "w.problem IS NULL), "
+        "tree AS (SELECT watch, part FROM source UNION ALL SELECT t.watch, i.inhrelid FROM tree t "
+        "JOIN pg_inherits i ON i.inhparent = t.part AND NOT i.inhdetachpending), "
+        "known AS (INSERT INTO dsocr.partition (watch, part, filenode) SELECT t.watch, t.part, "
+        "c.relfilenode FROM tree t JOIN pg_class c ON c.oid = t.part AND c.relkind = 'r' ON "
+        "CONFLICT DO NOTHING), "
+        "dropped AS (DELETE FROM dsocr.partition p USING source s WHERE s.watch = p.watch AND NOT "
+        "EXISTS (SELECT FROM pg_class c WHERE c.oid = p.part) RETURNING p.watch), "
+        "emptied AS (UPDATE dsocr.partition p SET filenode = c.relfilenode FROM source s, pg_class "
+        "c WHERE s.watch = p.watch AND c.oid = p.part AND c.relfilenode <> p.filenode RETURNING "
+        "p.watch) "
+        "INSERT INTO dsocr.job (watch, key, becomes, state) SELECT watch, '{}', '{}', 'gone' FROM "
+        "(SELECT watch FROM dropped UNION SELECT watch FROM emptied) p",
+        NULL);
+}
+
+void
+notice_partitions(void)
+{
+    attempt_or_log("looking at partitions", look_at_partitions, NULL);
+}
+
 static void
 list_notes(void *arg)
 {

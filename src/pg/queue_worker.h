@@ -84,7 +84,8 @@ extern bool somebody_rests(void);
 extern void add_rests(Arguments *a); /* two arguments: the watches that rest, and why */
 
 /* queue_gone.c */
-extern bool follow_gone(void); /* true: there may be more */
+extern void notice_partitions(void); /* that were emptied or dropped by themselves */
+extern bool follow_gone(void);       /* true: there may be more */
 
 /* queue_claim.c */
 extern int room(void);  /* how many more may be asked for */

@@ -60,7 +60,7 @@ typedef struct Gone
     int64 job;
     int watch, attempts;
     Datum key,
-        becomes; /* text[]; {}: TRUNCATE; what the key has become, 0: nothing, it was deleted */
+        becomes; /* text[]; {}: TRUNCATE; what the key has become, 0: nothing, it was deleted; both {}: of some partition */
 } Gone;
 
 /* store_gone.c: has the results follow, and forgets the note. True: not all at once, and it is to be called again. */

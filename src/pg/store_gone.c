@@ -3,12 +3,15 @@
  * A foreign key would do this in the user's own statement, where it waits for whoever stores a result, and fails with 40001
  * when one was stored since his snapshot. So his statement only notes it, as a job whose state is "gone", and this is
  * done after his commit. Sharp edge: by then the key may have another row. What is deleted is therefore looked for once
- * more; what has moved is moved in the order in which it was noted, before anything is read by either key. */
+ * more; what has moved is moved in the order in which it was noted, before anything is read by either key. Results of a
+ * partition that was detached are kept as long as its table is there. */
 #include "compat.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "lib/stringinfo.h"
 #include "utils/array.h"
+#include "utils/builtins.h"
 
 #include "store.h"
 #include "store_watch.h"
@@ -16,9 +19,22 @@
 #define SWEEP_ROWS 5000 /* of one transaction */
 
 static bool
-is_truncate(const Gone *g)
+is_empty(Datum array)
 {
-    return ARR_NDIM(DatumGetArrayTypeP(g->key)) == 0;
+    return ARR_NDIM(DatumGetArrayTypeP(array)) == 0;
+}
+
+/* Of all rows, or of those of some partition. */
+static bool
+is_sweep(const Gone *g)
+{
+    return is_empty(g->key);
+}
+
+static bool
+is_partition(const Gone *g)
+{
+    return is_sweep(g) && g->becomes != (Datum)0;
 }
 
 /* Older jobs of the key are about the row that is gone; if it has another by now, that one has a newer job. */
@@ -32,9 +48,59 @@ forget_jobs(const Gone *g)
     add_argument(&a, TEXTARRAYOID, g->key, false);
     run_kept_sql(psprintf("DELETE FROM dsocr.job WHERE watch = $1 AND id < $2 AND state NOT IN "
                           "('gone', 'claimed') AND %s",
-                          is_truncate(g) ? "$3 IS NOT NULL" : "key = $3"),
+                          is_sweep(g) ? "$3 IS NOT NULL" : "key = $3"),
                  &a);
 }
+
+/* ---- what was given up of a partition ---- */
+
+static bool
+is_there(const Watch *w, Datum key)
+{
+    Arguments a = {0};
+
+    add_key(&a, w, key);
+    return run_kept_sql(
+               psprintf("SELECT FROM %s WHERE %s", source_of(w), key_condition(w, w->keys, "", 1)),
+               &a) > 0;
+}
+
+/* Jobs that wait find out by themselves that their row is gone. */
+static void
+forget_dead(const Watch *w, const Gone *g)
+{
+    Arguments a = {0};
+    Datum *keys;
+    int64 *jobs;
+    int n;
+    Scope scope;
+
+    add_int(&a, g->watch);
+    n = (int)run_kept_sql("SELECT id, key FROM dsocr.job WHERE watch = $1 AND state = 'dead'", &a);
+    jobs = palloc(sizeof(int64) * (n + 1));
+    keys = palloc(sizeof(Datum) * (n + 1));
+    for (int i = 0; i < n; i++)
+    {
+        bool null;
+
+        jobs[i] = got_bigint(i, 1, 0);
+        keys[i] = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &null);
+    }
+    for (int i = 0; i < n; i++)
+    {
+        bool there;
+
+        scope_enter(&scope, w->owner);
+        there = is_there(w, keys[i]);
+        scope_leave(&scope);
+        a.n = 0;
+        add_bigint(&a, jobs[i]);
+        if (!there)
+            run_kept_sql("DELETE FROM dsocr.job WHERE id = $1 AND state = 'dead'", &a);
+    }
+}
+
+/* ---- results ---- */
 
 /* Results of the new key are those of a row that was there before. */
 static void
@@ -65,15 +131,38 @@ delete_results(const Watch *w, const Gone *g)
                  &a);
 }
 
-/* After TRUNCATE: some of the results that have no row. True: there may be more. */
+/* The row of a result is in none of the tables that were partitions of the source. SPI's user is the extension's owner. */
+static char *
+not_detached(const Watch *w)
+{
+    Arguments a = {0};
+    StringInfoData s;
+    uint64 n;
+
+    add_int(&a, w->id);
+    n = run_kept_sql(
+        "SELECT n.nspname, c.relname FROM dsocr.partition p JOIN pg_class c ON c.oid = p.part JOIN "
+        "pg_namespace n ON n.oid = c.relnamespace WHERE p.watch = $1 AND NOT EXISTS (SELECT FROM "
+        "pg_partition_ancestors(p.part) a, dsocr.watch w WHERE w.id = p.watch AND a.relid = "
+        "to_regclass(format('%I.%I', w.source_schema, w.source_table)))",
+        &a);
+    initStringInfo(&s);
+    for (uint64 i = 0; i < n; i++)
+        appendStringInfo(&s, " AND NOT EXISTS (SELECT FROM %s d WHERE %s)",
+                         quote_qualified_identifier(got_string(i, 1), got_string(i, 2)),
+                         same_key_condition(w, "d", "r"));
+    return s.data;
+}
+
+/* Some of the results that have no row. True: there may be more. */
 static bool
-sweep_results(const Watch *w)
+sweep_results(const Watch *w, const char *condition)
 {
     return run_kept_sql(
                psprintf("DELETE FROM %s WHERE ctid = ANY (ARRAY(SELECT r.ctid FROM %s r WHERE "
-                        "NOT EXISTS (SELECT FROM %s s WHERE %s) LIMIT %d))",
+                        "NOT EXISTS (SELECT FROM %s s WHERE %s)%s LIMIT %d))",
                         results_of(w), results_of(w), source_of(w), same_key_condition(w, "s", "r"),
-                        SWEEP_ROWS),
+                        condition, SWEEP_ROWS),
                NULL) == SWEEP_ROWS;
 }
 
@@ -81,15 +170,16 @@ sweep_results(const Watch *w)
 static bool
 follow(const Watch *w, const Gone *g)
 {
+    char *condition = is_sweep(g) ? not_detached(w) : NULL;
     Scope scope;
     bool more = false;
 
     scope_enter(&scope, w->owner);
     run_kept_sql("SET CONSTRAINTS ALL IMMEDIATE", NULL);
-    if (g->becomes != (Datum)0)
+    if (condition)
+        more = sweep_results(w, condition);
+    else if (g->becomes != (Datum)0)
         move_results(w, g);
-    else if (is_truncate(g))
-        more = sweep_results(w);
     else
         delete_results(w, g);
     scope_leave(&scope);
@@ -104,7 +194,10 @@ store_gone(const Gone *g)
 
     if (w == NULL)
         return false;
-    forget_jobs(g);
+    if (is_partition(g))
+        forget_dead(w, g);
+    else
+        forget_jobs(g);
     if (follow(w, g))
         return true;
     add_bigint(&a, g->job);
