@@ -355,6 +355,12 @@ class Chars:
         self.line.append(line)
 
 
+def capital(c):
+    """A small letter's capital, where there is one and it is this letter's alone: that of the micro sign is Greek."""
+    up = c.upper()
+    return up if up.lower() == c and len(up) == 1 else c
+
+
 class Pen:
     """Draws words on an ink page [h, w], white on black, and notes where the characters are."""
 
@@ -378,8 +384,7 @@ class Pen:
 
     def label(self, c):
         """What the eye sees: small capitals are capitals."""
-        up = c.upper() if self.capitals or self.small else c
-        return up if len(up) == 1 else c
+        return capital(c) if self.capitals or self.small else c
 
     def small_capitals(self, part):
         """Small letters are drawn as capitals of `part` of their height from now on."""
@@ -402,8 +407,8 @@ class Pen:
         r, s = self.r, self.shake * self.x_height
         for c, d in zip(word, shown):
             font = self.font
-            if self.small and c.islower() and len(c.upper()) == 1:
-                font, d = self.small, c.upper()
+            if self.small and capital(c) != c:
+                font, d = self.small, capital(c)
             w = font.getlength(d)
             at = (x + r.gauss(0, s), y + r.gauss(0, s * 1.3)) if s else (x, y)
             fill = 255 if not s else min(255, int(r.gauss(235, 35)))

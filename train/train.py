@@ -393,7 +393,12 @@ def main():
     due = last + a.evaluate_every
     run.joint.train()
     while run.step < a.steps and not stop:
-        parts.append(run.update(to_device(feed.next(), run.device)))
+        try:
+            batch = feed.next()
+        except SystemExit:
+            run.save()
+            raise
+        parts.append(run.update(to_device(batch, run.device)))
         now = time.time()
         run.seconds, last = run.seconds + now - last, now
         if run.step % PRINT_EVERY == 0:

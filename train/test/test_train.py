@@ -208,6 +208,8 @@ def test_typewriter(fonts):
     plain.small_capitals(.8)
     plain.word("Straße", 20, 50, 0)
     promise("small capitals are labelled as capitals", "".join(plain.chars.label) == "STRAßE", plain.chars.label)
+    odd = [c for c in Vocab(MINI).chars if lines.capital(c) not in Vocab(MINI).chars]
+    promise("every capital is in the vocabulary", not odd and lines.capital("ü") == "Ü", odd)
     spell = lines.early_spelling(mock.Mock(random=lambda: .3))
     promise("an early printer's u, v and &", [spell(w) for w in ("upon", "Have", "and", "vu")] == ["vpon", "Haue", "&", "vu"], [spell(w) for w in ("upon", "Have", "and", "vu")])
 
