@@ -30,6 +30,7 @@ static const char head[] =
     "border-bottom: 1px solid "
     "GrayText }\n"
     "header button { font: inherit; min-width: 2.5em; min-height: 2em }\n"
+    "h2 { margin: 0; padding: .5em .6em 0; font-size: 1.1em }\n"
     "section { display: grid; grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); gap: 1em; "
     "padding: 1em }\n"
     ".scan { position: relative; align-self: start }\n"
@@ -38,23 +39,27 @@ static const char head[] =
     ".scan a { border: 1px solid rgba(0, 90, 200, .35) }\n"
     ".scan a.on, .scan a:focus, .scan a:hover { outline: 2px solid #05c; background: rgba(0, 90, "
     "200, .12) }\n"
-    ".scan i { background: rgba(255, 214, 0, .45); border: 1px solid #e25800; pointer-events: none "
-    "}\n"
+    ".scan i { background: #ffe34d; mix-blend-mode: multiply; border: 1px solid #e25800; "
+    "pointer-events: none }\n"
     ".scan i.on { outline: 3px solid #e25800 }\n"
     ".text p { margin: 0 0 .8em; white-space: pre-wrap; overflow-wrap: anywhere }\n"
+    ".text p span { display: block; padding-left: 1em; text-indent: -1em }\n"
+    ".text table { display: block; overflow-x: auto; margin: 0 0 .8em; border-collapse: collapse "
+    "}\n"
+    ".text td { padding: .1em .5em; border: 1px solid GrayText; vertical-align: top }\n"
     ".text .title { font-size: 1.5em; font-weight: bold } .text .section_header { font-size: "
     "1.2em; font-weight: bold }\n"
     ".text .page_header, .text .page_footer, .text .page_number, .text .footnote { font-size: "
     ".85em }\n"
-    ".text span.on, .text span:focus { outline: 2px solid #05c }\n"
+    ".text .on, .text [tabindex]:focus { outline: 2px solid #05c }\n"
     "mark { background: #ffd600; color: #000 } mark.on { outline: 3px solid #e25800 }\n"
     "@media (max-width: 50em) { section { grid-template-columns: minmax(0, 1fr); padding: .5em } "
-    "}\n"
+    "header small { display: none } }\n"
     "</style>\n</head>\n<body>\n";
 
 static const char script[] =
     "<script>\n"
-    "const marks = [...document.querySelectorAll('mark')];\n"
+    "const marks = [...document.querySelectorAll('mark[id]')];\n"
     "let at = -1;\n"
     "function twin(e) { return document.getElementById((e.id[0] === 'b' ? 't' : 'b') + "
     "e.id.slice(1)); }\n"
@@ -193,29 +198,59 @@ put_boxes(Page *p)
 
 /* ---- text ---- */
 
+/* Bytes [at, end) of a line's text or, without one, the element's. A hit that began before goes on in a mark without
+ * a name. */
 static void
-put_text(Page *p, int element, int line, const ReadElement *e, const ReadLine *l)
+put_marked(Page *p, const ReadElement *e, const ReadLine *l, int at, int end)
 {
     const char *text = l ? l->text : e->text;
-    int at = 0;
+    int begin = at;
 
-    appendStringInfoString(p->out, "<span tabindex=\"0\" ");
-    put_name(p, 't', element, line);
-    appendStringInfoChar(p->out, '>');
     for (int i = 0; i < p->nhits; i++)
     {
         const Hit *h = &p->hits[i];
+        int from = Max(h->from, begin), to = Min(h->from + h->n, end);
 
-        if (h->element != e || h->line != l || h->from < at)
+        if (h->element != e || h->line != l || from < at || from >= to)
             continue;
-        markup_escape(p->out, text + at, h->from - at);
-        appendStringInfo(p->out, "<mark id=\"m%d\">", p->first_hit + i);
-        markup_escape(p->out, text + h->from, h->n);
+        markup_escape(p->out, text + at, from - at);
+        if (from == h->from)
+            appendStringInfo(p->out, "<mark id=\"m%d\">", p->first_hit + i);
+        else
+            appendStringInfoString(p->out, "<mark>");
+        markup_escape(p->out, text + from, to - from);
         appendStringInfoString(p->out, "</mark>");
-        at = h->from + h->n;
+        at = to;
     }
-    markup_escape(p->out, text + at, strlen(text + at));
+    markup_escape(p->out, text + at, end - at);
+}
+
+static void
+put_text(Page *p, int element, int line, const ReadElement *e, const ReadLine *l)
+{
+    appendStringInfoString(p->out, "<span tabindex=\"0\" ");
+    put_name(p, 't', element, line);
+    appendStringInfoChar(p->out, '>');
+    put_marked(p, e, l, 0, strlen(l ? l->text : e->text));
     appendStringInfoString(p->out, "</span>");
+}
+
+/* Its text, in which line ends part rows and tabs part cells. */
+static void
+put_table(Page *p, int element, const ReadElement *e)
+{
+    appendStringInfoString(p->out, "<table tabindex=\"0\" ");
+    put_name(p, 't', element, 0);
+    appendStringInfoString(p->out, ">\n<tr><td>");
+    for (int at = 0, end;; at = end + 1)
+    {
+        end = at + strcspn(e->text + at, "\t\n");
+        put_marked(p, e, NULL, at, end);
+        if (e->text[end] == '\0')
+            break;
+        appendStringInfoString(p->out, e->text[end] == '\t' ? "</td><td>" : "</td></tr>\n<tr><td>");
+    }
+    appendStringInfoString(p->out, "</td></tr>\n</table>\n");
 }
 
 static void
@@ -225,23 +260,39 @@ put_element(Page *p, int i)
 
     if (*e->text == '\0' && e->nlines == 0)
         return;
+    if (e->nlines == 0 && strcmp(e->type, "table") == 0)
+    {
+        put_table(p, i, e);
+        return;
+    }
     appendStringInfoString(p->out, "<p class=\"");
     markup_escape(p->out, e->type, strlen(e->type));
     appendStringInfoString(p->out, "\">");
     if (e->nlines == 0)
         put_text(p, i, 0, e, NULL);
     for (int j = 0; j < e->nlines; j++)
-    {
-        if (j)
-            appendStringInfoChar(p->out, '\n');
         put_text(p, i, j + 1, e, &e->lines[j]);
-    }
     appendStringInfoString(p->out, "</p>\n");
 }
 
+/* Which of several pages this is, and what is the matter with it. */
 static void
-put_page(Page *p, struct varlena *doc)
+put_heading(Page *p, bool several)
 {
+    const char *status = p->page->status ? p->page->status : "ok";
+    bool well = strcmp(status, "ok") == 0;
+
+    if (well && !several)
+        return;
+    appendStringInfo(p->out, "<h2>Page %d%s", p->page->number, well ? "" : ": ");
+    markup_escape(p->out, status, well ? 0 : strlen(status));
+    appendStringInfoString(p->out, "</h2>\n");
+}
+
+static void
+put_page(Page *p, struct varlena *doc, bool several)
+{
+    put_heading(p, several);
     appendStringInfo(p->out, "<section aria-label=\"page %d\">\n<div class=\"scan\">\n",
                      p->page->number);
     put_image(p->out, doc, p->page);
@@ -265,9 +316,9 @@ put_header(StringInfo out, int hits, bool asked)
     if (asked && hits > 0)
         appendStringInfo(
             out,
-            "<button id=\"previous\" title=\"key p\">&#8592;</button> <button id=\"next\" "
-            "title=\"key "
-            "n\">&#8594;</button> <span id=\"at\" aria-live=\"polite\">%d hit%s</span>",
+            "<button id=\"previous\" aria-label=\"previous hit\" title=\"key p\">&#8592;</button> "
+            "<button id=\"next\" aria-label=\"next hit\" title=\"key n\">&#8594;</button> "
+            "<span id=\"at\" aria-live=\"polite\">%d hit%s</span> <small>(keys p and n)</small>",
             hits, hits == 1 ? "" : "s");
     else
         appendStringInfoString(out, asked ? "no hit" : "scan and text");
@@ -300,7 +351,7 @@ dsocr_page_html(PG_FUNCTION_ARGS)
     appendStringInfoString(&out, head);
     put_header(&out, hits, asked);
     for (int i = 0; i < r->npages; i++)
-        put_page(&pages[i], (struct varlena *)DatumGetPointer(PG_GETARG_DATUM(0)));
+        put_page(&pages[i], (struct varlena *)DatumGetPointer(PG_GETARG_DATUM(0)), r->npages > 1);
     appendStringInfoString(&out, "</main>\n");
     appendStringInfoString(&out, script);
     PG_RETURN_TEXT_P(cstring_to_text_with_len(out.data, out.len));

@@ -1,6 +1,6 @@
 -- pictures.sql - what the functions promise that give images of pages and pages to look at. They need the engine, no model.
 BEGIN;
-SELECT plan(27);
+SELECT plan(31);
 \set hex `od -An -v -tx1 test/golden/images/grey.jpg | tr -d ' \n'`
 CREATE TEMP TABLE scan AS SELECT decode(:'hex', 'hex') AS jpeg;
 \set hex `od -An -v -tx1 test/golden/images/three_pages.tif | tr -d ' \n'`
@@ -39,6 +39,13 @@ SELECT matches(h, '<i id="h2" data-bbox="5 20 20 30" style="left:8.1967%;top:46.
 SELECT matches(h, 'title="te&quot;xt"', 'what the result says of types is escaped') FROM html;
 SELECT doesnt_match(h, '(https?:)?//[a-z]', 'no address is in it') FROM (SELECT regexp_replace(h, 'base64,[^"]*', '') AS h FROM html) x;
 SELECT doesnt_match(bare, '<mark|<i id', 'without a query there are no hits') FROM html;
+CREATE TEMP TABLE prices AS SELECT dsocr_page_html(jpeg, '{"page": 1, "status": "ok", "width": 61, "height": 43, "elements": [{"type": "table", "bbox": [1, 2, 30, 40],
+  "text": "<b>Fruit</b>\tEach\npears\t12", "content": "<table><tr><td onclick=\"x()\">..."}]}', 'pears <-> 12 | each') AS h FROM scan;
+SELECT matches(h, '<tr><td>&lt;b&gt;Fruit&lt;/b&gt;</td><td><mark id="m1">Each</mark></td></tr>', 'a table is a table, made of its text') FROM prices;
+SELECT matches(h, '<td><mark id="m2">pears</mark></td><td><mark>12</mark></td>', 'a hit in two of its cells has one name') FROM prices;
+SELECT matches(dsocr_page_html(tiff, '{"document": {"pages": [{"page": 1, "status": "ok", "width": 30, "height": 50}, {"page": 3, "status": "error", "width": 30, "height": 50}]}}'),
+  '<h2>Page 1</h2>.*<h2>Page 3: error</h2>', 'of several pages it is said which, and which were not well read') FROM scan;
+SELECT doesnt_match(h, '<h2>', 'of one that is well nothing') FROM prices;
 SELECT is(dsocr_page_html(NULL, r), NULL, 'NULL') FROM r;
 SELECT throws_ok('SELECT dsocr_page_html(jpeg, ''1'') FROM scan', '22023', 'this is not a result of dsocr', 'a number is no result');
 SELECT * FROM finish();
