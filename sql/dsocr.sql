@@ -389,7 +389,7 @@ BEGIN
     IF c.relkind NOT IN ('r', 'p') OR c.relpersistence = 't' THEN
         RAISE EXCEPTION USING ERRCODE = 'wrong_object_type',
             MESSAGE = format('%s is not a table that can be watched', source),
-            DETAIL = CASE WHEN c.relpersistence = 't' THEN 'It is temporary.' WHEN c.relkind IN ('v', 'm') THEN 'It is a view.'
+            DETAIL = CASE WHEN c.relpersistence = 't' THEN 'It is temporary.' WHEN c.relkind = 'v' THEN 'It is a view.' WHEN c.relkind = 'm' THEN 'It is a materialized view.'
                      ELSE 'It is neither a table nor a partitioned table.' END,
             HINT = 'Attach the table that holds the scans.';
     END IF;
@@ -397,6 +397,9 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
             MESSAGE = format('must be owner of table %s', source),
             DETAIL = format('It belongs to %s, as whom results are stored.', c.relowner::regrole);
+    END IF;
+    IF doc_column IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'doc_column must not be NULL';
     END IF;
     SELECT a.atttypid INTO type FROM pg_attribute a
     WHERE a.attrelid = source AND a.attname = doc_column AND a.attnum > 0 AND NOT a.attisdropped;
@@ -408,7 +411,7 @@ BEGIN
        AND NOT EXISTS (SELECT FROM pg_type t WHERE t.oid = type AND t.typtype = 'd' AND t.typbasetype = 'bytea'::regtype) THEN
         RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch',
             MESSAGE = format('column "%s" of %s has type %s', doc_column, source, format_type(type, NULL)),
-            HINT = 'Scans are bytea.';
+            HINT = CASE WHEN type = 'oid'::regtype THEN 'Scans are bytea. Large objects can be copied: UPDATE ... SET scan = lo_get(oid).' ELSE 'Scans are bytea.' END;
     END IF;
     keys := dsocr.key_columns(source);
     IF keys IS NULL THEN
@@ -419,7 +422,8 @@ BEGIN
     END IF;
     IF doc_column = ANY (keys) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('column "%s" is part of the key of %s', doc_column, source);
+            MESSAGE = format('column "%s" is part of the key of %s', doc_column, source),
+            HINT = 'Results are stored by the key: add a primary key without the scan.';
     END IF;
     IF on_delete IS NULL OR on_delete NOT IN ('cascade', 'keep') THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -501,6 +505,11 @@ BEGIN
         EXECUTE format('CREATE INDEX ON %s USING gin (tsv) WHERE current', target);
         EXECUTE format('COMMENT ON TABLE %s IS %L', target, format('What dsocr has read in column %s of %s: a row per page and version. '
             || 'Page 0 stands for a document that could not be opened.', quote_ident(doc_column), source));
+        EXECUTE (SELECT string_agg(format('COMMENT ON COLUMN %s.%I IS %L', target, k, v), '; ') FROM (VALUES
+            ('version', 'Counts readings and corrections of the page.'), ('current', 'The version that is searched; the others are history.'),
+            ('status', 'ok, blank, truncated, repetition or error.'), ('search_text', 'What is searched: the text without markup, divided words whole.'),
+            ('result', 'The page as dsocr_elements, dsocr_lines and dsocr_page_html take it.'), ('confidence', 'From 0 to 1.'),
+            ('sha256', 'Of the document that was read.'), ('corrected_by', 'Who has corrected it; NULL: it is as it was read.')) c(k, v));
         EXECUTE format('ALTER TABLE %s OWNER TO %s', target, c.relowner::regrole);
     END IF;
 
@@ -527,7 +536,7 @@ DECLARE
 BEGIN
     SELECT * INTO w FROM dsocr.watches s WHERE s.watch = dsocr_detach.watch;
     IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('watch %s does not exist', watch),
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('watch %s does not exist', COALESCE(watch::text, 'NULL')),
             HINT = 'dsocr.watches lists them.';
     END IF;
     IF w.source IS NOT NULL THEN
@@ -573,7 +582,7 @@ DECLARE
 BEGIN
     SELECT * INTO w FROM dsocr.watches s WHERE s.watch = dsocr_reprocess.watch;
     IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('watch %s does not exist', watch),
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('watch %s does not exist', COALESCE(watch::text, 'NULL')),
             HINT = 'dsocr.watches lists them.';
     END IF;
     target := format('%I.%I', w.result_schema, w.result_table);
@@ -817,7 +826,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('%s is not attached', coalesce(source::text, 'NULL')),
             HINT = 'SELECT dsocr_attach(''table'', ''column''); has its scans read.';
     END IF;
-    RETURN QUERY SELECT * FROM dsocr.search(ids, query, lim, fuzzy) s ORDER BY s.rank DESC, s.key, s.page LIMIT lim;
+    RETURN QUERY SELECT * FROM dsocr.search(ids, query, lim, fuzzy) s ORDER BY s.rank DESC, s.key, s.page LIMIT greatest(lim, 1);
 END $f$;
 COMMENT ON FUNCTION dsocr.search_source(regclass, text, int, real) IS 'dsocr_search over all watches of a table.';
 

@@ -104,11 +104,24 @@ require_watch_owner(int watch)
 
 /* ---- watches ---- */
 
-/* The condition as the server's parser understands it, for rows of this table. */
-static Node *
-parse_filter(Relation relation, const char *filter)
+#define BEFORE_FILTER "SELECT ("
+
+/* An error's place is one of the filter, not of the statement that the caller is in. */
+static void
+place_in_filter(void *filter)
 {
-    char *sql = psprintf("SELECT (%s)", filter);
+    int position = geterrposition();
+
+    if (position == 0)
+        return;
+    errposition(0);
+    internalerrposition(Max(1, position - (int)strlen(BEFORE_FILTER)));
+    internalerrquery(filter);
+}
+
+static Node *
+transform_filter(Relation relation, const char *sql)
+{
     List *raw = raw_parser(sql, RAW_PARSE_DEFAULT);
     SelectStmt *select = (SelectStmt *)linitial_node(RawStmt, raw)->stmt;
     ParseState *state = make_parsestate(NULL);
@@ -124,6 +137,20 @@ parse_filter(Relation relation, const char *filter)
     addNSItemToQuery(state, item, false, true, true);
     return transformWhereClause(state, linitial_node(ResTarget, select->targetList)->val,
                                 EXPR_KIND_CHECK_CONSTRAINT, "filter");
+}
+
+/* The condition as the server's parser understands it, for rows of this table. */
+static Node *
+parse_filter(Relation relation, char *filter)
+{
+    ErrorContextCallback place = {
+        .previous = error_context_stack, .callback = place_in_filter, .arg = filter};
+    Node *condition;
+
+    error_context_stack = &place;
+    condition = transform_filter(relation, psprintf(BEFORE_FILTER "%s)", filter));
+    error_context_stack = place.previous;
+    return condition;
 }
 
 Datum
@@ -409,8 +436,8 @@ refuse_paused(int watch)
 
     add_int(&a, watch);
     if (run_state_sql_now("SELECT paused FROM dsocr.watch WHERE id = $1", &a) == 0)
-        ereport(ERROR,
-                (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("watch %d does not exist", watch)));
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("watch %d does not exist", watch),
+                        errhint("dsocr.watches lists them.")));
     if (got_bool(0, 1))
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("watch %d is paused", watch), errhint("dsocr_resume(%d)", watch)));

@@ -22,6 +22,7 @@ sql(q{CREATE TABLE archive (id int PRIMARY KEY, title text, scan bytea);
 	INSERT INTO archive SELECT g, 'old', convert_to('TEXT:already there ' || g, 'UTF8') FROM generate_series(1, 5) g;
 	INSERT INTO archive VALUES (6, 'nothing', NULL)});
 is(sql(q{SELECT dsocr_attach('archive', 'scan')}), 1, 'attach gives the number of the watch');
+like(sql(q{SELECT col_description('archive_scan_ocr'::regclass, attnum) FROM pg_attribute WHERE attrelid = 'archive_scan_ocr'::regclass AND attname = 'current'}), qr/is searched/, 'columns of results say what they are');
 waits(1, 'rows that were there');
 is(sql(q{SELECT string_agg(search_text, ',' ORDER BY id) FROM archive_scan_ocr WHERE current}),
 	join(',', map { "already there $_" } 1 .. 5), 'rows that were there are read; a NULL is not');
@@ -158,11 +159,16 @@ fails($node, q{SELECT dsocr_attach('keyless', 'scan')}, '55000', 'no key', messa
 fails($node, q{SELECT dsocr_attach('nullable', 'scan')}, '55000', 'key that may be NULL', message => qr/has no key/);
 fails($node, q{SELECT dsocr_attach('seen', 'scan')}, '42809', 'a view', detail => qr/is a view/);
 fails($node, q{SELECT dsocr_attach('words', 't')}, '42804', 'wrong type', message => qr/has type text/);
+sql(q{CREATE TABLE odd (large oid, scan bytea, id int, PRIMARY KEY (scan, id)); CREATE MATERIALIZED VIEW stored AS SELECT * FROM odd});
+fails($node, q{SELECT dsocr_attach('odd', 'large')}, '42804', 'large objects', hint => qr/lo_get/);
+fails($node, q{SELECT dsocr_attach('odd', 'scan')}, '22023', 'a scan that is part of the key', hint => qr/key without the scan/);
+fails($node, q{SELECT dsocr_attach('stored', 'scan')}, '42809', 'a materialized view', detail => qr/is a materialized view/);
+fails($node, q{SELECT dsocr_attach('odd', NULL)}, '22004', 'no column', message => qr/doc_column/);
 fails($node, q{SELECT dsocr_attach('words', 'x')}, '42703', 'column that is not there');
 fails($node, q{SELECT dsocr_attach('taken', 'scan')}, '42P07', 'table of results that is there', message => qr/exists already/);
 fails($node, q{SELECT dsocr_attach('taken', 'scan', mode => 'loud', result_table => 'x')}, '22023', 'mode that does not exist');
 fails($node, q{SELECT dsocr_attach('taken', 'scan', on_delete => 'x', result_table => 'x')}, '22023', 'on_delete that does not exist');
-fails($node, q{SELECT dsocr_attach('taken', 'scan', filter => 'colour = 1', result_table => 'x')}, '42703', 'filter with a column that is not there');
+fails($node, q{SELECT dsocr_attach('taken', 'scan', filter => 'colour = 1', result_table => 'x')}, '42703', 'filter with a column that is not there', message => qr/LINE 1: colour = 1\n +\^/);
 fails($node, q{SELECT dsocr_attach('taken', 'scan', filter => 'id', result_table => 'x')}, '42804', 'filter that is no condition');
 fails($node, q{SELECT dsocr_attach('taken', 'scan', filter => 'true) FROM archive; DROP TABLE archive; --', result_table => 'x')}, '42601', 'filter that is more than a condition');
 fails($node, q{SELECT dsocr_attach('taken', 'scan', filter => 'EXISTS (SELECT 1)', result_table => 'x')}, '0A000', 'filter with a subquery');
