@@ -99,7 +99,8 @@ is($node->safe_psql('model', 'TABLE seen'), 'owner|pg_catalog, pg_temp', "the ow
 $node->append_conf('postgresql.conf', 'max_worker_processes = 3'); # launcher, supervisor, and the server's own for replication
 $node->restart;
 $node->safe_psql('model', q{INSERT INTO renamed VALUES (105, 'TEXT:no room')});
-sleep 1.5;
+ok($node->poll_query_until('model', q{SELECT EXISTS (SELECT FROM jsonb_array_elements(dsocr_status()->'queue'->'databases') d WHERE d->>'database' = 'model'
+	AND d->>'state' = 'not_served' AND d->>'reason' LIKE '%max_worker_processes%')}), 'no room for a worker: dsocr_status says so');
 is($node->safe_psql('model', 'SELECT count(*) FROM dsocr.job WHERE state = \'queued\''), 1, 'no room for a worker: the job waits');
 $node->append_conf('postgresql.conf', 'max_worker_processes = 8');
 $node->restart;
