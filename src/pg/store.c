@@ -244,6 +244,8 @@ find_document(const Watch *w, Job *item)
                               key_condition(w, w->keys, "", 1)),
                      &a) == 0)
         return NO_ROW;
+    if (getBaseType(SPI_gettypeid(SPI_tuptable->tupdesc, 1)) != BYTEAOID)
+        cannot_serve(w, "its column is not bytea"); /* it was, when it was attached */
     doc = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null);
     if (null || !got_bool(0, 2))
         return NO_DOCUMENT;

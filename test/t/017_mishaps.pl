@@ -65,6 +65,16 @@ sql(qq{ALTER TABLE dropped_column ADD scan bytea; UPDATE dropped_column SET scan
 all_read($w, 'the column is there again');
 is(sql(q{SELECT count(*) FROM dropped_column_scan_ocr WHERE current AND search_text = 'again'}), 4, 'and is read');
 
+$w = table('retyped');
+while_reading('retyped', $w, 'ALTER TABLE retyped ALTER scan TYPE int USING id');
+sql('UPDATE retyped SET scan = scan + 1'); # an int taken for an address would be the end of the worker, and of the cluster
+problem($w, 'its column is not bytea');
+sql(q{ALTER TABLE retyped ALTER scan TYPE text; UPDATE retyped SET scan = 'text' WHERE id = 1; CREATE DOMAIN picture AS bytea});
+is(sql("SELECT count(DISTINCT key), count(failed_at) FROM dsocr.job WHERE watch = $w"), '4|0', 'what is no scan waits');
+sql(q{ALTER TABLE retyped ALTER scan TYPE picture USING convert_to('TEXT:typed ' || id, 'UTF8')});
+all_read($w, 'the column is bytea again');
+is(sql(q{SELECT string_agg(search_text, ',' ORDER BY id) FROM retyped_scan_ocr WHERE current}), 'typed 1,typed 2,typed 3,typed 4', 'and is read as it is now');
+
 $w = table('dropped_table');
 while_reading('dropped_table', $w, 'DROP TABLE dropped_table CASCADE');
 problem($w, 'its table does not exist');
