@@ -438,6 +438,7 @@ one_attention(const Machines *m, const Attention *a)
     size_t all = (size_t)a->rows * wide;
     float *k = buffer((size_t)a->keys * kv), *v = buffer((size_t)a->keys * kv), *q = buffer(all);
     float *panels = buffer((size_t)room * kv), *values = buffer((size_t)room * kv);
+    float *fast_panels = copy_of(panels, (size_t)room * kv);
     float *want = buffer(all), *got = copy_of(want, all), *exact = copy_of(want, all);
     float *rel_h = buffer((size_t)rows_h * a->dim), *rel_w = buffer((size_t)rows_w * a->dim);
     float *rev_h = reversed_panels(rel_h, rows_h, a->dim),
@@ -464,7 +465,12 @@ one_attention(const Machines *m, const Attention *a)
          i++) /* every fifth is padding, without a place in q and out */
         places[i] = i % 5 == 4 ? -1 : i;
     job.places = a->padded ? places : NULL;
+    keep.to.k = fast_panels;
+    m->fast->ops->keep(m->fast, &keep, 1);
+    keep.to.k = panels;
     m->plain->ops->keep(m->plain, &keep, 1);
+    promise("  keys are kept as the plain loops keep them",
+            memcmp(panels, fast_panels, sizeof(float) * (size_t)room * kv) == 0);
     job.out = want;
     m->plain->ops->attend(m->plain, &job, 1);
     attend_double(a, &job, k, v, job.places, rel_h, rel_w, exact);
@@ -474,8 +480,10 @@ one_attention(const Machines *m, const Attention *a)
     m->fast->ops->attend(m->fast, &job, 1);
     agree(a->what, got, want, all, 6);
     promise("  keys and values stay within their room",
-            guarded(panels, (size_t)room * kv) && guarded(values, (size_t)room * kv));
-    drop(k), drop(v), drop(q), drop(panels), drop(values), drop(want), drop(got), drop(exact);
+            guarded(panels, (size_t)room * kv) && guarded(values, (size_t)room * kv) &&
+                guarded(fast_panels, (size_t)room * kv));
+    drop(fast_panels), drop(k), drop(v), drop(q), drop(panels), drop(values), drop(want), drop(got),
+        drop(exact);
     drop(rel_h), drop(rel_w), drop(rev_h), drop(rev_w);
 }
 

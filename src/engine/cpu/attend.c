@@ -180,12 +180,21 @@ cpu_attend(Device *d, const AttendJob *jobs, int n)
 
 typedef struct KeepAll
 {
+    const CpuKernels *kernels;
     const KeepJob *jobs;
 } KeepAll;
 
+void
+key_panel_plain(float *panel, const float *const *keys, int dim)
+{
+    for (int d = 0; d < dim; d++)
+        for (int r = 0; r < KEY_PANEL; r++)
+            panel[d * KEY_PANEL + r] = keys[r][d];
+}
+
 /* Rows i .. i + n - 1 of one head, whose keys share a panel. */
 static void
-keep_rows(const KeepJob *job, int i, int n, int head)
+keep_rows(const CpuKernels *kernels, const KeepJob *job, int i, int n, int head)
 {
     int dim = job->to.dim, to = job->start + i;
     size_t base = (size_t)head * (size_t)job->to.room * (size_t)dim;
@@ -201,9 +210,12 @@ keep_rows(const KeepJob *job, int i, int n, int head)
         memcpy(job->to.v + base + (size_t)(to + r) * dim, v + head * dim,
                sizeof(float) * (size_t)dim);
     }
-    for (int d = 0; d < dim; d++, panel += KEY_PANEL)
-        for (int r = 0; r < n; r++)
-            panel[r] = keys[r][d];
+    if (n == KEY_PANEL)
+        kernels->key_panel(panel, keys, dim);
+    else
+        for (int d = 0; d < dim; d++, panel += KEY_PANEL)
+            for (int r = 0; r < n; r++)
+                panel[r] = keys[r][d];
 }
 
 static void
@@ -218,14 +230,14 @@ keep_piece(void *arg, int piece, int thread)
     {
         n = KEY_PANEL - (job->start + i) % KEY_PANEL;
         n = n < job->n - i ? n : job->n - i;
-        keep_rows(job, i, n, piece % heads);
+        keep_rows(a->kernels, job, i, n, piece % heads);
     }
 }
 
 void
 cpu_keep(Device *d, const KeepJob *jobs, int n)
 {
-    KeepAll a = {jobs};
+    KeepAll a = {d->kernels, jobs};
     double work = 0;
 
     for (int i = 0; i < n; i++) /* a number kept takes the time of some multiply-adds */

@@ -55,6 +55,8 @@ typedef struct CpuKernels
     void (*rms_norm)(float *y, const float *x, int cols, const float *w, float eps);
     /* Rows row0 .. row0+rows-1 (at most STRIP) of one head. scratch: attend_scratch() floats. */
     void (*attend)(const AttendJob *job, int head, int row0, int rows, float *scratch);
+    /* panel[dim][16] from 16 rows. */
+    void (*key_panel)(float *panel, const float *const *keys, int dim);
 } CpuKernels;
 
 extern const CpuKernels cpu_kernels_generic;
@@ -69,6 +71,7 @@ void layer_norm_plain(float *y, const float *x, int cols, const float *w, const 
                       float eps);
 void rms_norm_plain(float *y, const float *x, int cols, const float *w, float eps);
 void attend_plain(const AttendJob *job, int head, int row0, int rows, float *scratch);
+void key_panel_plain(float *panel, const float *const *keys, int dim);
 
 /* Floats that attend needs for one strip: the scores, and the grid's terms. */
 size_t attend_scratch(const AttendJob *job);

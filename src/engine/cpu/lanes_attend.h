@@ -33,8 +33,9 @@ typedef struct Cut
     size_t apart, step; /* floats between panels, and between one k and the next */
     int k;
     float *const *y; /* [mr] */
-    bool go_on;      /* add to y */
-    float scale;     /* of the sums */
+    bool one_panel;
+    bool go_on;  /* add to y */
+    float scale; /* of the sums */
 } Cut;
 
 INLINE void
@@ -53,46 +54,52 @@ cut_product(int mr, int np, const Cut *s)
         store(s->y[m] + 16 * p, mul(acc[m][p], all(s->scale)));
 }
 
-/* By rows; and one row by panels: a single chain would wait for each sum. */
-#define CUT_ROWS(mr, np)                                                                           \
-    static void cut_##mr##_1(const Cut *s)                                                         \
+/* Tiles as of the products with weights. One row takes what panels there are: a single chain would wait for each sum. */
+#define CUT(mr, np)                                                                                \
+    static void cut_##mr(const Cut *s)                                                             \
     {                                                                                              \
-        cut_product(mr, 1, s);                                                                     \
+        if (s->one_panel)                                                                          \
+            cut_product(mr, 1, s);                                                                 \
+        else                                                                                       \
+            cut_product(mr, np, s);                                                                \
     }
-#define CUT_ROWS_AT(mr, np) [mr] = cut_##mr##_1,
+#define CUT_AT(mr, np) [mr] = cut_##mr,
 
-TILES(CUT_ROWS)
-static void (*const cut_products[])(const Cut *) = {TILES(CUT_ROWS_AT)};
-
-#define CUT_PANELS(np)                                                                             \
-    static void cut_1_##np(const Cut *s)                                                           \
+#define CUT_ROW(np)                                                                                \
+    static void cut_row_##np(const Cut *s)                                                         \
     {                                                                                              \
         cut_product(1, np, s);                                                                     \
     }
-CUT_PANELS(2)
-CUT_PANELS(3)
-CUT_PANELS(4)
 
-static void (*const row_products[])(const Cut *) = {0, cut_1_1, cut_1_2, cut_1_3, cut_1_4};
+TILES(CUT)
+CUT_ROW(1)
+CUT_ROW(2)
+CUT_ROW(3)
+CUT_ROW(4)
+
+static void (*const cuts[])(const Cut *) = {TILES(CUT_AT)};
+static void (*const row_cuts[])(const Cut *) = {0, cut_row_1, cut_row_2, cut_row_3, cut_row_4};
 
 /* y[row][0 .. 16 panels) for all rows; panels follow each other `apart` floats apart. */
 static void
 rows_by_panels(const float *const *x, float *const *y, int rows, const float *panel, size_t apart,
                size_t step, int k, int panels, float scale, bool go_on)
 {
+    int together =
+        rows == 1 ? 4 : panels_for(rows_for(rows)); /* a strip's tiles are alike, or take one */
     float *to[STRIP];
 
     for (int p = 0, np; p < panels; p += np)
     {
-        np = rows > 1 ? 1 : panels - p < 4 ? panels - p : 4;
+        np = panels - p >= together ? together : rows == 1 ? panels - p : 1;
         for (int r = 0, mr; r < rows; r += mr)
         {
-            Cut s = {x + r, panel + (size_t)p * apart, apart, step, k, to + r, go_on, scale};
+            Cut s = {x + r, panel + (size_t)p * apart, apart, step, k, to, np == 1, go_on, scale};
 
             mr = rows_for(rows - r);
-            for (int m = r; m < r + mr; m++)
-                to[m] = y[m] + 16 * p;
-            (rows == 1 ? row_products[np] : cut_products[mr])(&s);
+            for (int m = 0; m < mr; m++)
+                to[m] = y[r + m] + 16 * p;
+            (rows == 1 ? row_cuts[np] : cuts[mr])(&s);
         }
     }
 }
@@ -231,6 +238,22 @@ values(const Strip *s, const float *v, const float *inverse)
         for (int d = 0; d < wide * 16; d += 16)
             store(s->out[r] + d, mul(load(s->out[r] + d), all(inverse[r])));
     narrow_values(s, v, wide * 16, inverse);
+}
+
+/* ---- keys ---- */
+
+static void
+key_panel_lanes(float *panel, const float *const *keys, int dim)
+{
+    Floats rows[16];
+
+    for (int d = 0; d < dim; d += 16, panel += 256)
+    {
+        UNROLL for (int r = 0; r < 16; r++) rows[r] = load_up_to(keys[r] + d, dim - d);
+        transpose(rows);
+        for (int r = 0; r < 16 && r < dim - d; r++)
+            store(panel + r * 16, rows[r]);
+    }
 }
 
 /* ---- a strip ---- */

@@ -138,6 +138,53 @@ halves_greater(Floats v)
     return _mm256_max_ps(v.low, v.high);
 }
 
+INLINE void
+transpose_8(__m256 *v[8])
+{
+    __m256 t[8], u[8];
+
+    UNROLL for (int i = 0; i < 8; i += 2)
+    {
+        t[i] = _mm256_unpacklo_ps(*v[i], *v[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(*v[i], *v[i + 1]);
+    }
+    UNROLL for (int i = 0; i < 8; i += 4) UNROLL for (int j = 0; j < 2; j++)
+    {
+        u[i + 2 * j] = _mm256_shuffle_ps(t[i + j], t[i + j + 2], 0x44);
+        u[i + 2 * j + 1] = _mm256_shuffle_ps(t[i + j], t[i + j + 2], 0xEE);
+    }
+    UNROLL for (int j = 0; j < 4; j++)
+    {
+        *v[j] = _mm256_permute2f128_ps(u[j], u[4 + j], 0x20);
+        *v[4 + j] = _mm256_permute2f128_ps(u[j], u[4 + j], 0x31);
+    }
+}
+
+/* Rows become columns: each quarter by itself, and two of them change places. */
+INLINE void
+transpose(Floats v[16])
+{
+    UNROLL for (int from = 0; from < 16; from += 8)
+    {
+        __m256 *low[8], *high[8];
+
+        UNROLL for (int i = 0; i < 8; i++)
+        {
+            low[i] = &v[from + i].low;
+            high[i] = &v[from + i].high;
+        }
+        transpose_8(low);
+        transpose_8(high);
+    }
+    UNROLL for (int i = 0; i < 8; i++)
+    {
+        __m256 high = v[i].high;
+
+        v[i].high = v[i + 8].low;
+        v[i + 8].low = high;
+    }
+}
+
 /* ---- bf16 ---- */
 
 /* Where output n of 16 lies: lane i of eight holds output i below and output i + 8 above. */

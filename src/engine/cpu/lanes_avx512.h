@@ -112,6 +112,40 @@ halves_greater(Floats v)
     return _mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
 }
 
+/* Rows become columns. */
+INLINE void
+transpose(Floats v[16])
+{
+    __m512 t[16];
+    __m512d u[16];
+
+    UNROLL for (int i = 0; i < 16; i += 2)
+    {
+        t[i] = _mm512_unpacklo_ps(v[i], v[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(v[i], v[i + 1]);
+    }
+    UNROLL for (int i = 0; i < 16; i += 4) UNROLL for (int j = 0; j < 2; j++)
+    {
+        __m512d a = _mm512_castps_pd(t[i + j]), b = _mm512_castps_pd(t[i + j + 2]);
+
+        u[i + 2 * j] = _mm512_unpacklo_pd(a, b);
+        u[i + 2 * j + 1] = _mm512_unpackhi_pd(a, b);
+    }
+    /* Quarter q of u[4 i + j] is column 4 q + j of the rows 4 i .. 4 i + 3. */
+    UNROLL for (int j = 0; j < 4; j++)
+    {
+        __m512d even = _mm512_shuffle_f64x2(u[j], u[4 + j], 0x88),
+                odd = _mm512_shuffle_f64x2(u[j], u[4 + j], 0xDD),
+                even2 = _mm512_shuffle_f64x2(u[8 + j], u[12 + j], 0x88),
+                odd2 = _mm512_shuffle_f64x2(u[8 + j], u[12 + j], 0xDD);
+
+        v[j] = _mm512_castpd_ps(_mm512_shuffle_f64x2(even, even2, 0x88));
+        v[j + 4] = _mm512_castpd_ps(_mm512_shuffle_f64x2(odd, odd2, 0x88));
+        v[j + 8] = _mm512_castpd_ps(_mm512_shuffle_f64x2(even, even2, 0xDD));
+        v[j + 12] = _mm512_castpd_ps(_mm512_shuffle_f64x2(odd, odd2, 0xDD));
+    }
+}
+
 /* ---- bf16 ---- */
 
 /* Where output n of 16 lies. */

@@ -48,40 +48,52 @@ int16_size(const Weight *w)
     return ((size_t)w->n + 15) / 16 * panel_size(w->k);
 }
 
-/* What output n is multiplied by to become integers. */
+/* What a row of k weights is multiplied by to become integers. */
 static float
-enlargement(const Weight *w, int n)
+enlargement(const float *row, int k)
 {
-    float most = 0, sum = 0, largest_sum = 0;
+    float greatest = 0, largest_sum = 0;
 
-    for (int i = 0; i < w->k; i++)
+    for (int from = 0; from < k; from += block_of(k))
     {
-        float size = fabsf(dtype_load(w->dtype, w->data, (uint64_t)n * (uint64_t)w->k + i));
+        int end = from + block_of(k) < k ? from + block_of(k) : k;
+        Floats sizes = all(0), sums = all(0);
 
-        sum = i % block_of(w->k) == 0 ? size : sum + size;
-        most = size > most ? size : most;
-        largest_sum = sum > largest_sum ? sum : largest_sum;
+        for (int i = from; i < end; i += 16)
+        {
+            Floats size = size_of(load_up_to(row + i, end - i));
+
+            sizes = greater(sizes, size);
+            sums = add(sums, size);
+        }
+        greatest = fmaxf(greatest, greatest_16(sizes));
+        largest_sum = fmaxf(largest_sum, sum_16(sums));
     }
-    if (!(most > LEAST))
-        return 0;
-    return fminf(W_MOST / most, SUM_MOST / largest_sum);
+    return greatest > LEAST ? fminf(W_MOST / greatest, SUM_MOST / largest_sum) : 0;
 }
 
 static void
 int16_pack(const Weight *w, void *to, int n0, int n1)
 {
+    float row[INT16_K];
+    int16_t integers[INT16_K + 16]; /* whole lanes are stored */
+
     memset((char *)to + (size_t)(n0 / 16) * panel_size(w->k), 0,
            (size_t)((n1 - n0 + 15) / 16) * panel_size(w->k));
     for (int n = n0; n < n1; n++)
     {
-        char *panel = (char *)to + (size_t)(n / 16) * panel_size(w->k);
-        int16_t *at = (int16_t *)(panel + 64) + n % 16 * 2;
-        float by = enlargement(w, n);
+        char *panel = (char *)to + (size_t)(n / 16) * panel_size(w->k),
+             *at = panel + 64 + n % 16 * 4;
+        float by;
 
-        ((float *)panel)[n % 16] = by > 0 ? 1 / by : 0;
         for (int i = 0; i < w->k; i++)
-            at[i / 2 * 32 + i % 2] = (int16_t)lrintf(
-                by * dtype_load(w->dtype, w->data, (uint64_t)n * (uint64_t)w->k + i));
+            row[i] = dtype_load(w->dtype, w->data, (uint64_t)n * (uint64_t)w->k + (uint64_t)i);
+        by = enlargement(row, w->k);
+        ((float *)panel)[n % 16] = by > 0 ? 1 / by : 0;
+        for (int i = 0; i < w->k; i += 16)
+            store_int16(integers + i, mul(all(by), load_up_to(row + i, w->k - i)));
+        for (int i = 0; i < w->k; i += 2)
+            memcpy(at + i * 32, integers + i, 4);
     }
 }
 
@@ -91,15 +103,20 @@ int16_pack(const Weight *w, void *to, int n0, int n1)
 INLINE float
 to_integers(const float *x, int n, int16_t *to)
 {
-    Floats sizes = all(0), by;
+    Floats sizes = all(0), by, rest = all(0);
+    int whole = n / 16 * 16;
     float greatest;
 
-    for (int i = 0; i < n; i += 16)
-        sizes = greater(sizes, size_of(load_up_to(x + i, n - i)));
-    greatest = greatest_16(sizes);
+    for (int i = 0; i < whole; i += 16)
+        sizes = greater(sizes, size_of(load(x + i)));
+    if (whole < n)
+        rest = load_first(x + whole, n - whole);
+    greatest = greatest_16(greater(sizes, size_of(rest)));
     by = all(greatest > LEAST ? X_MOST / greatest : 0);
-    for (int i = 0; i < n; i += 16)
-        store_int16(to + i, mul(by, load_up_to(x + i, n - i)));
+    for (int i = 0; i < whole; i += 16)
+        store_int16(to + i, mul(by, load(x + i)));
+    if (whole < n)
+        store_int16(to + whole, mul(by, rest));
     return greatest > LEAST ? greatest / X_MOST : 0;
 }
 

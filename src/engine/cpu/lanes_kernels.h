@@ -30,7 +30,8 @@ linear(float *y, int ldy, const float *x, int ldx, int rows, const Weight *w, in
     {                                                                                              \
         .name = called, .int16_name = called "-int16", .packed_size = packed_size, .pack = pack,   \
         .linear = linear, .gelu = gelu_lanes, .silu_times = silu_times_lanes,                      \
-        .layer_norm = layer_norm_lanes, .rms_norm = rms_norm_lanes, .attend = attend_lanes         \
+        .layer_norm = layer_norm_lanes, .rms_norm = rms_norm_lanes, .attend = attend_lanes,        \
+        .key_panel = key_panel_lanes                                                               \
     }
 
 #endif

@@ -33,6 +33,7 @@ const CpuKernels cpu_kernels_generic = {
     .layer_norm = layer_norm_plain,
     .rms_norm = rms_norm_plain,
     .attend = attend_plain,
+    .key_panel = key_panel_plain,
 };
 
 /* Of what this processor and its system have, the fastest first: __builtin_cpu_supports asks both, cpuid and xgetbv. */

@@ -14,6 +14,7 @@
 
 #define SPINS      2000
 #define WAIT_LIMIT 20000000 /* ns */
+#define TICK_LEAST 65536.0  /* multiply-adds */
 
 #define COUNT_BITS 20 /* a job has at most 2^20 - 1 pieces; more stay on one thread */
 #define COUNT_MASK ((1 << COUNT_BITS) - 1)
@@ -46,6 +47,7 @@ struct Pool
     float **scratch;
     size_t scratch_floats;
     uint64_t last_tick;
+    double since_tick; /* work, since the clock was looked at */
 };
 
 uint64_t cpu_tick_every = 10000000;
@@ -155,11 +157,17 @@ worker_main(void *arg)
 
 /* ---- the caller ---- */
 
+/* After so much work: the clock is not worth a look for less than some microseconds of plain loops. */
 static void
-tick(Device *d)
+tick(Device *d, double work)
 {
-    uint64_t now = now_ns();
+    uint64_t now;
 
+    d->pool->since_tick += work;
+    if (d->pool->since_tick < TICK_LEAST)
+        return;
+    d->pool->since_tick = 0;
+    now = now_ns();
     if (now - d->pool->last_tick < cpu_tick_every)
         return;
     d->pool->last_tick = now;
@@ -191,7 +199,7 @@ wait_for_pieces(Device *d, int n)
             pthread_cond_timedwait(&p->done, &p->mutex, &until);
         atomic_store(&p->caller_waits, 0);
         pthread_mutex_unlock(&p->mutex);
-        tick(d);
+        tick(d, TICK_LEAST);
     }
 }
 
@@ -222,13 +230,13 @@ device_for(Device *d, int n, double work, PieceFn fn, void *arg)
         for (int i = 0; i < n && d->stopped == DS_OK; i++)
         {
             fn(arg, i, 0);
-            tick(d);
+            tick(d, work / n);
         }
     else
     {
         publish(d->pool, n, fn, arg);
         while (work_once(d->pool, 0))
-            tick(d);
+            tick(d, work / n);
         wait_for_pieces(d, n);
     }
 }
