@@ -114,7 +114,7 @@ open_parts(DsEngine *e, DsError *err)
 
     if ((st = device_open(s->backend, s->threads, s->tick, s->tick_arg, &e->device, err)) ||
         (st = model_open_adapted(s->model_dir, s->adapter_dir, e->device, &e->model, err)) ||
-        (st = open_tokenizer(e, err)))
+        (st = vision_prepare(e->model, e->device, err)) || (st = open_tokenizer(e, err)))
         return st;
     e->positions = positions_needed(e->model);
     e->slots = s->max_batch > 0 ? s->max_batch : auto_slots(e->model, e->positions);

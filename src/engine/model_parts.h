@@ -32,6 +32,8 @@ typedef struct SamGrid
     int h, w;         /* tokens */
     int out_h, out_w; /* after the two halvings, rounded up */
     const float *pos; /* [h * w, width]: pos_embed, resized if need be */
+    /* What a white view has where its first global block has made q, k and v; NULL: not worked out. */
+    const float *white_x, *white_qkv; /* [h * w, width], [h * w, 3 * width] */
 } SamGrid;
 
 typedef struct Sam

@@ -85,6 +85,21 @@ encode_group(const Model *m, Device *d, const View *views, int n, int grid, floa
 }
 
 DsStatus
+vision_prepare(Model *m, Device *d, DsError *err)
+{
+    const LineShape *line = &m->facts.line;
+    int grid = m->facts.reads_lines ? model_grid(m, line->view_w, line->view_h) : -1;
+    float *workspace;
+
+    if (grid < 0)
+        return DS_OK;
+    device_begin(d);
+    if ((workspace = device_workspace(d, sam_floats(&m->sam, grid, 1))) == NULL)
+        return device_status(d, err);
+    return sam_prepare(&m->sam, d, grid, &m->arena, workspace, err);
+}
+
+DsStatus
 vision_encode(const Model *m, Device *d, const View *views, int n, float *rows, VisionTrace *trace,
               DsError *err)
 {

@@ -14,6 +14,9 @@ size_t flow_floats(const Flow *f, int rows, int views);
 DsStatus sam_run(const Sam *s, Device *d, int grid, const View *views, int n, float *out,
                  float *workspace, DsError *err);
 
+/* Works out what a white view of the grid has in its first global block, with workspace for one view. */
+DsStatus sam_prepare(Sam *s, Device *d, int grid, Arena *arena, float *workspace, DsError *err);
+
 /* Features [n, rows, dim] and the query table of as many rows to what the queries saw, after the final norm:
  * out [n * rows, dim] (spec 5). */
 DsStatus flow_run(const Flow *f, Device *d, const QueryTable *table, const float *features, int n,

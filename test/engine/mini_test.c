@@ -304,6 +304,36 @@ same_rows_alone(Run *r, int view)
     return same;
 }
 
+/* The golden views, three channels of one, a white one, and one with a dot in its last window but one. */
+static void
+test_white(Run *r, const char *backend)
+{
+    static uint8_t white[32 * 256], dot[32 * 256], three[32 * 256 * 3];
+    size_t n = (VIEWS + 3) * (ROWS - 1) * (size_t)model_facts(r->m)->hidden;
+    float *all = calloc(n, sizeof *all), *spared = calloc(n, sizeof *spared);
+    View views[VIEWS + 3] = {{256, 32, 1, dot}, {256, 32, 3, three}, {256, 32, 1, white}};
+    DsError err = {0};
+    char what[128];
+    bool same;
+
+    memset(white, 255, sizeof white);
+    memset(dot, 255, sizeof dot);
+    dot[31 * 256 + 239] = 254;
+    for (size_t i = 0; i < sizeof three; i++)
+        three[i] = mini.views[0].pixels[i / 3];
+    memcpy(views + 3, mini.views, sizeof mini.views);
+    same = vision_encode(r->m, r->d, views, VIEWS + 3, all, NULL, &err) == DS_OK &&
+           vision_prepare(r->m, r->d, &err) == DS_OK &&
+           vision_encode(r->m, r->d, views, VIEWS + 3, spared, NULL, &err) == DS_OK &&
+           memcmp(all, spared, n * sizeof *all) == 0;
+    snprintf(what, sizeof what,
+             "%s: what white windows become once gives the bits of working it out each time",
+             backend);
+    promise(what, same && same_rows_alone(r, 0) && same_rows_alone(r, 23));
+    free(all);
+    free(spared);
+}
+
 /* Returns a mark of all logits. */
 static uint64_t
 test_backend(const char *backend, bool exact, double share, double slope)
@@ -327,6 +357,7 @@ test_backend(const char *backend, bool exact, double share, double slope)
                  backend, threads);
         promise(what, same_rows_alone(&r, 0) && same_rows_alone(&r, 23));
         test_company(&r, alone, backend, threads);
+        test_white(&r, backend);
         close_run(&r);
     }
     for (int i = 0; i < (COMPANIES > 1 ? 16 : 2); i++)
