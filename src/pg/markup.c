@@ -98,9 +98,17 @@ static const struct
 {
     const char *name;
     uint32 code;
-} entities[] = {{"amp", '&'},      {"lt", '<'},       {"gt", '>'},       {"quot", '"'},
-                {"apos", '\''},    {"nbsp", 0xa0},    {"shy", 0xad},     {"times", 0xd7},
-                {"ndash", 0x2013}, {"mdash", 0x2014}, {"hellip", 0x2026}};
+} entities[] = {/* those that the engine knows (layout_plain.c), and a hyphen */
+                {"amp", '&'},      {"lt", '<'},       {"gt", '>'},       {"quot", '"'},
+                {"apos", '\''},    {"nbsp", 0xa0},    {"shy", 0xad},     {"deg", 0xb0},
+                {"plusmn", 0xb1},  {"micro", 0xb5},   {"middot", 0xb7},  {"frac12", 0xbd},
+                {"times", 0xd7},   {"divide", 0xf7},  {"copy", 0xa9},    {"reg", 0xae},
+                {"sect", 0xa7},    {"para", 0xb6},    {"pound", 0xa3},   {"euro", 0x20ac},
+                {"yen", 0xa5},     {"cent", 0xa2},    {"laquo", 0xab},   {"raquo", 0xbb},
+                {"ndash", 0x2013}, {"mdash", 0x2014}, {"lsquo", 0x2018}, {"rsquo", 0x2019},
+                {"ldquo", 0x201c}, {"rdquo", 0x201d}, {"bull", 0x2022},  {"hellip", 0x2026},
+                {"minus", 0x2212}, {"le", 0x2264},    {"ge", 0x2265},    {"ne", 0x2260},
+                {"rarr", 0x2192},  {"larr", 0x2190},  {"trade", 0x2122}};
 
 /* The character of the n bytes between & and ;, or 0. */
 static uint32

@@ -1,6 +1,6 @@
 -- tables_scores.sql - what dsocr_tables, dsocr_cer and dsocr_wer promise.
 BEGIN;
-SELECT plan(30);
+SELECT plan(31);
 
 CREATE FUNCTION pg_temp.grid(content text) RETURNS text LANGUAGE sql AS $$
   SELECT string_agg(format('%s.%s,%s %sx%s%s %s', table_no, row_no, col_no, rowspan, colspan,
@@ -25,6 +25,7 @@ SELECT is(pg_temp.grid('<table><tr><td>a <table><tr><td>b</td></tr></table></td>
           '1.1,1 1x1 a b; 1.1,2 1x1 c', 'a table inside a cell is its text');
 SELECT is(pg_temp.grid('<table><tr><td colspan="999999999">a</td><td rowspan="0">b</td><td colspan="x">c</td></tr></table>'),
           '1.1,1 1x1000 a; 1.1,1001 1x1 b; 1.1,1002 1x1 c', 'mad spans are bounded');
+SELECT is(pg_temp.grid('<table><tr><td>20 &deg;C &plusmn; 1 &euro; &frac12; &pound;</td></tr></table>'), '1.1,1 1x1 20 °C ± 1 € ½ £', 'entities are those that the text of a page resolves');
 SELECT is(pg_temp.grid('no table, a < b'), NULL, 'text is no table');
 SELECT is(pg_temp.grid('<table>'), NULL, 'a table without cells');
 SELECT is(pg_temp.grid(repeat('<table><tr><td colspan=1000 rowspan=1000>', 2000)), '1.1,1 1000x1000 ', '2,000 tables in each other');
