@@ -63,7 +63,7 @@ make_sheet(Look *l, const Image *page)
     for (;; l->reduce++)
     {
         arena_free(&l->sheets[0]);
-        if (!sheet_make(page, l->reduce, &l->ticker, &l->sheets[0], &l->sheet))
+        if (!sheet_make(page, l->reduce, true, &l->ticker, &l->sheets[0], &l->sheet))
             return false;
         if (sheet_count_runs(&l->sheet, NULL) <= LINES_MAX_RUNS)
             return true;
@@ -516,7 +516,8 @@ lines_cut(const Image *page, const LineShape *shape, float x0, float x1, float b
 
     if (!(x_height >= 1 && x_height <= 10000 && x1 >= x0))
         return ds_fail(err, DS_BAD_REQUEST, "a line needs an x-height of at least one pixel");
-    if (!sheet_make(page, 1, NULL, arena, &sheet) || !strip_cut(&sheet, &strip, shape, arena, &cut))
+    if (!sheet_make(page, 1, false, NULL, arena, &sheet) ||
+        !strip_cut(&sheet, &strip, shape, arena, &cut))
         return no_memory(err);
     *views = cut.views;
     *nviews = cut.n;

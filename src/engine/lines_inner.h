@@ -43,9 +43,10 @@ typedef struct Sheet
     int otsu;      /* what Otsu's method says: what views are cut by */
 } Sheet;
 
-/* Grey, reduced by averaging `reduce` x `reduce` pixels, paper divided to white. All return false without memory, or
- * when the ticker (may be NULL) stops them. */
-bool sheet_make(const Image *page, int reduce, Ticker *ticker, Arena *arena, Sheet *out);
+/* Grey, reduced by averaging `reduce` x `reduce` pixels, paper divided to white; clear: what lies around the page is
+ * white, too. All return false without memory, or when the ticker (may be NULL) stops them. */
+bool sheet_make(const Image *page, int reduce, bool clear, Ticker *ticker, Arena *arena,
+                Sheet *out);
 bool sheet_turn(const Sheet *in, int degrees, Arena *arena,
                 Sheet *out); /* clockwise, multiples of 90 */
 
@@ -53,6 +54,19 @@ bool sheet_turn(const Sheet *in, int degrees, Arena *arena,
 bool sheet_straighten(const Sheet *in, float degrees, Ticker *ticker, Arena *arena, Sheet *out);
 
 void sheet_threshold(Sheet *s); /* both thresholds anew, from the grey levels as they are now */
+
+/* --- lines_surround.c: what lies around the page ------------------------------------------------- */
+
+enum Place
+{
+    INSIDE, /* the page */
+    AROUND, /* what lies around it, */
+    RIM     /* and the cells that may be half of it */
+};
+
+/* level: [h, w] the page in cells; those around the page take the level of the paper beside them. *mask: [h, w] where
+ * each cell is; NULL when all are inside. */
+bool surround_lift(uint8_t *level, int w, int h, Arena *arena, uint8_t **mask);
 
 /* --- lines_pale.c: pale ink becomes darker ------------------------------------------------------- */
 

@@ -5,17 +5,20 @@
  * Sharp edge: what shines through from the other side is pale, too; it is told by being far paler than the page's ink. */
 #include "lines_inner.h"
 
-#include <string.h>
+#include <stdlib.h>
 
-#define TILE   32    /* pixels; a tile is judged with its eight neighbours */
-#define STEP   2     /* every second pixel of every second row tells */
-#define LEVELS 64    /* of darkness, four grey levels each */
-#define DARK   200   /* one pixel in so many is ink, where there is writing */
-#define FAINT  20    /* grey levels from paper: what is nearer is no ink */
-#define GOAL   170   /* as far from paper ink shall be, */
-#define ENOUGH 125   /* or may be as it is, */
-#define PALE   100   /* and is too near for sure */
-#define MOST   4     /* times */
+#define TILE   32  /* pixels; a tile is judged with its eight neighbours */
+#define STEP   2   /* every second pixel of every second row tells */
+#define LEVELS 64  /* of darkness, four grey levels each */
+#define STEPS  32  /* between pixels, in grey levels */
+#define APART  4   /* so many pixels */
+#define DARK   200 /* one pixel in so many is ink, where there is writing */
+#define FAINT  20  /* grey levels from paper: what is nearer is no ink, */
+#define GRAIN  6   /* nor is what is nearer than so many times the usual step from pixel to pixel */
+#define GOAL   170 /* as far from paper ink shall be, */
+#define ENOUGH 125 /* or may be as it is, */
+#define PALE   100 /* and is too near for sure */
+#define MOST   4   /* times */
 #define LOW    0.27f /* of the page's own contrast: what is paler shines through, */
 #define HIGH   0.45f /* and what is darker is surely ink */
 #define UNIT   256   /* a factor of 1 */
@@ -25,6 +28,7 @@ typedef struct Tiles
 {
     int w, h;
     uint16_t *count;   /* [h, w, LEVELS] pixels by darkness */
+    uint16_t *step;    /* [h, w, STEPS] pixels by how far they are from another's darkness */
     uint8_t *contrast; /* [h, w] */
     int *factor;       /* [h, w] in units */
 } Tiles;
@@ -38,9 +42,10 @@ tiles_new(const Sheet *s, Arena *arena, Tiles *t)
     t->h = (s->h + TILE - 1) / TILE;
     n = (size_t)t->w * t->h;
     t->count = arena_array(arena, n * LEVELS, sizeof(uint16_t));
+    t->step = arena_array(arena, n * STEPS, sizeof(uint16_t));
     t->contrast = arena_array(arena, n, 1);
     t->factor = arena_array(arena, n, sizeof(int));
-    return t->count && t->contrast && t->factor;
+    return t->count && t->step && t->contrast && t->factor;
 }
 
 static void
@@ -48,30 +53,42 @@ count_pixels(const Sheet *s, Tiles *t)
 {
     for (int y = 0; y < s->h; y += STEP)
         for (int x = 0; x < s->w; x += STEP)
-            t->count[((size_t)(y / TILE) * t->w + x / TILE) * LEVELS +
-                     (255 - s->grey[(size_t)y * s->w + x]) * LEVELS / 256]++;
+        {
+            const uint8_t *px = s->grey + (size_t)y * s->w + x;
+            size_t tile = (size_t)(y / TILE) * t->w + x / TILE;
+            int step = abs(*px - px[x + APART < s->w ? APART : 0]);
+
+            t->count[tile * LEVELS + (255 - *px) * LEVELS / 256]++;
+            t->step[tile * STEPS + (step < STEPS ? step : STEPS - 1)]++;
+        }
 }
 
-/* Darkness of the darkest pixels around a tile, those of ink where there is any. */
+/* The value that one in `part` of the pixels of a tile and its neighbours exceed; counts: [h, w, n] */
+static int
+exceeded(const Tiles *t, const uint16_t *counts, int n, int tx, int ty, int part)
+{
+    int sum[LEVELS] = {0}, all = 0, over = 0;
+
+    for (int y = ty > 0 ? ty - 1 : 0; y <= ty + 1 && y < t->h; y++)
+        for (int x = tx > 0 ? tx - 1 : 0; x <= tx + 1 && x < t->w; x++)
+            for (int k = 0; k < n; k++)
+                sum[k] += counts[((size_t)y * t->w + x) * n + k];
+    for (int k = 0; k < n; k++)
+        all += sum[k];
+    while (n > 0 && over * part <= all)
+        over += sum[--n];
+    return n;
+}
+
+/* Darkness of the ink around a tile; 0: it has none. */
 static uint8_t
 contrast_around(const Tiles *t, int tx, int ty)
 {
-    uint32_t count[LEVELS] = {0}, all = 0, sum = 0;
-    int level = LEVELS;
+    int ink = exceeded(t, t->count, LEVELS, tx, ty, DARK) * 256 / LEVELS;
 
-    for (int y = ty - 1; y <= ty + 1; y++)
-        for (int x = tx - 1; x <= tx + 1; x++)
-        {
-            const uint16_t *from = t->count + ((size_t)y * t->w + x) * LEVELS;
-
-            for (int k = 0; k < LEVELS && y >= 0 && y < t->h && x >= 0 && x < t->w; k++)
-                count[k] += from[k];
-        }
-    for (int k = 0; k < LEVELS; k++)
-        all += count[k];
-    while (level > 0 && sum * DARK <= all)
-        sum += count[--level];
-    return (uint8_t)(level * 256 / LEVELS);
+    if (ink < FAINT || ink < GRAIN * exceeded(t, t->step, STEPS, tx, ty, 2))
+        return 0;
+    return (uint8_t)ink;
 }
 
 /* What a quarter of the tiles with ink exceed: the page's own contrast. 0: there is no ink. */

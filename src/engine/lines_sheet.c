@@ -12,7 +12,8 @@
 #define REDUCE     8   /* the bright level is looked for on a page this much smaller */
 #define MAX_FILTER 2   /* 5 x 5 */
 #define DARKEST    40  /* paper is never taken to be darker */
-#define PALEST     190 /* ink is never taken to be paler, unless Otsu says so */
+#define PALEST     180 /* ink is never taken to be paler, unless Otsu says so */
+#define BRIGHT     235 /* paper is */
 #define TICK_ROWS  256
 #define BLUR_RUNS  3
 
@@ -321,6 +322,38 @@ pale(int otsu)
     return t > otsu ? t : otsu;
 }
 
+/* Makes white what is around the page and, on its rim, what is dark and joins on to that. mask: [h, w]; above:
+ * [grey->w]. From the upper left corner on, or back from the lower right one. */
+static void
+wipe_around(Plane *grey, const uint8_t *mask, int w, int h, bool back, bool *above)
+{
+    memset(above, 0, sizeof(bool) * grey->w);
+    for (int i = 0; i < grey->h; i++)
+    {
+        int y = back ? grey->h - 1 - i : i;
+        const uint8_t *cells = mask + (size_t)((int64_t)y * h / grey->h) * w;
+        uint8_t *row = grey->px + (size_t)y * grey->w;
+        bool beside = false;
+
+        for (int k = 0; k < w; k++)
+        {
+            int cell = back ? w - 1 - k : k;
+            int from = (int)((int64_t)cell * grey->w / w);
+            int to = (int)((int64_t)(cell + 1) * grey->w / w);
+
+            for (int n = 0; n < to - from; n++)
+            {
+                int x = back ? to - 1 - n : from + n;
+
+                beside = cells[cell] == AROUND ||
+                         (cells[cell] == RIM && row[x] < BRIGHT && (beside || above[x]));
+                above[x] = beside;
+                row[x] = beside ? 255 : row[x];
+            }
+        }
+    }
+}
+
 void
 sheet_threshold(Sheet *s)
 {
@@ -329,18 +362,24 @@ sheet_threshold(Sheet *s)
 }
 
 bool
-sheet_make(const Image *page, int reduce, Ticker *ticker, Arena *arena, Sheet *out)
+sheet_make(const Image *page, int reduce, bool clear, Ticker *ticker, Arena *arena, Sheet *out)
 {
     Plane grey, level;
+    uint8_t *around = NULL;
+    bool *above;
     int w, h;
 
     if (!grey_plane(page, reduce, ticker, arena, &grey))
         return false;
     w = grey.w / REDUCE > 1 ? grey.w / REDUCE : 1;
     h = grey.h / REDUCE > 1 ? grey.h / REDUCE : 1;
-    if (!reduce_plane(&grey, w, h, ticker, arena, &level) || !bright_level(&level, arena) ||
+    above = arena_array(arena, grey.w, sizeof(bool));
+    if (!above || !reduce_plane(&grey, w, h, ticker, arena, &level) ||
+        (clear && !surround_lift(level.px, w, h, arena, &around)) || !bright_level(&level, arena) ||
         !divide(&grey, &level, ticker, arena))
         return false;
+    for (int back = 0; around && back < 2; back++)
+        wipe_around(&grey, around, w, h, back, above);
     *out = (Sheet){grey.w, grey.h, grey.px, 0, 0};
     sheet_threshold(out);
     return true;

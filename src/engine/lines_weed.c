@@ -49,6 +49,15 @@ is_bar(const Part *part)
     return part->nruns < 1.1f * h && part->area > 0.75f * w * h && h > 2 * w;
 }
 
+/* A flat stroke and nothing else: many of them side by side are a rule made of dashes. */
+static bool
+is_dash(const Part *part)
+{
+    int w = part->box.x1 - part->box.x0, h = part->box.y1 - part->box.y0;
+
+    return part->nruns < 1.1f * h && part->area > 0.6f * w * h && w > 1.3f * h;
+}
+
 /* The rule's end is at the part's side: the part is the ornament of a frame. */
 static bool
 at_end_of(const Box *part, const Box *rule, float reach)
@@ -94,7 +103,7 @@ find_rules(const Parts *p, Arena *arena, Rules *out)
 static bool
 is_writing(const Parts *p, const Rows *rows, const Row *r, float contrast, const Rules *rules)
 {
-    int blots = 0, letters = 0, ornaments = 0, bars = 0, cut = 0;
+    int blots = 0, letters = 0, ornaments = 0, bars = 0, dashes = 0, cut = 0;
 
     int near =
         (p->w > p->h ? p->w : p->h) / 400 + 1; /* to the scan's edge, which cut such letters off */
@@ -111,12 +120,13 @@ is_writing(const Parts *p, const Rows *rows, const Row *r, float contrast, const
         letters++;
         blots += is_blot(part, p->size);
         bars += is_bar(part);
+        dashes += is_dash(part);
         cut += part->box.x0 <= near || part->box.x1 >= p->w - near;
         for (int i = 0; i < rules->n && r->ncore <= 8 && !ornament; i++)
             ornament = at_end_of(&part->box, &rules->box[i], 0.8f * p->size);
         ornaments += ornament;
     }
-    if (letters >= 6 && bars * 10 >= letters * 7)
+    if (letters >= 6 && (bars * 10 >= letters * 7 || dashes * 10 >= letters * 7))
         return false;
     return letters > cut && ornaments * 2 < letters && (letters > 2 || blots < letters);
 }

@@ -483,6 +483,48 @@ pale_ink(void)
     promise("and its views are as dark as any", dark == 16);
 }
 
+/* A pale page, darker to the right, on a table far darker than its ink. */
+static void
+on_a_table(void)
+{
+    Paper p = paper(1500, 1200);
+    PageLines l;
+    int at_text = 0;
+
+    p.ink = 178;
+    set_column(&p, 300, 300, 4, 80, 8, 40);
+    for (int y = 0; y < 1200; y++)
+        for (int x = 0; x < 1500; x++)
+        {
+            uint8_t *v = &p.image.pixels[y * 1500 + x];
+
+            if (x < 200 || x >= 1350 || y < 150 || y >= 1050)
+                *v = (uint8_t)(2 + (x / 5 * 7919 + y / 7 * 104729) % 12);
+            else
+                *v = (uint8_t)(*v * (2200 - x) / 2200);
+        }
+    l = find(&p.image, -1);
+    for (int i = 0; i < l.nlines; i++)
+        at_text += fabsf(l.lines[i].baseline - (300 + 80 * i)) <= 2 && l.lines[i].box.x0 > 290;
+    promise("a page photographed on a dark table is its lines, and the table none",
+            l.nlines == 8 && at_text == 8);
+    done(&p);
+}
+
+static void
+dashes(void)
+{
+    Paper p = paper(1200, 900);
+    PageLines l;
+
+    set_column(&p, 100, 150, 4, 60, 8, 40);
+    for (int i = 0; i < 40; i++)
+        fill(&p, 100 + 20 * i, 700, 113 + 20 * i, 707, p.ink);
+    l = find(&p.image, 0);
+    promise("a rule made of dashes is no line", l.nlines == 8);
+    done(&p);
+}
+
 static void
 shine_through(void)
 {
@@ -882,6 +924,8 @@ main(void)
     leaders();
     square_leaders();
     pale_ink();
+    on_a_table();
+    dashes();
     boxes_for_letters();
     shine_through();
     turned();
