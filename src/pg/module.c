@@ -12,6 +12,7 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
+#include "enqueue.h"
 #include "module.h"
 #include "queue.h"
 #include "serve/wire.h"
@@ -316,6 +317,7 @@ _PG_init(void)
     define_limits();
     define_queue_settings();
     define_user_settings();
+    enqueue_hook();
     if (!process_shared_preload_libraries_in_progress)
         return;
     MarkGUCPrefixReserved("dsocr");

@@ -22,100 +22,10 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "queue.h"
+#include "enqueue.h"
 #include "state.h"
 
 PG_FUNCTION_INFO_V1(dsocr_enqueue);
-
-/* ---- what this transaction has made ---- */
-
-static List *made_here; /* watches; of the current transaction, savepoints rolled back included */
-
-static void
-transaction_ends(XactEvent event, void *arg)
-{
-    if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
-        return;
-    if (event != XACT_EVENT_ABORT && made_here != NIL)
-        queue_note_work();
-    list_free(made_here);
-    made_here = NIL;
-}
-
-void
-queue_made_job(int watch)
-{
-    static bool registered = false;
-    MemoryContext old;
-
-    if (!registered)
-        RegisterXactCallback(transaction_ends, NULL);
-    registered = true;
-    if (list_member_int(made_here, watch))
-        return;
-    old = MemoryContextSwitchTo(TopMemoryContext);
-    made_here = lappend_int(made_here, watch);
-    MemoryContextSwitchTo(old);
-}
-
-bool
-queue_made_here(int watch)
-{
-    return watch < 0 ? made_here != NIL : list_member_int(made_here, watch);
-}
-
-/* ---- the job ---- */
-
-/* As the owner of the extension. Returns the first column of the first row, 0: there is none. */
-static int64
-run_as_owner(SPIPlanPtr *plan, const char *sql, Arguments *a)
-{
-    Oid user;
-    int security, rc;
-
-    GetUserIdAndSecContext(&user, &security);
-    SetUserIdAndSecContext(state_owner(), security | SECURITY_LOCAL_USERID_CHANGE);
-    if (*plan == NULL)
-    {
-        *plan = SPI_prepare(sql, a->n, a->types);
-        if (*plan == NULL || SPI_keepplan(*plan) != 0)
-            elog(ERROR, "SPI failed: %s", SPI_result_code_string(SPI_result));
-    }
-    rc = SPI_execute_plan(*plan, a->values, a->nulls, false, 0);
-    if (rc < 0)
-        elog(ERROR, "SPI failed: %s", SPI_result_code_string(rc));
-    SetUserIdAndSecContext(user, security);
-    return SPI_processed > 0 ? got_bigint(0, 1, 0) : 0;
-}
-
-static void
-insert_job(int watch, Datum key)
-{
-    static SPIPlanPtr plan = NULL;
-    Arguments a = {0};
-
-    add_int(&a, watch);
-    add_argument(&a, TEXTARRAYOID, key, false);
-    run_as_owner(&plan, "INSERT INTO dsocr.job (watch, key) VALUES ($1, $2) RETURNING id", &a);
-    queue_made_job(watch);
-}
-
-/* Notes that a row is gone; becomes: its new key, 0: it was deleted. Returns the number of the note. */
-static int64
-insert_gone(int watch, Datum key, Datum becomes)
-{
-    static SPIPlanPtr plan = NULL;
-    Arguments a = {0};
-
-    add_int(&a, watch);
-    add_argument(&a, TEXTARRAYOID, key, false);
-    add_argument(&a, TEXTARRAYOID, becomes, becomes == (Datum)0);
-    queue_made_job(watch);
-    return run_as_owner(&plan,
-                        "INSERT INTO dsocr.job (watch, key, becomes, state) VALUES ($1, $2, $3, "
-                        "'gone') RETURNING id",
-                        &a);
-}
 
 /* ---- the row ---- */
 
@@ -220,7 +130,7 @@ static Leaving leaving;
 static void
 row_is_deleted(TriggerData *t, int watch, Datum key)
 {
-    int64 note = insert_gone(watch, key, (Datum)0);
+    int64 note = enqueue_gone(watch, key, (Datum)0);
 
     leaving.note = 0;
     if (ItemPointerIndicatesMovedPartitions(&t->tg_trigtuple->t_data->t_ctid))
@@ -233,17 +143,14 @@ row_is_deleted(TriggerData *t, int watch, Datum key)
 static void
 row_has_arrived(int watch, Datum key)
 {
-    static SPIPlanPtr plan = NULL;
-    Arguments a = {0};
-    bool same = leaving.note != 0 && leaving.watch == watch &&
+    int64 note = leaving.note;
+    bool same = note != 0 && leaving.watch == watch &&
                 leaving.level == GetCurrentTransactionNestLevel() &&
                 leaving.statement == GetCurrentStatementStartTimestamp();
 
-    add_bigint(&a, leaving.note);
-    add_argument(&a, TEXTARRAYOID, key, false);
     leaving.note = 0;
     if (same)
-        run_as_owner(&plan, "UPDATE dsocr.job SET becomes = $2 WHERE id = $1 RETURNING id", &a);
+        enqueue_becomes(note, key);
 }
 
 static bool
@@ -271,7 +178,7 @@ note_changes(TriggerData *t, int watch, int nkeys, Datum key)
         row_has_arrived(watch, key);
     else if (TRIGGER_FOR_DELETE(t->tg_trigger->tgtype) && key_has_changed(t, nkeys) &&
              (before = key_of_row(t, t->tg_trigtuple, nkeys)) != (Datum)0)
-        insert_gone(watch, before, key);
+        enqueue_gone(watch, before, key);
 }
 
 static void
@@ -289,7 +196,7 @@ row_has_changed(TriggerData *t, int watch)
         (doc = column_number(t, t->tg_trigger->tgargs[1])) == 0)
         return;
     if (TRIGGER_FIRED_BY_UPDATE(t->tg_event) || !heap_attisnull(row, doc, t->tg_relation->rd_att))
-        insert_job(watch, key);
+        enqueue_job(watch, key);
 }
 
 Datum
@@ -302,13 +209,10 @@ dsocr_enqueue(PG_FUNCTION_ARGS)
         t->tg_trigger->tgnargs < 1)
         ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
                         errmsg("dsocr.enqueue() is for triggers made by dsocr_attach")));
-    if (SPI_connect() != SPI_OK_CONNECT)
-        elog(ERROR, "SPI_connect failed");
     if (TRIGGER_FIRED_BY_TRUNCATE(t->tg_event))
-        insert_gone(atoi(t->tg_trigger->tgargs[0]), PointerGetDatum(construct_empty_array(TEXTOID)),
-                    (Datum)0);
+        enqueue_gone(atoi(t->tg_trigger->tgargs[0]),
+                     PointerGetDatum(construct_empty_array(TEXTOID)), (Datum)0);
     else
         row_has_changed(t, atoi(t->tg_trigger->tgargs[0]));
-    SPI_finish();
     return PointerGetDatum(NULL);
 }

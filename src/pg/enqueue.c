@@ -1,0 +1,287 @@
+/* enqueue.c - jobs made by a user's statement: rows of dsocr.job, inserted as the owner of the extension.
+ *
+ * To insert a row is cheap and to begin an INSERT is not, so the jobs of a statement are kept in mind while its triggers run,
+ * and inserted together at its end. Sharp edge: what is kept belongs to the subtransaction in which the statement runs. A
+ * trigger of the user's may open another, which may be rolled back or not without the statement; and COPY and a subscription
+ * end in a way that is not told to us. Their jobs are inserted one by one, at once. */
+#include "compat.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/queryenvironment.h"
+#include "utils/tuplestore.h"
+
+#include "enqueue.h"
+#include "queue.h"
+#include "state.h"
+
+/* ---- what this transaction has made ---- */
+
+static List *made_here; /* watches; of the current transaction, savepoints rolled back included */
+
+static void
+transaction_ends(XactEvent event, void *arg)
+{
+    if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+        return;
+    if (event != XACT_EVENT_ABORT && made_here != NIL)
+        queue_note_work();
+    list_free(made_here);
+    made_here = NIL;
+}
+
+void
+queue_made_job(int watch)
+{
+    static bool registered = false;
+    MemoryContext old;
+
+    if (!registered)
+        RegisterXactCallback(transaction_ends, NULL);
+    registered = true;
+    if (list_member_int(made_here, watch))
+        return;
+    old = MemoryContextSwitchTo(TopMemoryContext);
+    made_here = lappend_int(made_here, watch);
+    MemoryContextSwitchTo(old);
+}
+
+bool
+queue_made_here(int watch)
+{
+    return watch < 0 ? made_here != NIL : list_member_int(made_here, watch);
+}
+
+/* ---- rows ---- */
+
+/* SPI is connected. Returns the first column of the first row, 0: there is none. */
+static int64
+run_as_owner(SPIPlanPtr *plan, const char *sql, Arguments *a)
+{
+    Oid user;
+    int security, rc;
+
+    GetUserIdAndSecContext(&user, &security);
+    SetUserIdAndSecContext(state_owner(), security | SECURITY_LOCAL_USERID_CHANGE);
+    if (*plan == NULL)
+    {
+        *plan = SPI_prepare(sql, a->n, a->types);
+        if (*plan == NULL || SPI_keepplan(*plan) != 0)
+            elog(ERROR, "SPI failed: %s", SPI_result_code_string(SPI_result));
+    }
+    rc = SPI_execute_plan(*plan, a->values, a->nulls, false, 0);
+    if (rc < 0)
+        elog(ERROR, "SPI failed: %s", SPI_result_code_string(rc));
+    SetUserIdAndSecContext(user, security);
+    return SPI_processed > 0 && SPI_tuptable ? got_bigint(0, 1, 0) : 0;
+}
+
+static void
+connect_spi(void)
+{
+    if (SPI_connect() != SPI_OK_CONNECT)
+        elog(ERROR, "SPI_connect failed");
+}
+
+static void
+insert_one(int watch, Datum key)
+{
+    static SPIPlanPtr plan = NULL;
+    Arguments a = {0};
+
+    connect_spi();
+    add_int(&a, watch);
+    add_argument(&a, TEXTARRAYOID, key, false);
+    run_as_owner(&plan, "INSERT INTO dsocr.job (watch, key) VALUES ($1, $2)", &a);
+    SPI_finish();
+}
+
+/* ---- together ---- */
+
+#define NOTED_MOST 500
+
+/* A statement whose triggers run, and the jobs that they have made. */
+typedef struct Statement
+{
+    struct Statement *outer;
+    SubTransactionId subtransaction;
+    MemoryContext context; /* of the keys; NULL: there are none */
+    int n, watches[NOTED_MOST];
+    Datum keys[NOTED_MOST];
+} Statement;
+
+static Statement *statement; /* the innermost */
+static ExecutorFinish_hook_type previous_finish;
+
+static TupleDesc
+make_row_type(void)
+{
+    TupleDesc row = CreateTemplateTupleDesc(2);
+
+    TupleDescInitEntry(row, 1, "watch", INT4OID, -1, 0);
+    TupleDescInitEntry(row, 2, "key", TEXTARRAYOID, -1, 0);
+    return row;
+}
+
+/* As a table that the statement which inserts can name. SPI is connected. */
+static void
+insert_all(const Statement *s, int n)
+{
+    static SPIPlanPtr plan = NULL;
+    EphemeralNamedRelation table = palloc0(sizeof *table);
+    Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
+    TupleDesc row = make_row_type();
+    Arguments none = {0};
+
+    for (int i = 0; i < n; i++)
+        tuplestore_putvalues(rows, row, (Datum[]){Int32GetDatum(s->watches[i]), s->keys[i]},
+                             (bool[]){false, false});
+    table->md.name = "dsocr_noted";
+    table->md.tupdesc = row;
+    table->md.enrtype = ENR_NAMED_TUPLESTORE;
+    table->md.enrtuples = n;
+    table->reldata = rows;
+    if (SPI_register_relation(table) != SPI_OK_REL_REGISTER)
+        elog(ERROR, "SPI_register_relation failed");
+    run_as_owner(&plan, "INSERT INTO dsocr.job (watch, key) SELECT watch, key FROM dsocr_noted",
+                 &none);
+    SPI_unregister_relation(table->md.name);
+    tuplestore_end(rows);
+}
+
+/* To insert is a statement, too, whose end finds nothing noted any more. */
+static void
+insert_noted(Statement *s)
+{
+    int n = s->n;
+
+    if (n == 0)
+        return;
+    s->n = 0;
+    if (n == 1)
+        insert_one(s->watches[0], s->keys[0]);
+    else
+    {
+        connect_spi();
+        insert_all(s, n);
+        SPI_finish();
+    }
+    MemoryContextReset(s->context);
+}
+
+/* The statement that jobs may be kept for, or NULL. */
+static Statement *
+noting(void)
+{
+    bool ours = statement && statement->subtransaction == GetCurrentSubTransactionId();
+
+    return ours ? statement : NULL;
+}
+
+/* So that what is inserted now comes after what was made before. */
+static void
+flush_noted(void)
+{
+    if (noting())
+        insert_noted(statement);
+}
+
+static void
+finish_statement(QueryDesc *query)
+{
+    Statement s;
+
+    s.outer = statement;
+    s.subtransaction = GetCurrentSubTransactionId();
+    s.context = NULL;
+    s.n = 0;
+    flush_noted();
+    statement = &s;
+    PG_TRY();
+    {
+        if (previous_finish)
+            previous_finish(query);
+        else
+            standard_ExecutorFinish(query);
+        insert_noted(&s);
+    }
+    PG_FINALLY();
+    {
+        statement = s.outer;
+        if (s.context)
+            MemoryContextDelete(s.context);
+    }
+    PG_END_TRY();
+}
+
+void
+enqueue_hook(void)
+{
+    previous_finish = ExecutorFinish_hook;
+    ExecutorFinish_hook = finish_statement;
+}
+
+/* ---- what is asked for ---- */
+
+void
+enqueue_job(int watch, Datum key)
+{
+    Statement *s = noting();
+    MemoryContext old;
+
+    queue_made_job(watch);
+    if (s == NULL)
+    {
+        insert_one(watch, key);
+        return;
+    }
+    if (s->n == NOTED_MOST)
+        insert_noted(s);
+    if (s->context == NULL)
+        s->context =
+            AllocSetContextCreate(TopTransactionContext, "dsocr noted", ALLOCSET_DEFAULT_SIZES);
+    old = MemoryContextSwitchTo(s->context);
+    s->watches[s->n] = watch;
+    s->keys[s->n++] = PointerGetDatum(PG_DETOAST_DATUM_COPY(key));
+    MemoryContextSwitchTo(old);
+}
+
+int64
+enqueue_gone(int watch, Datum key, Datum becomes)
+{
+    static SPIPlanPtr plan = NULL;
+    Arguments a = {0};
+    int64 note;
+
+    flush_noted();
+    connect_spi();
+    add_int(&a, watch);
+    add_argument(&a, TEXTARRAYOID, key, false);
+    add_argument(&a, TEXTARRAYOID, becomes, becomes == (Datum)0);
+    queue_made_job(watch);
+    note = run_as_owner(&plan,
+                        "INSERT INTO dsocr.job (watch, key, becomes, state) VALUES ($1, $2, $3, "
+                        "'gone') RETURNING id",
+                        &a);
+    SPI_finish();
+    return note;
+}
+
+void
+enqueue_becomes(int64 note, Datum key)
+{
+    static SPIPlanPtr plan = NULL;
+    Arguments a = {0};
+
+    flush_noted();
+    connect_spi();
+    add_bigint(&a, note);
+    add_argument(&a, TEXTARRAYOID, key, false);
+    run_as_owner(&plan, "UPDATE dsocr.job SET becomes = $2 WHERE id = $1 RETURNING id", &a);
+    SPI_finish();
+}
