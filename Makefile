@@ -90,7 +90,7 @@ fresh:
 # The large run under kills; the small one is a part of `check`.
 chaos:
 	@deps/install.sh run build test
-	@STEPS="gcc build15 server" CHAOS_JOBS=20000 CHAOS_KILLS=200 CHAOS_RESTARTS=20 CHAOS_PATIENCE=600 STEP_SECONDS=3600 test/run.sh 15
+	@STEPS="gcc build15 server" CHAOS_JOBS=20000 CHAOS_KILLS=210 CHAOS_RESTARTS=21 CHAOS_PATIENCE=600 STEP_SECONDS=3600 test/run.sh 15
 
 deps:
 	@deps/install.sh run build test demo
