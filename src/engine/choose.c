@@ -86,6 +86,21 @@ best_below(const float *logits, int vocab, int32_t last)
     return best;
 }
 
+/* The first two in rank when none is banned, in one go. */
+static void
+best_two(const float *logits, int vocab, int32_t *first, int32_t *second)
+{
+    for (int32_t i = 0; i < vocab; i++)
+        if (*first >= 0 ? logits[i] > logits[*first] : logits[i] == logits[i])
+        {
+            *second = *first;
+            *first = i;
+        }
+        else if (*first >= 0 &&
+                 (*second >= 0 ? logits[i] > logits[*second] : logits[i] == logits[i]))
+            *second = i;
+}
+
 Choice
 choose_next(const float *logits, int vocab, const int32_t *ids, int n, int prompt,
             const NgramRule *rule)
@@ -96,8 +111,10 @@ choose_next(const float *logits, int vocab, const int32_t *ids, int n, int promp
     int32_t last = -1, first = -1, second = -1;
     double sum = 0;
 
-    while (second < 0 && (last = best_below(logits, vocab, last)) >= 0)
-        if (!rules || !banned(&h, rule, last))
+    if (!rules)
+        best_two(logits, vocab, &first, &second);
+    while (rules && second < 0 && (last = best_below(logits, vocab, last)) >= 0)
+        if (!banned(&h, rule, last))
         {
             if (first < 0)
                 first = last;

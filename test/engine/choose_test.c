@@ -124,6 +124,29 @@ test_nan(void)
     promise("nothing but NaN is id 0 with probability 0", c.id == 0 && c.probability == 0);
 }
 
+/* Without rules the two best are found in one go: as a rule that bans nothing finds them. */
+static void
+test_best_two(void)
+{
+    static const float values[] = {-1, 0, 0.5f, 3, NAN, -INFINITY};
+    NgramRule idle = {.size = 9};
+    int same = 0;
+
+    for (int k = 0; k < 5000; k++)
+    {
+        float logits[VOCAB];
+        Choice a, b;
+
+        for (int i = 0; i < VOCAB; i++)
+            logits[i] = values[random_below(k % 6 + 1)];
+        a = choose_next(logits, VOCAB, NULL, 0, 0, NULL);
+        b = choose_next(logits, VOCAB, NULL, 0, 0, &idle);
+        same += a.id == b.id && memcmp(&a.probability, &b.probability, sizeof a.probability) == 0 &&
+                memcmp(&a.gap, &b.gap, sizeof a.gap) == 0;
+    }
+    promise("the best two, and their gap, are the same found in one go", same == 5000);
+}
+
 static void
 test_loops(void)
 {
@@ -148,6 +171,7 @@ main(void)
     test_rules();
     test_choice();
     test_nan();
+    test_best_two();
     test_loops();
     return report();
 }
