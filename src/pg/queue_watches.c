@@ -41,6 +41,13 @@ follow_renamed(void)
     "'{page,version}'::text[] AS k) k WHERE a.attrelid = r.oid AND a.attnum = ANY "                \
     "(i.indkey::int2[]) GROUP BY k))"
 
+/* Else a result is any one's of several rows. */
+#define IS_UNIQUE                                                                                  \
+    "EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid "  \
+    "AND i.indpred IS NULL AND i.indexprs IS NULL AND (SELECT array_agg(a.attname::text) <@ "      \
+    "w.key_columns FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY "               \
+    "((i.indkey::int2[])[:i.indnkeyatts - 1])))"
+
 /* pg_restore -j makes triggers before it is done. Only who may pause the watch holds it up in this way. */
 #define IS_RESTORED                                                                                \
     "EXISTS (SELECT FROM pg_stat_activity a WHERE a.datname = current_database() AND "             \
@@ -82,7 +89,7 @@ resolve_watches(void *arg)
         "WHEN (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = ANY "
         "(w.key_columns) AND NOT a.attisdropped) < cardinality(w.key_columns) "
         "THEN 'a column of its key does not exist' "
-        "WHEN NOT " HAS_KEY
+        "WHEN NOT " IS_UNIQUE " THEN 'its key is no longer unique' WHEN NOT " HAS_KEY
         " THEN 'its table of results has no unique index over key, page and version' "
         "WHEN " IS_RESTORED " THEN 'pg_restore is at work' ELSE coalesce(" MAY_NOT
         ", (SELECT why FROM unnest($1, $2) r(watch, why) WHERE r.watch = w.id)) END AS problem "

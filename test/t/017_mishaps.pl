@@ -57,6 +57,15 @@ sql('ALTER TABLE key_column RENAME number TO id');
 all_read($w, 'the key has its name back');
 is(sql('SELECT count(*) FROM key_column_scan_ocr WHERE current'), 4, 'and nothing is lost');
 
+$w = table('twins');
+while_reading('twins', $w, 'ALTER TABLE twins DROP CONSTRAINT twins_pkey');
+problem($w, 'its key is no longer unique');
+sql(q{INSERT INTO twins VALUES (1, '', 'TEXT:twin'), (5, '', 'TEXT:fifth')});
+is(sql("SELECT count(DISTINCT key) FILTER (WHERE key IN ('{1}', '{5}')), count(failed_at) FROM dsocr.job WHERE watch = $w"), '2|0', 'what has come since waits');
+sql(q{DELETE FROM twins WHERE scan = 'TEXT:twin'; CREATE UNIQUE INDEX ON twins (id) INCLUDE (other)});
+all_read($w, 'the key is unique again');
+is(sql(q{SELECT string_agg(search_text, ',' ORDER BY id) FROM twins_scan_ocr WHERE current}), 'first,late 2,late 3,late 4,fifth', 'and results are those of their rows');
+
 # ---- dropped: column, table, table of results
 $w = table('dropped_column');
 while_reading('dropped_column', $w, 'ALTER TABLE dropped_column DROP scan');
