@@ -107,6 +107,6 @@ extern void give_back_long(
     Job *item); /* until a place for long documents is free; pages that are read are kept */
 extern const AnswerError *crash_error(void);
 extern int backoff_ms(int attempts);
-extern void queue_lost_again(void); /* claims that could not be given back */
+extern void queue_lost_again(void); /* claims that nobody holds */
 
 #endif

@@ -124,6 +124,17 @@ sql(qq{DROP TRIGGER no ON refused_scan_ocr; SELECT dsocr_retry($w)});
 all_read($w, 'the trigger is gone');
 is(sql('SELECT search_text FROM refused_scan_ocr WHERE id = 4 AND current'), 'tomorrow', 'and the result is stored');
 
+# ---- a claim that nobody holds: a restore brings it while the worker is at work
+$w = table('restored');
+faults($node, 'hold=1');
+sql(q{INSERT INTO restored VALUES (2, '', 'TEXT:second')});
+until_true("SELECT count(*) > 0 FROM dsocr.jobs WHERE state = 'claimed' AND watch = $w", 'the worker is at work');
+sql("UPDATE restored_scan_ocr SET search_text = 'not yet' WHERE id = 1; INSERT INTO dsocr.job (watch, key, force, state, token) VALUES ($w, '{1}', true, 'claimed', 42)");
+until_true(q{SELECT NOT EXISTS (SELECT FROM dsocr.job WHERE token = 42)}, 'a claim that nobody holds is given back');
+no_faults($node);
+all_read($w, 'it is queued again');
+is(sql('SELECT search_text FROM restored_scan_ocr WHERE id = 1 AND current'), 'first', 'and read');
+
 # ---- no engine for a long time: more often than dsocr.max_attempts
 $w = table('no_engine');
 faults($node, 'state=failed');

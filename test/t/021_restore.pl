@@ -77,7 +77,7 @@ my $results = sub { return $_[0] =~ /(TABLE DATA|CONSTRAINT|INDEX) public s_scan
 part('all but results', sub { return !$results->($_[0]) && $_[0] !~ /INDEX public notes/ });
 is($node->safe_psql('piecemeal', q{SELECT count(*) FROM s_scan_ocr}), 0, 'the table of results is there, and is empty');
 ok($node->poll_query_until('piecemeal', q{SELECT problem = 'its table of results has no unique index over key, page and version' FROM dsocr.watches}), 'dsocr.watches says that it is not whole');
-is($node->safe_psql('piecemeal', q{SELECT count(*) FROM dsocr.job WHERE state = 'queued'}), 1000, 'everything waits');
+ok($node->poll_query_until('piecemeal', q{SELECT count(*) = 1000 FROM dsocr.job WHERE state = 'queued'}), 'everything waits, also what was being read where it was dumped');
 part('results', $results);
 all_there($node, 'piecemeal', 'the results at last');
 not_restarted($node);
