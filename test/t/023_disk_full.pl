@@ -83,6 +83,13 @@ sql(q{DROP TRIGGER full_disk ON dsocr.job; DROP TRIGGER full_disk ON other_scan_
 is(sql(q{SELECT dsocr_wait(2, '3min')}), 0, 'they are given back when there is room');
 is(sql(q{SELECT count(*), count(DISTINCT id) FROM other_scan_ocr WHERE current}), '54|54', 'and read once');
 
+# ---- and for documents that belong to no table
+sql('CREATE TRIGGER full_disk BEFORE UPDATE ON dsocr.inbox FOR EACH ROW EXECUTE FUNCTION full_disk()');
+my $job = sql(q{SELECT dsocr_submit('TEXT:submitted')});
+until_true(qq{SELECT error_message = 'no space' FROM dsocr.jobs WHERE job = $job}, 'a submitted document: dsocr.jobs says what is the matter');
+sql('DROP TRIGGER full_disk ON dsocr.inbox');
+is(sql("SELECT dsocr_result($job, '3min')->'document'->>'text'"), 'submitted', 'it waits until there is room');
+
 not_restarted($node);
 $node->stop('fast');
 done_testing();
