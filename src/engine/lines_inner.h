@@ -43,8 +43,8 @@ typedef struct Sheet
     int otsu;      /* what Otsu's method says: what views are cut by */
 } Sheet;
 
-/* Grey, reduced by averaging `reduce` x `reduce` pixels, paper divided to white; clear: what lies around the page is
- * white, too. All return false without memory, or when the ticker (may be NULL) stops them. */
+/* Grey, reduced by averaging `reduce` x `reduce` pixels, paper divided to white; clear: tints and what lies around the
+ * page become white, too. All return false without memory, or when the ticker (may be NULL) stops them. */
 bool sheet_make(const Image *page, int reduce, bool clear, Ticker *ticker, Arena *arena,
                 Sheet *out);
 bool sheet_turn(const Sheet *in, int degrees, Arena *arena,
@@ -54,6 +54,10 @@ bool sheet_turn(const Sheet *in, int degrees, Arena *arena,
 bool sheet_straighten(const Sheet *in, float degrees, Ticker *ticker, Arena *arena, Sheet *out);
 
 void sheet_threshold(Sheet *s); /* both thresholds anew, from the grey levels as they are now */
+
+/* --- lines_tints.c: tinted fields become paper --------------------------------------------------- */
+
+bool tints_lift(uint8_t *grey, int w, int h, Arena *arena); /* grey: [h, w] */
 
 /* --- lines_surround.c: what lies around the page ------------------------------------------------- */
 

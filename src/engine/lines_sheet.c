@@ -369,7 +369,8 @@ sheet_make(const Image *page, int reduce, bool clear, Ticker *ticker, Arena *are
     bool *above;
     int w, h;
 
-    if (!grey_plane(page, reduce, ticker, arena, &grey))
+    if (!grey_plane(page, reduce, ticker, arena, &grey) ||
+        (clear && !tints_lift(grey.px, grey.w, grey.h, arena)))
         return false;
     w = grey.w / REDUCE > 1 ? grey.w / REDUCE : 1;
     h = grey.h / REDUCE > 1 ? grey.h / REDUCE : 1;

@@ -483,6 +483,26 @@ pale_ink(void)
     promise("and its views are as dark as any", dark == 16);
 }
 
+/* A table whose every second row is shaded, and darker than the page's own ink is pale. */
+static void
+shaded_rows(void)
+{
+    Paper p = paper(1200, 1000);
+    PageLines l;
+    int views = 0, white = 0;
+
+    for (int i = 0; i < 12; i += 2)
+        fill(&p, 80, 112 + 60 * i, 1120, 172 + 60 * i, 120);
+    set_column(&p, 100, 150, 4, 60, 12, 40);
+    l = find(&p.image, 0);
+    promise("all rows of a table are lines whose every second is shaded", l.nlines == 12);
+    for (int i = 0; i < l.nviews; i++, views++)
+        white += l.views[i].view.pixels[2 * shape.view_w + 2] > 240;
+    promise("and their views have white paper", views && white == views);
+    promise("nor is a shaded row a picture", l.npictures == 0);
+    done(&p);
+}
+
 /* A pale page, darker to the right, on a table far darker than its ink. */
 static void
 on_a_table(void)
@@ -924,6 +944,7 @@ main(void)
     leaders();
     square_leaders();
     pale_ink();
+    shaded_rows();
     on_a_table();
     dashes();
     boxes_for_letters();

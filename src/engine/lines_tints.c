@@ -1,0 +1,214 @@
+/* lines_tints.c - tinted fields become paper: every second row of a table, a shaded part of a form.
+ *
+ * The page is seen as cells of which the brightest pixel counts, so that letters are not seen. Cells that hang together
+ * and change but slowly are a field; one with brighter cells nearly all around it is a tint, and its pixels are
+ * multiplied by what it lacks. This comes before paper is brought to white, which knows no edges. Sharp edge: a cell at
+ * the tint's edge is of the paper by its brightest pixel, and has some of the tint all the same. */
+#include "lines_inner.h"
+
+#include <stdlib.h>
+
+#define CELL     8     /* pixels */
+#define SLOWLY   0.04f /* from cell to cell in a field, */
+#define NOISE    4     /* and so many grey levels */
+#define LEAST    24    /* cells of a tint */
+#define AROUND   0.8f  /* of its edge is brighter */
+#define PALEST   1.07f /* times brighter */
+#define DARKEST  3.0f  /* a darker one may have white letters */
+#define HUNDREDS 301   /* factors in hundredths */
+
+typedef struct Cells
+{
+    int w, h;
+    uint8_t *level; /* [h, w] */
+    int *field;     /* [h, w] */
+    int *list;      /* [h * w] cells of the field that is looked at */
+    uint8_t *edge;  /* [h, w] beside a cell of this field */
+} Cells;
+
+static bool
+find_levels(const uint8_t *grey, int w, int h, Arena *arena, Cells *c)
+{
+    size_t n;
+
+    c->w = w / CELL;
+    c->h = h / CELL;
+    n = (size_t)c->w * c->h;
+    c->level = arena_array(arena, n, 1);
+    c->field = arena_array(arena, n, sizeof(int));
+    c->list = arena_array(arena, n, sizeof(int));
+    c->edge = arena_array(arena, n, 1);
+    if (!c->level || !c->field || !c->list || !c->edge)
+        return false;
+    for (int y = 0; y < c->h * CELL; y++)
+        for (int x = 0; x < c->w; x++)
+        {
+            const uint8_t *px = grey + (size_t)y * w + (size_t)x * CELL;
+            uint8_t *level = c->level + (size_t)(y / CELL) * c->w + x;
+
+            for (int k = 0; k < CELL; k++)
+                *level = px[k] > *level ? px[k] : *level;
+        }
+    return true;
+}
+
+/* The cells beside cell i; -1: the image ends. */
+static void
+neighbours(const Cells *c, int i, int next[4])
+{
+    int x = i % c->w;
+
+    next[0] = x > 0 ? i - 1 : -1;
+    next[1] = x + 1 < c->w ? i + 1 : -1;
+    next[2] = i >= c->w ? i - c->w : -1;
+    next[3] = i + c->w < c->w * c->h ? i + c->w : -1;
+}
+
+static bool
+alike(int a, int b)
+{
+    int high = a > b ? a : b;
+
+    return abs(a - b) <= SLOWLY * high + NOISE;
+}
+
+/* All cells around it are alike: it is not at the edge of a field, where brightest pixels say little. */
+static bool
+is_inner(const Cells *c, int i)
+{
+    int x = i % c->w, y = i / c->w;
+
+    for (int v = y ? y - 1 : 0; v <= y + 1 && v < c->h; v++)
+        for (int u = x ? x - 1 : 0; u <= x + 1 && u < c->w; u++)
+            if (!alike(c->level[v * c->w + u], c->level[i]))
+                return false;
+    return true;
+}
+
+/* Lists the field of the inner cell i, which goes on from inner cells, and gives it a number; returns how many cells. */
+static int
+find_field(Cells *c, int i, int number)
+{
+    int n = 1, next[4];
+
+    c->list[0] = i;
+    c->field[i] = number;
+    for (int from = 0; from < n; from++)
+    {
+        if (!is_inner(c, c->list[from]))
+            continue;
+        neighbours(c, c->list[from], next);
+        for (int k = 0; k < 4; k++)
+            if (next[k] >= 0 && c->field[next[k]] == 0)
+            {
+                c->field[next[k]] = number;
+                c->list[n++] = next[k];
+            }
+    }
+    return n;
+}
+
+/* How much brighter it is beyond the field, in hundredths; 0: it is not, or the image ends. */
+static int
+brighter_beyond(const Cells *c, int i, int dx, int dy)
+{
+    int x = i % c->w + 2 * dx, y = i / c->w + 2 * dy;
+    float times;
+
+    if (x < 0 || y < 0 || x >= c->w || y >= c->h)
+        return 0;
+    times = (float)c->level[y * c->w + x] / (c->level[i] + 1);
+    return times < PALEST ? 0 : times < DARKEST ? (int)(100 * times) : HUNDREDS - 1;
+}
+
+/* How much brighter it is around the listed field, in the median; 1: it is no tint. */
+static float
+lack(const Cells *c, int n, int number)
+{
+    static const int dirs[4][2] = {{-1, 0}, {1, 0}, {0, -1}, {0, 1}};
+    int count[HUNDREDS] = {0}, brighter, all = 0, at = 1, next[4];
+
+    for (int i = 0; i < n; i++)
+    {
+        neighbours(c, c->list[i], next);
+        for (int k = 0; k < 4; k++)
+            if (next[k] < 0 || c->field[next[k]] != number)
+            {
+                count[brighter_beyond(c, c->list[i], dirs[k][0], dirs[k][1])]++;
+                all++;
+            }
+    }
+    brighter = all - count[0];
+    if (brighter < AROUND * all)
+        return 1;
+    for (int sum = count[1]; sum * 2 < brighter; sum += count[++at])
+        ;
+    return at == HUNDREDS - 1 ? 1 : at / 100.0f;
+}
+
+static void
+lift_cell(uint8_t *grey, int w, int h, const Cells *c, int cell, const uint8_t *table)
+{
+    int x0 = cell % c->w * CELL, y0 = cell / c->w * CELL;
+
+    for (int y = y0; y < y0 + CELL && y < h; y++)
+        for (int x = x0; x < x0 + CELL && x < w; x++)
+            grey[(size_t)y * w + x] = table[grey[(size_t)y * w + x]];
+}
+
+/* Multiplies the listed cells and those beside them, nothing to brighter than the paper is. */
+static void
+lift_field(uint8_t *grey, int w, int h, Cells *c, int n, int number, float times)
+{
+    uint8_t table[256];
+    int paper = 0;
+
+    for (int i = 0; i < n; i++)
+        paper = c->level[c->list[i]] > paper ? c->level[c->list[i]] : paper;
+    paper = times * paper < 255 ? (int)(times * paper) : 255;
+    for (int v = 0; v < 256; v++)
+    {
+        int to = (int)(v * times);
+
+        table[v] = (uint8_t)(v > paper ? v : to > paper ? paper : to);
+    }
+    for (int i = 0; i < n; i++)
+    {
+        int x = c->list[i] % c->w, y = c->list[i] / c->w;
+
+        lift_cell(grey, w, h, c, c->list[i], table);
+        for (int v = y - 1; v <= y + 1; v++)
+            for (int u = x - 1; u <= x + 1; u++)
+            {
+                int o = v * c->w + u;
+
+                if (u < 0 || v < 0 || u >= c->w || v >= c->h || c->field[o] == number || c->edge[o])
+                    continue;
+                c->edge[o] = 1;
+                lift_cell(grey, w, h, c, o, table);
+            }
+    }
+}
+
+bool
+tints_lift(uint8_t *grey, int w, int h, Arena *arena)
+{
+    Cells c;
+    int number = 0;
+
+    if (!find_levels(grey, w, h, arena, &c))
+        return false;
+    for (int i = 0; i < c.w * c.h; i++)
+    {
+        int n;
+        float times;
+
+        if (c.field[i] || !is_inner(&c, i))
+            continue;
+        n = find_field(&c, i, ++number);
+        if (n < LEAST || (times = lack(&c, n, number)) <= 1)
+            continue;
+        lift_field(grey, w, h, &c, n, number, times);
+    }
+    return true;
+}
