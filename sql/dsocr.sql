@@ -866,7 +866,7 @@ CREATE FUNCTION dsocr_page_html(doc bytea, result jsonb, query tsquery DEFAULT N
 RETURNS text AS 'MODULE_PATHNAME', 'dsocr_page_html'
 LANGUAGE C STABLE PARALLEL SAFE COST 10000;
 COMMENT ON FUNCTION dsocr_page_html(bytea, jsonb, tsquery, regconfig) IS
-'One self-contained HTML page: the scan, boxes over it, the text beside it, the hits of a query marked. It fetches nothing; n and p go from hit to hit.';
+'One self-contained HTML page: the scan, boxes over it, the text beside it, the hits of a query marked. It fetches nothing; n and p go from hit to hit, Enter from a box to its text and back.';
 
 REVOKE ALL ON FUNCTION dsocr_page_image(bytea, int, int), dsocr_crop(bytea, int, box, int),
     dsocr_render_highlight(bytea, jsonb, tsquery, int, regconfig), dsocr_page_html(bytea, jsonb, tsquery, regconfig) FROM PUBLIC;

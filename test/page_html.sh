@@ -36,8 +36,11 @@ addEventListener('load', () => {
   const at = document.getElementById('at') ? document.getElementById('at').textContent : '';
   boxes[0].focus();
   const lit = document.getElementById('t' + boxes[0].id.slice(1)).classList.contains('on');
+  const enter = () => { document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter' })); return document.activeElement.id; };
+  const there = enter(), back = enter();
+  const crossed = there === 't' + boxes[0].id.slice(1) && back === boxes[0].id;
   document.documentElement.setAttribute('data-probe', JSON.stringify({ boxes: boxes.length, worst, natural: img.naturalWidth, columns: narrow,
-    hits, at, lit, fetched: performance.getEntriesByType('resource').filter(r => !r.name.startsWith('data:')).length }));
+    hits, at, lit, crossed, fetched: performance.getEntriesByType('resource').filter(r => !r.name.startsWith('data:')).length }));
 });
 JS
 { sed '$d' "$dir/page.html"; echo "<script>const expected = $(cat "$dir/expected.json");"; cat "$dir/probe.js"; echo "</script></html>"; } >"$dir/probe.html"
@@ -59,6 +62,7 @@ promise "there are boxes, each within 2 pixels of the result's" "$(python3 -c 'i
 promise "every hit has a mark on the scan" "$(field hits)" "$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["hits"])' "$dir/expected.json")"
 promise "the key n goes to the first hit" "$(field at)" "1 / $(grep -o '<mark ' "$dir/page.html" | wc -l)"
 promise "a box that has the focus lights its text" "$(field lit)" True
+promise "Enter goes from a box to its text, and back" "$(field crossed)" True
 promise "nothing is fetched" "$(field fetched)" 0
 promise "scan and text stand side by side" "$(field columns)" 2
 said=$(probe 500)

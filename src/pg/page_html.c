@@ -2,7 +2,7 @@
  *
  * Everything that came out of an image is escaped, and a policy in the head forbids the page to fetch anything: the
  * scan is in it as a data: URI. Boxes are placed in per cent of the page, so they fit at any width. A box and its text
- * point at each other; Tab goes from one to the next, n and p from hit to hit. Sharp edge: the stored file is shown
+ * point at each other; Tab goes from one to the next, Enter or a click from one to the other, n and p from hit to hit. Sharp edge: the stored file is shown
  * only where a browser shows it upright, as the reader saw it; else the engine makes a PNG. */
 #include "compat.h"
 
@@ -41,6 +41,7 @@ static const char head[] =
     "200, .12) }\n"
     ".scan i { background: #ffe34d; mix-blend-mode: multiply; border: 1px solid #e25800; "
     "pointer-events: none }\n"
+    ".scan a, .text [id] { scroll-margin: 4em }\n"
     ".scan i.on { outline: 3px solid #e25800 }\n"
     ".text p { margin: 0 0 .8em; white-space: pre-wrap; overflow-wrap: anywhere }\n"
     ".text p span { display: block; padding-left: 1em; text-indent: -1em }\n"
@@ -68,6 +69,14 @@ static const char script[] =
     "  for (const [event, on] of [['focus', 1], ['mouseenter', 1], ['blur', 0], ['mouseleave', "
     "0]])\n"
     "    e.addEventListener(event, () => light(e, !!on));\n"
+    "  for (const event of ['click', 'keydown'])\n"
+    "    e.addEventListener(event, v => cross(v, twin(e)));\n"
+    "}\n"
+    "function cross(v, to) {\n"
+    "  if (!to || (v.type === 'keydown' && v.key !== 'Enter') || String(getSelection())) return;\n"
+    "  v.preventDefault();\n"
+    "  to.focus({ preventScroll: true });\n"
+    "  to.scrollIntoView({ block: 'nearest' });\n"
     "}\n"
     "function go(step) {\n"
     "  if (!marks.length) return;\n"
