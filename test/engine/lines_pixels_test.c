@@ -188,7 +188,7 @@ sheets(void)
             Map want = plain_sheet(&p);
             Sheet s;
 
-            same += sheet_make(&p, 1, NULL, &arena, &s) && s.w == want.w && s.h == want.h &&
+            same += sheet_make(&p, 1, false, NULL, &arena, &s) && s.w == want.w && s.h == want.h &&
                     memcmp(s.grey, want.px, (size_t)s.w * s.h) == 0;
         }
     promise("sheets are what filter, blur and division give, pixel by pixel", same == 16);
