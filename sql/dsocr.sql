@@ -725,120 +725,21 @@ CREATE FUNCTION dsocr.show_hits(search_text text, tsv tsvector, result jsonb, qu
 AS 'MODULE_PATHNAME', 'dsocr_show_hits' LANGUAGE C STABLE PARALLEL SAFE COST 1000;
 COMMENT ON FUNCTION dsocr.show_hits(text, tsvector, jsonb, tsquery, regconfig) IS 'The snippet of a page with its hits in brackets, and what dsocr_highlight gives for it as a JSON array. tsv: of search_text, or NULL, which takes longer.';
 
--- key_of: the expression that makes the key of a row t; columns: those of the key, by which equal ranks are ordered.
-CREATE FUNCTION dsocr.search_exactly(results regclass, key_of text, columns text, config regconfig, query text, lim int)
-RETURNS TABLE(key jsonb, page int, rank real, snippet text, highlights jsonb)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $f$
-BEGIN
-    RETURN QUERY EXECUTE format($q$
-        SELECT %s, t.page, t."dsocr rank", h.snippet, h.highlights
-        FROM (SELECT t.*, ts_rank(t.tsv, $1) AS "dsocr rank" FROM %s t WHERE t.current AND t.tsv @@ $1 ORDER BY "dsocr rank" DESC, %s, t.page LIMIT $3) t,
-             LATERAL dsocr.show_hits(t.search_text, t.tsv, t.result, $1, $2) h$q$, key_of, results, columns)
-    USING websearch_to_tsquery(config, query), config, lim;
-END $f$;
-COMMENT ON FUNCTION dsocr.search_exactly(regclass, text, text, regconfig, text, int) IS 'dsocr_search in one result table.';
-
--- Every word of the query resembles a word of the page. Those words of the page are what is marked.
-CREATE FUNCTION dsocr.search_fuzzily(results regclass, key_of text, config regconfig, query text, lim int, fuzzy real)
-RETURNS TABLE(key jsonb, page int, rank real, snippet text, highlights jsonb)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $f$
-DECLARE
-    trgm constant name := (SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm');
-    words constant text[] := ARRAY(SELECT DISTINCT lower(m[1]) FROM regexp_matches(query, '[[:alnum:]]+', 'g') m);
-    before text;
-BEGIN
-    IF trgm IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'fuzzy search needs the extension pg_trgm',
-            HINT = 'CREATE EXTENSION pg_trgm; or leave fuzzy out.';
-    ELSIF cardinality(words) = 0 THEN
-        RETURN;
-    END IF;
-    EXECUTE format('SELECT %I.show_limit()', trgm); -- loads the library, so that its setting exists
-    before := current_setting('pg_trgm.word_similarity_threshold');
-    PERFORM set_config('pg_trgm.word_similarity_threshold', fuzzy::text, true);
-    RETURN QUERY EXECUTE format($q$
-        SELECT f.key, f.page, f.rank, h.snippet, h.highlights
-        FROM (SELECT %1$s AS key, t.page, (SELECT avg(%2$I.word_similarity(w, t.search_text))::real FROM unnest($1) w) AS rank,
-                     t.search_text, t.result, t.tsv
-              FROM %3$s t WHERE t.current AND %4$s ORDER BY 3 DESC, 1, 2 LIMIT $3) f,
-             LATERAL (SELECT coalesce(string_agg('''' || replace(replace(l.lexeme, '\', '\\'), '''', '''''') || '''', ' | '), '')::tsquery AS marks
-                      FROM unnest(f.tsv) l WHERE EXISTS (SELECT FROM unnest($1) w WHERE %2$I.similarity(l.lexeme, w) >= $4)) m,
-             LATERAL dsocr.show_hits(f.search_text, f.tsv, f.result, m.marks, $2) h$q$, key_of, trgm, results,
-        (SELECT string_agg(format('t.search_text OPERATOR(%I.%%>) %L', trgm, w), ' AND ') FROM unnest(words) w))
-    USING words, config, lim, fuzzy;
-    PERFORM set_config('pg_trgm.word_similarity_threshold', before, true);
-END $f$;
-COMMENT ON FUNCTION dsocr.search_fuzzily(regclass, text, regconfig, text, int, real) IS 'dsocr_search with fuzzy in one result table.';
-
-CREATE FUNCTION dsocr.search(watches int[], query text, lim int, fuzzy real)
-RETURNS TABLE(key jsonb, page int, rank real, snippet text, highlights jsonb)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $f$
-DECLARE
-    w record;
-BEGIN
-    IF lim IS NULL OR lim < 1 THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'lim must be at least 1';
-    ELSIF fuzzy NOT BETWEEN 0.1 AND 1 THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'fuzzy must be between 0.1 and 1',
-            HINT = 'It is how much of a word must be right; 0.5 is a good start.';
-    END IF;
-    FOR w IN SELECT v.watch, v.results, v.ts_config::regconfig AS config,
-                    (SELECT format('jsonb_build_object(%s)', string_agg(format('%L, t.%I', k, r), ', ' ORDER BY n))
-                     FROM unnest(v.key_columns, v.result_columns) WITH ORDINALITY u(k, r, n)) AS key_of,
-                    (SELECT string_agg(format('t.%I', r), ', ' ORDER BY n) FROM unnest(v.result_columns) WITH ORDINALITY u(r, n)) AS columns
-             FROM dsocr.watches v WHERE v.watch = ANY (watches) LOOP
-        IF w.results IS NULL THEN
-            RAISE EXCEPTION USING ERRCODE = 'undefined_table', MESSAGE = format('the result table of watch %s is not there', w.watch);
-        ELSIF fuzzy IS NULL THEN
-            RETURN QUERY SELECT * FROM dsocr.search_exactly(w.results, w.key_of, w.columns, w.config, query, lim);
-        ELSE
-            RETURN QUERY SELECT * FROM dsocr.search_fuzzily(w.results, w.key_of, w.config, query, lim, fuzzy);
-        END IF;
-    END LOOP;
-END $f$;
-COMMENT ON FUNCTION dsocr.search(int[], text, int, real) IS 'dsocr_search over the result tables of some watches, not yet cut to lim.';
-
 CREATE FUNCTION dsocr_search(watch int, query text, lim int DEFAULT 20, fuzzy real DEFAULT NULL)
 RETURNS TABLE(key jsonb, page int, rank real, snippet text, highlights jsonb)
-LANGUAGE plpgsql STABLE ROWS 20 SET search_path = pg_catalog, pg_temp
-AS $f$
-BEGIN
-    IF NOT EXISTS (SELECT FROM dsocr.watches v WHERE v.watch = dsocr_search.watch) THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('watch %s does not exist', coalesce(dsocr_search.watch::text, 'NULL')),
-            HINT = 'dsocr.watches shows those that there are.';
-    END IF;
-    RETURN QUERY SELECT * FROM dsocr.search(ARRAY[dsocr_search.watch], query, lim, fuzzy);
-END $f$;
+AS 'MODULE_PATHNAME', 'dsocr_search_watch' LANGUAGE C STABLE COST 100 ROWS 20;
 COMMENT ON FUNCTION dsocr_search(int, text, int, real) IS
-'Searches what a watch has read, best first, with the hits as boxes on the page (highlights) and in [brackets] in a snippet. query: words, "phrases", or, -not. fuzzy (0.1 to 1; needs pg_trgm): words need only resemble, as reading errors do.';
-
-CREATE FUNCTION dsocr.search_source(source regclass, query text, lim int, fuzzy real)
-RETURNS TABLE(key jsonb, page int, rank real, snippet text, highlights jsonb)
-LANGUAGE plpgsql STABLE ROWS 20 SET search_path = pg_catalog, pg_temp
-AS $f$
-DECLARE
-    ids constant int[] := ARRAY(SELECT v.watch FROM dsocr.watches v WHERE v.source = search_source.source);
-BEGIN
-    IF cardinality(ids) = 0 THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('%s is not attached', coalesce(source::text, 'NULL')),
-            HINT = 'SELECT dsocr_attach(''table'', ''column''); has its scans read.';
-    END IF;
-    RETURN QUERY SELECT * FROM dsocr.search(ids, query, lim, fuzzy) s ORDER BY s.rank DESC, s.key, s.page LIMIT greatest(lim, 1);
-END $f$;
-COMMENT ON FUNCTION dsocr.search_source(regclass, text, int, real) IS 'dsocr_search over all watches of a table.';
+'Searches what a watch has read, best first, with the hits as boxes on the page (highlights) and in [brackets] in a snippet. query: words, "phrases", or, -not. fuzzy (0.1 to 1; needs pg_trgm): words need only resemble, as reading errors do. What was read of rows that are gone is not shown, even if the queue has not yet deleted it.';
 
 CREATE FUNCTION dsocr_search(source regclass, query text, lim int DEFAULT 20, fuzzy real DEFAULT NULL)
 RETURNS TABLE(key jsonb, page int, rank real, snippet text, highlights jsonb)
-LANGUAGE sql STABLE ROWS 20 AS $f$ SELECT * FROM dsocr.search_source(source, query, lim, fuzzy) $f$;
+AS 'MODULE_PATHNAME', 'dsocr_search_source' LANGUAGE C STABLE COST 100 ROWS 20;
 COMMENT ON FUNCTION dsocr_search(regclass, text, int, real) IS 'As dsocr_search(watch, ...), over all watches of a table.';
 
 -- A quoted name is a table, and not a number.
 CREATE FUNCTION dsocr_search(source text, query text, lim int DEFAULT 20, fuzzy real DEFAULT NULL)
 RETURNS TABLE(key jsonb, page int, rank real, snippet text, highlights jsonb)
-LANGUAGE sql STABLE ROWS 20 AS $f$ SELECT * FROM dsocr.search_source(source::pg_catalog.regclass, query, lim, fuzzy) $f$;
+AS 'MODULE_PATHNAME', 'dsocr_search_named' LANGUAGE C STABLE COST 100 ROWS 20;
 COMMENT ON FUNCTION dsocr_search(text, text, int, real) IS 'As dsocr_search(watch, ...), over all watches of a table.';
 
 REVOKE ALL ON FUNCTION dsocr_search(int, text, int, real), dsocr_search(regclass, text, int, real), dsocr_search(text, text, int, real) FROM PUBLIC;
@@ -1083,7 +984,7 @@ RETURNS void LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    finders constant name[] := ARRAY['dsocr_search', 'search', 'search_source', 'search_exactly', 'search_fuzzily', 'show_hits',
+    finders constant name[] := ARRAY['dsocr_search', 'show_hits',
         'dsocr_page_image', 'dsocr_crop', 'dsocr_render_highlight', 'dsocr_page_html',
         'dsocr_correct', 'lock_results', 'own_columns', 'lay_text', 'fill_table', 'corrected', 'cut_lines', 'dsocr_training_set'];
     readers constant name[] := finders || ARRAY['dsocr_extract', 'dsocr_try_extract', 'dsocr_text', 'dsocr_markdown', 'dsocr_pages',

@@ -25,6 +25,7 @@
 #include "hits.h"
 #include "near.h"
 #include "place.h"
+#include "search.h"
 
 PG_FUNCTION_INFO_V1(dsocr_highlight);
 PG_FUNCTION_INFO_V1(dsocr_show_hits);
@@ -537,29 +538,43 @@ put_page(StringInfo to, const ReadPage *page, const Shown *s)
         put_json(to, &hits[i]);
 }
 
-/* What dsocr_search shows of a page. tsv, of search_text, spares most of the parsing:
- * dsocr.show_hits(search_text text, tsv tsvector, result jsonb, query tsquery, config regconfig, OUT snippet text, OUT
+void
+show_page(TSQuery query, Oid config, Datum search_text, Datum tsv, Datum result, Datum *snippet,
+          Datum *highlights)
+{
+    const Reading *r = result ? reading_texts_of(DatumGetJsonbP(result)) : NULL;
+    Shown shown = {.searched = search_text ? DatumGetTextPP(search_text) : cstring_to_text(""),
+                   .query = query,
+                   .config = config};
+    StringInfoData s;
+
+    if (tsv == (Datum)0 || !show_part(&shown, DatumGetTSVector(tsv)))
+        show_all(&shown);
+    initStringInfo(&s);
+    for (int i = 0; r && query->size > 0 && i < r->npages; i++)
+        put_page(&s, &r->pages[i], &shown);
+    appendStringInfoString(&s, s.len ? "]" : "[]");
+    *highlights = DirectFunctionCall1(jsonb_in, CStringGetDatum(s.data));
+    *snippet = PointerGetDatum(snippet_of(&shown));
+}
+
+static Datum
+argument_or_zero(FunctionCallInfo fcinfo, int i)
+{
+    return PG_ARGISNULL(i) ? (Datum)0 : PG_GETARG_DATUM(i);
+}
+
+/* dsocr.show_hits(search_text text, tsv tsvector, result jsonb, query tsquery, config regconfig, OUT snippet text, OUT
  * highlights jsonb) */
 Datum
 dsocr_show_hits(PG_FUNCTION_ARGS)
 {
-    const Reading *r = PG_ARGISNULL(2) ? NULL : reading_texts_of(PG_GETARG_JSONB_P(2));
-    Shown shown = {.searched = PG_ARGISNULL(0) ? cstring_to_text("") : PG_GETARG_TEXT_PP(0),
-                   .query = PG_GETARG_TSQUERY(3),
-                   .config = PG_GETARG_OID(4)};
     Datum values[2];
     bool nulls[2] = {false, false};
     TupleDesc desc;
-    StringInfoData s;
 
-    if (PG_ARGISNULL(1) || !show_part(&shown, PG_GETARG_TSVECTOR(1)))
-        show_all(&shown);
-    initStringInfo(&s);
-    for (int i = 0; r && shown.query->size > 0 && i < r->npages; i++)
-        put_page(&s, &r->pages[i], &shown);
-    appendStringInfoString(&s, s.len ? "]" : "[]");
-    values[1] = DirectFunctionCall1(jsonb_in, CStringGetDatum(s.data));
-    values[0] = PointerGetDatum(snippet_of(&shown));
+    show_page(PG_GETARG_TSQUERY(3), PG_GETARG_OID(4), argument_or_zero(fcinfo, 0),
+              argument_or_zero(fcinfo, 1), argument_or_zero(fcinfo, 2), &values[0], &values[1]);
     if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
         elog(ERROR, "show_hits gives a row");
     return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));

@@ -33,7 +33,7 @@ state_owner(void)
     return owner;
 }
 
-static void
+void
 set_here(const char *name, const char *value)
 {
     (void)set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,

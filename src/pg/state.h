@@ -17,6 +17,9 @@ extern Oid state_owner(void); /* of the extension; ERROR 55000 when it is not in
 extern void scope_enter(Scope *scope, Oid user);
 extern void scope_leave(Scope *scope);
 
+/* A setting until AtEOXact_GUC undoes it, or an error. */
+extern void set_here(const char *name, const char *value);
+
 #define STATE_ARGUMENTS 80 /* a key may have 32 columns, and become another */
 
 /* Arguments of one statement: added in order, $1 first. */

@@ -1,0 +1,245 @@
+/* search_gone.c - a search does not show what was read of rows that are gone, though it is there until the queue has run.
+ *
+ * The queue's notes (store_gone.c), as this statement sees them, are followed for each key that was found: where would its
+ * results be when all of them are done? Mostly there is no note, and nothing to follow. */
+#include "compat.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "search.h"
+#include "state.h"
+
+#define OTHERS_MOST 100 /* notes of other watches that are looked at */
+
+typedef struct Note
+{
+    int64 id;      /* 0: none */
+    Datum becomes; /* text[]; 0: it is deleted, or all were, or those of a partition */
+    bool taken;    /* the key is what another row's becomes */
+} Note;
+
+/* ---- notes ---- */
+
+static int
+column_number(Relation jobs, const char *name)
+{
+    int a = SPI_fnumber(RelationGetDescr(jobs), name);
+
+    if (a <= 0)
+        elog(ERROR, "dsocr.job has no column \"%s\"", name);
+    return a;
+}
+
+static Datum
+column(Relation jobs, HeapTuple row, const char *name, bool *null)
+{
+    return heap_getattr(row, column_number(jobs, name), RelationGetDescr(jobs), null);
+}
+
+static bool
+is_note(Relation jobs, HeapTuple row)
+{
+    bool null;
+
+    return strcmp(TextDatumGetCString(column(jobs, row, "state", &null)), "gone") == 0;
+}
+
+static SysScanDesc
+scan(Relation jobs, const char *index, int nkeys, ScanKey keys)
+{
+    Oid id = get_relname_relid(index, RelationGetNamespace(jobs));
+
+    return systable_beginscan(jobs, id, OidIsValid(id), GetActiveSnapshot(), nkeys, keys);
+}
+
+static Relation
+open_jobs(void)
+{
+    return table_open(get_relname_relid("job", get_namespace_oid("dsocr", false)), AccessShareLock);
+}
+
+bool
+gone_notes(int watch)
+{
+    Relation jobs = open_jobs();
+    SysScanDesc s = scan(jobs, "job_gone", 0, NULL);
+    HeapTuple row;
+    bool found = false, null;
+
+    for (int others = 0; !found && HeapTupleIsValid(row = systable_getnext(s));)
+        if (is_note(jobs, row))
+            found = DatumGetInt32(column(jobs, row, "watch", &null)) == watch ||
+                    ++others == OTHERS_MOST;
+    systable_endscan(s);
+    table_close(jobs, AccessShareLock);
+    return found;
+}
+
+/* The first one behind `after` whose `name` this key is, if that is before what was found. */
+static void
+find_note(Relation jobs, int watch, const char *index, const char *name, Datum key, int64 after,
+          Note *found)
+{
+    ScanKeyData keys[2];
+    SysScanDesc s;
+    HeapTuple row;
+
+    ScanKeyInit(&keys[0], column_number(jobs, "watch"), BTEqualStrategyNumber, F_INT4EQ,
+                Int32GetDatum(watch));
+    ScanKeyEntryInitialize(&keys[1], 0, column_number(jobs, name), BTEqualStrategyNumber,
+                           InvalidOid, DEFAULT_COLLATION_OID, F_ARRAY_EQ, key);
+    s = scan(jobs, index, 2, keys);
+    while (HeapTupleIsValid(row = systable_getnext(s)))
+    {
+        bool null;
+        int64 id = DatumGetInt64(column(jobs, row, "id", &null));
+        Datum becomes;
+
+        if (id <= after || (found->id && id > found->id) || !is_note(jobs, row))
+            continue;
+        *found = (Note){.id = id, .taken = strcmp(name, "becomes") == 0};
+        becomes = column(jobs, row, "becomes", &null);
+        if (!null && ARR_NDIM(DatumGetArrayTypeP(becomes)) > 0)
+            found->becomes = PointerGetDatum(DatumGetArrayTypePCopy(becomes));
+    }
+    systable_endscan(s);
+}
+
+/* The next one that has to do with this key. */
+static Note
+next_note(int watch, Datum key, int64 after)
+{
+    Relation jobs = open_jobs();
+    Datum all = PointerGetDatum(construct_empty_array(TEXTOID));
+    Note note = {0};
+
+    find_note(jobs, watch, "job_key", "key", key, after, &note);
+    find_note(jobs, watch, "job_key", "key", all, after, &note);
+    find_note(jobs, watch, "job_becomes", "becomes", key, after, &note);
+    table_close(jobs, AccessShareLock);
+    return note;
+}
+
+/* ---- keys ---- */
+
+/* text[], as the trigger makes it. */
+static Datum
+key_of(const Searched *w, const Oid *types, const Datum *values)
+{
+    char **texts = palloc(sizeof(char *) * w->nkeys);
+
+    for (int i = 0; i < w->nkeys; i++)
+    {
+        Oid output;
+        bool varlena;
+
+        getTypeOutputInfo(types[i], &output, &varlena);
+        texts[i] = OidOutputFunctionCall(output, values[i]);
+    }
+    return key_array(texts, w->nkeys);
+}
+
+static void
+read_key(const Searched *w, const Oid *types, Datum key, Datum *values)
+{
+    Datum *texts;
+    int n;
+
+    deconstruct_array(DatumGetArrayTypeP(key), TEXTOID, -1, false, TYPALIGN_INT, &texts, NULL, &n);
+    if (n != w->nkeys)
+        elog(ERROR, "a note has a key of %d columns, watch %d one of %d", n, w->watch, w->nkeys);
+    for (int i = 0; i < n; i++)
+    {
+        Oid input, parameter;
+
+        getTypeInputInfo(types[i], &input, &parameter);
+        values[i] = OidInputFunctionCall(input, TextDatumGetCString(texts[i]), parameter, -1);
+    }
+}
+
+/* ---- the source ---- */
+
+static Oid
+owner_of(Oid relation)
+{
+    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+    Oid owner = InvalidOid;
+
+    if (HeapTupleIsValid(tuple))
+    {
+        owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
+        ReleaseSysCache(tuple);
+    }
+    return owner;
+}
+
+/* As the owner, like the queue: whether results are there does not depend on what of the source the caller may see. */
+static bool
+has_row(const Searched *w, const Oid *types, Datum *values)
+{
+    Oid owner = OidIsValid(w->source) ? owner_of(w->source) : InvalidOid;
+    StringInfoData sql;
+    Scope scope;
+    bool found;
+
+    if (!OidIsValid(owner))
+        return false;
+    initStringInfo(&sql);
+    appendStringInfo(&sql, "SELECT FROM %s",
+                     quote_qualified_identifier(get_namespace_name(get_rel_namespace(w->source)),
+                                                get_rel_name(w->source)));
+    for (int i = 0; i < w->nkeys; i++)
+        appendStringInfo(&sql, " %s %s = $%d", i > 0 ? "AND" : "WHERE",
+                         quote_identifier(w->keys[i]), i + 1);
+    scope_enter(&scope, owner);
+    if (SPI_connect() != SPI_OK_CONNECT)
+        elog(ERROR, "SPI_connect failed");
+    if (SPI_execute_with_args(sql.data, w->nkeys, (Oid *)types, values, NULL, true, 1) < 0)
+        elog(ERROR, "SPI failed: %s", SPI_result_code_string(SPI_result));
+    found = SPI_processed > 0;
+    SPI_finish();
+    scope_leave(&scope);
+    return found;
+}
+
+/* ---- the entry ---- */
+
+/* What store_gone would do, note by note; but rows of partitions that were detached are not looked for. */
+static bool
+follow(const Searched *w, const Oid *types, Datum *values)
+{
+    Datum key = key_of(w, types, values);
+    Note note = {0};
+
+    while ((note = next_note(w->watch, key, note.id)).id)
+        if (note.taken || (note.becomes == (Datum)0 && !has_row(w, types, values)))
+            return false;
+        else if (note.becomes)
+            read_key(w, types, key = note.becomes, values);
+    return true;
+}
+
+bool
+gone_follow(const Searched *w, const Oid *types, Datum *values)
+{
+    int level = fixed_output();
+    bool lives = follow(w, types, values);
+
+    AtEOXact_GUC(false, level);
+    return lives;
+}
