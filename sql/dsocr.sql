@@ -525,7 +525,7 @@ BEGIN
     RETURN watch;
 END $$;
 COMMENT ON FUNCTION dsocr_attach(regclass, name, text, jsonb, text, name, regconfig, bool, bool, int, text) IS
-'Has every scan in a column read in the background, from now on and (backfill) those already there. Results go to result_table, a row per page. on_delete: cascade, results go with their row, by the queue, after its commit; or keep. Gives the number of the watch.';
+'Has every scan in a column read in the background, from now on and (backfill) those already there. Results go to result_table, a row per page. filter: which rows, as a condition on their columns; ts_config: the language that is searched in; store_result false: texts alone, without boxes; priority: the highest watch is read first. on_delete: cascade, results go with their row, by the queue, after its commit; or keep. Gives the number of the watch.';
 
 CREATE FUNCTION dsocr_detach(watch int, drop_results bool DEFAULT false) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
