@@ -52,14 +52,20 @@ static void
 count_pixels(const Sheet *s, Tiles *t)
 {
     for (int y = 0; y < s->h; y += STEP)
-        for (int x = 0; x < s->w; x += STEP)
+        for (int tx = 0; tx < t->w; tx++)
         {
-            const uint8_t *px = s->grey + (size_t)y * s->w + x;
-            size_t tile = (size_t)(y / TILE) * t->w + x / TILE;
-            int step = abs(*px - px[x + APART < s->w ? APART : 0]);
+            size_t tile = (size_t)(y / TILE) * t->w + tx;
+            const uint8_t *row = s->grey + (size_t)y * s->w;
+            uint16_t *count = t->count + tile * LEVELS, *steps = t->step + tile * STEPS;
+            int to = (tx + 1) * TILE < s->w - APART ? (tx + 1) * TILE : s->w - APART;
 
-            t->count[tile * LEVELS + (255 - *px) * LEVELS / 256]++;
-            t->step[tile * STEPS + (step < STEPS ? step : STEPS - 1)]++;
+            for (int x = tx * TILE; x < to; x += STEP)
+            {
+                int step = abs(row[x] - row[x + APART]);
+
+                count[(255 - row[x]) * LEVELS / 256]++;
+                steps[step < STEPS ? step : STEPS - 1]++;
+            }
         }
 }
 

@@ -322,6 +322,21 @@ pale(int otsu)
     return t > otsu ? t : otsu;
 }
 
+/* One cell's pixels of one row on the page's rim: what is dark and joins on to what was wiped before is wiped, too. */
+static bool
+wipe_rim(uint8_t *row, bool *above, int from, int to, bool back, bool beside)
+{
+    for (int n = 0; n < to - from; n++)
+    {
+        int x = back ? to - 1 - n : from + n;
+
+        beside = row[x] < BRIGHT && (beside || above[x]);
+        above[x] = beside;
+        row[x] = beside ? 255 : row[x];
+    }
+    return beside;
+}
+
 /* Makes white what is around the page and, on its rim, what is dark and joins on to that. mask: [h, w]; above:
  * [grey->w]. From the upper left corner on, or back from the lower right one. */
 static void
@@ -341,14 +356,14 @@ wipe_around(Plane *grey, const uint8_t *mask, int w, int h, bool back, bool *abo
             int from = (int)((int64_t)cell * grey->w / w);
             int to = (int)((int64_t)(cell + 1) * grey->w / w);
 
-            for (int n = 0; n < to - from; n++)
+            if (cells[cell] == RIM)
+                beside = wipe_rim(row, above, from, to, back, beside);
+            else
             {
-                int x = back ? to - 1 - n : from + n;
-
-                beside = cells[cell] == AROUND ||
-                         (cells[cell] == RIM && row[x] < BRIGHT && (beside || above[x]));
-                above[x] = beside;
-                row[x] = beside ? 255 : row[x];
+                beside = cells[cell] == AROUND;
+                memset(above + from, beside, to - from);
+                if (beside)
+                    memset(row + from, 255, to - from);
             }
         }
     }

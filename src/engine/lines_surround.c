@@ -82,16 +82,13 @@ measure(Cells *c, Arena *arena)
 
     c->even = arena_alloc(arena, n);
     c->lowest = arena_alloc(arena, n);
-    c->mask = arena_array(arena, n, 1);
-    c->stack = arena_array(arena, n, sizeof(int));
-    if (!across || !c->even || !c->lowest || !c->mask || !c->stack)
+    if (!across || !c->even || !c->lowest)
         return false;
     smooth(c);
     for (int y = 0; y < c->h; y++)
         lowest_line(c->even + y * c->w, across + y * c->w, c->w, 1);
     for (int x = 0; x < c->w; x++)
         lowest_line(across + x, c->lowest + x, c->h, c->w);
-    c->bright = bright_level(c);
     return true;
 }
 
@@ -125,23 +122,21 @@ spread(Cells *c, int n, uint8_t from, uint8_t to, bool even)
     return all;
 }
 
-/* The dark cells from the image's edge on; 0: too little of the edge is dark. */
-static int
-find_around(Cells *c)
+/* The dark cells at the image's edge are the first of the surroundings; false: they are too few. */
+static bool
+find_ring(Cells *c, int *n)
 {
-    int n = 0, ring = 2 * (c->w + c->h) - 4;
+    int ring = 2 * (c->w + c->h) - 4;
 
-    for (int i = 0; i < c->w * c->h; i++)
-    {
-        int x = i % c->w, y = i / c->w;
-
-        if ((x == 0 || y == 0 || x == c->w - 1 || y == c->h - 1) && c->even[i] < DARK * c->bright)
-        {
-            c->mask[i] = AROUND;
-            c->stack[n++] = i;
-        }
-    }
-    return n < RING * ring ? 0 : spread(c, n, INSIDE, AROUND, true);
+    *n = 0;
+    for (int y = 0; y < c->h; y++)
+        for (int x = 0; x < c->w; x += y == 0 || y == c->h - 1 ? 1 : c->w - 1)
+            if (c->level[y * c->w + x] < DARK * c->bright)
+            {
+                c->mask[y * c->w + x] = AROUND;
+                c->stack[(*n)++] = y * c->w + x;
+            }
+    return *n > RING * ring;
 }
 
 /* Most of the surroundings' end is a step up to paper. */
@@ -247,13 +242,22 @@ bool
 surround_lift(uint8_t *level, int w, int h, Arena *arena, uint8_t **mask)
 {
     Cells c = {.w = w, .h = h, .level = level};
+    int n;
 
     *mask = NULL;
     if (w < LEAST || h < LEAST)
         return true;
+    c.mask = arena_array(arena, (size_t)w * h, 1);
+    c.stack = arena_array(arena, (size_t)w * h, sizeof(int));
+    if (!c.mask || !c.stack)
+        return false;
+    c.bright = bright_level(&c);
+    if (!find_ring(&c, &n))
+        return true;
     if (!measure(&c, arena))
         return false;
-    if (!find_around(&c) || !ends_steeply(&c) || drop_islands(&c) < PAPER * w * h)
+    spread(&c, n, INSIDE, AROUND, true);
+    if (!ends_steeply(&c) || drop_islands(&c) < PAPER * w * h)
         return true;
     widen(&c, AROUND);
     for (int i = 0; i < RIM_WIDE; i++)

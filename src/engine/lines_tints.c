@@ -7,6 +7,7 @@
 #include "lines_inner.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define CELL     8     /* pixels */
 #define SLOWLY   0.04f /* from cell to cell in a field, */
@@ -26,10 +27,24 @@ typedef struct Cells
     uint8_t *edge;  /* [h, w] beside a cell of this field */
 } Cells;
 
+/* The brightest pixel of each cell in a row of them, every second row of pixels being looked at; line: [w] */
+static void
+find_row(const uint8_t *grey, int w, uint8_t *line, uint8_t *level, int n)
+{
+    memcpy(line, grey, w);
+    for (int y = 2; y < CELL; y += 2)
+        for (int x = 0; x < w; x++)
+            line[x] = grey[(size_t)y * w + x] > line[x] ? grey[(size_t)y * w + x] : line[x];
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < CELL; k++)
+            level[i] = line[i * CELL + k] > level[i] ? line[i * CELL + k] : level[i];
+}
+
 static bool
 find_levels(const uint8_t *grey, int w, int h, Arena *arena, Cells *c)
 {
     size_t n;
+    uint8_t *line = arena_alloc(arena, w);
 
     c->w = w / CELL;
     c->h = h / CELL;
@@ -38,17 +53,10 @@ find_levels(const uint8_t *grey, int w, int h, Arena *arena, Cells *c)
     c->field = arena_array(arena, n, sizeof(int));
     c->list = arena_array(arena, n, sizeof(int));
     c->edge = arena_array(arena, n, 1);
-    if (!c->level || !c->field || !c->list || !c->edge)
+    if (!line || !c->level || !c->field || !c->list || !c->edge)
         return false;
-    for (int y = 0; y < c->h * CELL; y++)
-        for (int x = 0; x < c->w; x++)
-        {
-            const uint8_t *px = grey + (size_t)y * w + (size_t)x * CELL;
-            uint8_t *level = c->level + (size_t)(y / CELL) * c->w + x;
-
-            for (int k = 0; k < CELL; k++)
-                *level = px[k] > *level ? px[k] : *level;
-        }
+    for (int y = 0; y < c->h; y++)
+        find_row(grey + (size_t)y * CELL * w, w, line, c->level + (size_t)y * c->w, c->w);
     return true;
 }
 
