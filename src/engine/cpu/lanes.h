@@ -27,7 +27,7 @@
 typedef enum Form
 {
     FORM_F32,  /* 16 floats, `step` floats from one k to the next */
-    FORM_BF16, /* 16 in 32 bytes, in the order of bf16_place */
+    FORM_BF16, /* 16 in 32 bytes, in the order of load_bf16_panel */
 } Form;
 
 /* The 16 outputs of one k. */

@@ -187,13 +187,21 @@ transpose(Floats v[16])
 
 /* ---- bf16 ---- */
 
-/* Where output n of 16 lies: lane i of eight holds output i below and output i + 8 above. */
-INLINE int
-bf16_place(int n)
+INLINE __m256
+load_bf16_8(const void *p)
 {
-    return n % 8 * 2 + n / 8;
+    __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(p));
+
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
 }
 
+INLINE Floats
+load_bf16(const void *p)
+{
+    return (Floats){load_bf16_8(p), load_bf16_8((const char *)p + 16)};
+}
+
+/* 16 outputs of one k: lane i of eight holds output i below and output i + 8 above. */
 INLINE Floats
 load_bf16_panel(const void *p)
 {
@@ -202,6 +210,14 @@ load_bf16_panel(const void *p)
     return (Floats){
         _mm256_castsi256_ps(_mm256_slli_epi32(both, 16)),
         _mm256_castsi256_ps(_mm256_and_si256(both, _mm256_set1_epi32((int)0xFFFF0000u)))};
+}
+
+INLINE void
+store_bf16_panel(void *p, Floats v) /* of numbers that are bf16 */
+{
+    __m256i low = _mm256_srli_epi32(_mm256_castps_si256(v.low), 16);
+
+    _mm256_storeu_si256(p, _mm256_or_si256(low, _mm256_castps_si256(v.high)));
 }
 
 /* ---- integers ---- */

@@ -148,19 +148,27 @@ transpose(Floats v[16])
 
 /* ---- bf16 ---- */
 
-/* Where output n of 16 lies. */
-INLINE int
-bf16_place(int n)
-{
-    return n;
-}
-
 INLINE Floats
-load_bf16_panel(const void *p)
+load_bf16(const void *p)
 {
     __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(p));
 
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+
+/* 16 outputs of one k lie in their order. */
+INLINE Floats
+load_bf16_panel(const void *p)
+{
+    return load_bf16(p);
+}
+
+INLINE void
+store_bf16_panel(void *p, Floats v) /* of numbers that are bf16 */
+{
+    __m512i wide = _mm512_srli_epi32(_mm512_castps_si512(v), 16);
+
+    _mm256_storeu_si256(p, _mm512_cvtepi32_epi16(wide));
 }
 
 /* ---- integers ---- */

@@ -49,30 +49,46 @@ panels_size(const Weight *w)
     return ((size_t)w->n + 15) / 16 * 16 * (size_t)w->k * (form_of(w) == FORM_BF16 ? 2 : 4);
 }
 
+/* Up to 16 weights of a row, zeros after them. */
+static Floats
+load_weights(DType dtype, const char *row, int from, int n)
+{
+    float few[16];
+
+    if (n >= 16 && dtype == DTYPE_BF16)
+        return load_bf16(row + (size_t)from * 2);
+    if (n >= 16 && dtype == DTYPE_F32)
+        return load((const float *)(const void *)(row + (size_t)from * 4));
+    for (int i = 0; i < 16; i++)
+        few[i] = i < n ? dtype_load(dtype, row, (uint64_t)(from + i)) : 0;
+    return load(few);
+}
+
 /* Outputs n0 .. n1-1, n0 a multiple of 16; what lacks of the last panel is zeros. */
 static void
 pack_panels(const Weight *w, void *to, int n0, int n1)
 {
     Form form = form_of(w);
-    size_t k = (size_t)w->k;
+    size_t size = form == FORM_BF16 ? 32 : 64, row = (size_t)w->k * dtype_size(w->dtype);
 
-    for (int n = n0; n < (n1 + 15) / 16 * 16; n++)
-    {
-        size_t at =
-            (size_t)(n / 16) * 16 * k + (size_t)(form == FORM_BF16 ? bf16_place(n % 16) : n % 16);
-
-        for (size_t i = 0; i < k; i++)
+    for (int n = n0; n < n1; n += 16)
+        for (int i = 0; i < w->k; i += 16)
         {
-            uint64_t from = (uint64_t)n * k + i;
+            char *at = (char *)to + ((size_t)(n / 16) * (size_t)w->k + (size_t)i) * size;
+            Floats rows[16];
 
-            if (form == FORM_F32)
-                ((float *)to)[at + i * 16] = n < w->n ? dtype_load(w->dtype, w->data, from) : 0;
-            else if (n < w->n)
-                memcpy((uint16_t *)to + at + i * 16, (const char *)w->data + from * 2, 2);
-            else
-                ((uint16_t *)to)[at + i * 16] = 0;
+            for (int r = 0; r < 16; r++)
+                rows[r] = n + r < w->n ? load_weights(w->dtype,
+                                                      (const char *)w->data + (size_t)(n + r) * row,
+                                                      i, w->k - i)
+                                       : all(0);
+            transpose(rows);
+            for (int r = 0; r < 16 && r < w->k - i; r++, at += size)
+                if (form == FORM_BF16)
+                    store_bf16_panel(at, rows[r]);
+                else
+                    store((float *)at, rows[r]);
         }
-    }
 }
 
 /* ---- products ---- */
