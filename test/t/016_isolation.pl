@@ -43,10 +43,14 @@ for my $level ('REPEATABLE READ', 'SERIALIZABLE')
 	is(says($user, "UPDATE t SET title = 'mine' WHERE id = $b"), '', "$level: another column is changed");
 	is(says($user, "INSERT INTO t VALUES ($a + 1000, '', 'TEXT:new')"), '', "$level: a row is inserted");
 	is(says($user, "DELETE FROM t WHERE id = 40 - $a"), '', "$level: a row that was not read meanwhile is deleted");
+	is(says($user, "DELETE FROM t WHERE id = $c"), '', "$level: and one that was");
+	is(says($user, "UPDATE t SET id = id + 2000 WHERE id = $b"), '', "$level: the key of one that was read is changed");
 	is(says($user, 'COMMIT'), '', "$level: and it commits");
 	$user->quit;
 	all_read($level);
 	is(current($a), 'mine', "$level: what it wrote is read");
+	ok($node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM t_scan_ocr WHERE id IN ($b, $c))"), "$level: results of what it deleted are gone");
+	is(current($b + 2000), "old $b", "$level: and have followed the changed key");
 	$first += 3;
 }
 
