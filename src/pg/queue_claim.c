@@ -2,8 +2,8 @@
  *
  * All rows of a key are claimed together, and a key that is being read is left alone until it is done. A few more are
  * asked for than the engine has slots, so that these are always full. Oldest first; but what is known to be long has a line
- * of its own and few places, else some documents of 500 pages would have all of them for hours. One whose pages fill the
- * engine's slots needs no company. */
+ * of its own and few places, else some documents of 500 pages would have all of them for hours: as many are read at once as
+ * have pages for the engine's slots, two at least. */
 #include "compat.h"
 
 #include "catalog/pg_type.h"
@@ -18,8 +18,9 @@
 #define OPENED_BYTES                                                                               \
     (1024 * 1024) /* of documents that are opened in one transaction, and one more */
 
-#define LONG_PLACES 2
 #define LONG_PAGES  10 /* are not long yet */
+#define LONG_LEAST  2  /* read at once */
+#define LONG_PLACES 8
 
 static Job *
 make_item(int watch, Datum key)
@@ -41,20 +42,29 @@ engine_slots(void)
     return Max(1, (int)pg_atomic_read_u32(&engine_state->slots));
 }
 
-/* Of documents in flight; bytes: theirs. */
-static int
-count_long(Size *bytes)
+/* Those that are long, in flight. */
+typedef struct Longs
 {
-    int n = 0;
+    int n, pages; /* pages that are left to read */
+    Size bytes;
+} Longs;
 
-    *bytes = 0;
+static Longs
+count_long(void)
+{
+    Longs l = {0};
+
     for (int i = 0; i < me.nin_flight; i++)
-        if (me.in_flight[i]->is_long)
-        {
-            *bytes += me.in_flight[i]->bytes;
-            n++;
-        }
-    return n;
+    {
+        const Job *item = me.in_flight[i];
+
+        if (!item->is_long)
+            continue;
+        l.n++;
+        l.pages += item->left > 0 ? item->left : LONG_PAGES;
+        l.bytes += item->bytes;
+    }
+    return l;
 }
 
 /* How many more may be asked for, apart from long ones. A few more than the engine has slots: the next page is encoded
@@ -63,11 +73,10 @@ int
 room(void)
 {
     int slots = engine_slots(), ahead = Min(slots / 2 + 1, dsocr_max_waiting / 4);
-    Size bytes;
 
     if (me.bytes >= (Size)dsocr_max_inflight_kb * 1024 / 2)
         return 0;
-    return Min(slots + ahead, IN_FLIGHT_MAX - LONG_PLACES) - me.nin_flight + count_long(&bytes);
+    return Min(slots + ahead, IN_FLIGHT_MAX - LONG_PLACES) - me.nin_flight + count_long().n;
 }
 
 /* What is heavier counts as long, however many pages it has: the engine takes three eighths of max_inflight_bytes from all
@@ -82,12 +91,16 @@ heavy_bytes(void)
 static bool
 long_has_room(void)
 {
-    Size bytes;
-    int n = count_long(&bytes);
+    Longs l = count_long();
 
     for (const Job *item = me.waiting; item; item = item->next)
-        n += item->is_long;
-    return n < LONG_PLACES && bytes <= heavy_bytes() && !me.suspects;
+        if (item->is_long)
+        {
+            l.n++;
+            l.pages += LONG_PAGES;
+        }
+    return !me.suspects && l.bytes <= heavy_bytes() && l.n < LONG_PLACES &&
+           (l.n < LONG_LEAST || l.pages < engine_slots());
 }
 
 static bool
@@ -99,11 +112,11 @@ takes_long_place(Job *item)
 
 /* Nor does a suspect keep everybody waiting for all its pages: some of them show that the next is not what ended the engine. */
 bool
-may_stay(Job *item, int pages)
+may_stay(Job *item)
 {
     if (item->suspect && item->nread > LONG_PAGES)
         return false;
-    return item->is_long || pages <= Max(LONG_PAGES, engine_slots()) || takes_long_place(item);
+    return item->is_long || item->left <= LONG_PAGES || takes_long_place(item);
 }
 
 /* One claim's request and yield. */

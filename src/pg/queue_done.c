@@ -70,22 +70,24 @@ tell_page_count(void *arg)
     store_page_count(item, item->said_pages);
 }
 
-/* Returns how many pages are left to read, as far as something new is known. */
-static int
+/* False: the item is gone, or nothing new is known. */
+static bool
 keep_parts_of(Job *item)
 {
     if (item->question.parts)
     {
         if (!keep_pages(item))
-            return 0;
+            return false;
         item->said_pages = item->page_count;
-        return pages_left(item);
+        item->left = pages_left(item);
+        return true;
     }
     if (item->question.pages == 0 || item->said_pages > 0)
-        return 0;
+        return false;
+    item->left = item->question.pages;
     item->said_pages = item->question.pages + item->nkept;
     attempt_or_log("telling how many pages there are", tell_page_count, item);
-    return item->question.pages;
+    return true;
 }
 
 void
@@ -94,9 +96,8 @@ keep_parts(void)
     for (int i = me.nin_flight - 1; i >= 0; i--)
     {
         Job *item = me.in_flight[i];
-        int left = keep_parts_of(item);
 
-        if (left > 0 && !may_stay(item, left))
+        if (keep_parts_of(item) && !may_stay(item))
         {
             give_back_long(item);
             drop(item);

@@ -90,8 +90,8 @@ extern bool follow_gone(void);       /* true: there may be more */
 /* queue_claim.c */
 extern int room(void);  /* how many more may be asked for */
 extern void fill(void); /* claims and asks */
-/* It turns out that so many pages are still to be read. False: it has to give its place to others. */
-extern bool may_stay(Job *item, int pages);
+/* It turns out how many pages are left. False: it has to give its place to others. */
+extern bool may_stay(Job *item);
 
 /* queue_done.c */
 extern void answered(int index, Question *q, void *arg); /* a ClientDone */

@@ -28,6 +28,7 @@ typedef struct Job
     bool has_pages;               /* dsocr.page has something for the key */
     int nkept, page_count;        /* pages read before, or since; of the document, 0: not known */
     int nread;                    /* of them, in this claim */
+    int left;                     /* to be read still; 0: not known */
     int said_pages;               /* the job's row says that there are so many */
     struct Job *next;             /* of those that wait, or are finished */
 } Job;
