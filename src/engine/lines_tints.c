@@ -15,7 +15,7 @@
 #define LEAST    24    /* cells of a tint */
 #define AROUND   0.8f  /* of its edge is brighter */
 #define PALEST   1.07f /* times brighter */
-#define DARKEST  3.0f  /* a darker one may have white letters */
+#define DARKEST  1.8f  /* a darker one is a tile, with white letters */
 #define HUNDREDS 301   /* factors in hundredths */
 
 typedef struct Cells

@@ -173,6 +173,24 @@ white_on_dark(void)
     done(&p);
 }
 
+/* A head that is but grey, its words far apart: what is between them is no tint. */
+static void
+white_on_grey(void)
+{
+    Paper p = paper(1200, 900);
+    PageLines l;
+
+    set_column(&p, 103, 250, 4, 60, 8, 40);
+    fill(&p, 90, 100, 1100, 170, 120);
+    p.ink = 250;
+    set_line(&p, 110, 148, 4, "the end");
+    set_line(&p, 370, 148, 4, "is here");
+    l = find(&p.image, 0);
+    promise("white letters on a grey tile are a line from end to end",
+            l.nlines == 9 && near(l.lines[0].box.x0, 110, 6) && near(l.lines[0].box.x1, 534, 6));
+    done(&p);
+}
+
 /* What the scan's edge has cut off is no line, however like a letter it looks. */
 static void
 at_the_edge(void)
@@ -492,7 +510,7 @@ shaded_rows(void)
     int views = 0, white = 0;
 
     for (int i = 0; i < 12; i += 2)
-        fill(&p, 80, 112 + 60 * i, 1120, 172 + 60 * i, 120);
+        fill(&p, 80, 112 + 60 * i, 1120, 172 + 60 * i, 145);
     set_column(&p, 100, 150, 4, 60, 12, 40);
     l = find(&p.image, 0);
     promise("all rows of a table are lines whose every second is shaded", l.nlines == 12);
@@ -936,6 +954,7 @@ main(void)
     not_text();
     on_rules();
     white_on_dark();
+    white_on_grey();
     at_the_edge();
     small_print();
     bent_lines();
