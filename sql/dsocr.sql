@@ -263,14 +263,14 @@ CREATE TABLE dsocr.tally (
 COMMENT ON TABLE dsocr.tally IS 'What was read for each watch (0: dsocr_submit) by each model, since the watch was attached.';
 SELECT pg_catalog.pg_extension_config_dump('dsocr.tally', '');
 
--- Not dumped: numbers of this database's files.
-CREATE TABLE dsocr.partition (
+-- Not dumped: numbers of this database's tables and files. So a watch that was restored is new to the queue.
+CREATE TABLE dsocr.served (
     watch           int NOT NULL,
-    part            oid NOT NULL,
-    filenode        oid NOT NULL,      -- another: it was emptied, or rewritten
+    part            oid NOT NULL,      -- the table, or a partition
+    filenode        oid NOT NULL,      -- of the partition; another: it was emptied, or rewritten. 0: the table
     PRIMARY KEY (watch, part)
 );
-COMMENT ON TABLE dsocr.partition IS 'Partitions of watched tables as the queue has last seen them, also those that were detached since: results of one that is emptied or dropped go.';
+COMMENT ON TABLE dsocr.served IS 'Watched tables, and their partitions, as the queue has last seen them, also those that were detached since: results of one that is emptied or dropped go.';
 
 CREATE FUNCTION dsocr.enqueue() RETURNS trigger AS 'MODULE_PATHNAME', 'dsocr_enqueue' LANGUAGE C;
 COMMENT ON FUNCTION dsocr.enqueue() IS 'Triggers of watched tables, made by dsocr_attach: one more row in dsocr.job.';

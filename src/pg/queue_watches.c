@@ -48,9 +48,11 @@ follow_renamed(void)
     "w.key_columns FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY "               \
     "((i.indkey::int2[])[:i.indnkeyatts - 1])))"
 
-/* pg_restore -j makes triggers before it is done. Only who may pause the watch holds it up in this way. */
+/* pg_restore -j makes triggers before it is done. A table that was served before is not what it restores; and only who may
+ * pause a watch holds it up in this way. */
 #define IS_RESTORED                                                                                \
-    "EXISTS (SELECT FROM pg_stat_activity a WHERE a.datname = current_database() AND "             \
+    "NOT EXISTS (SELECT FROM dsocr.served v WHERE v.watch = w.id AND v.part = c.oid) AND EXISTS "  \
+    "(SELECT FROM pg_stat_activity a WHERE a.datname = current_database() AND "                    \
     "a.application_name = 'pg_restore' AND pg_has_role(a.usesysid, c.relowner, 'USAGE'))"
 
 /* What is done with a source and its results is done as its owner, who may have taken rights from himself. A right to some
@@ -77,7 +79,8 @@ resolve_watches(void *arg)
     follow_renamed();
     add_rests(&a);
     run_kept_sql(
-        "WITH seen AS (SELECT w.id, CASE WHEN c.oid IS NULL THEN 'its table does not exist' "
+        "WITH seen AS (SELECT w.id, c.oid AS source, CASE WHEN c.oid IS NULL THEN 'its table does "
+        "not exist' "
         "WHEN t.oid IS NULL THEN 'its trigger does not exist' "
         "WHEN t.tgenabled = 'D' THEN 'its trigger is disabled' "
         "WHEN r.oid IS NULL THEN 'its table of results does not exist' "
@@ -99,7 +102,9 @@ resolve_watches(void *arg)
         "LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgname = 'dsocr_watch_' || w.id AND "
         "t.tgfoid = 'dsocr.enqueue()'::regprocedure "
         "LEFT JOIN (pg_class r JOIN pg_namespace m ON m.oid = r.relnamespace) ON r.relname = "
-        "w.result_table AND m.nspname = w.result_schema) "
+        "w.result_table AND m.nspname = w.result_schema), "
+        "met AS (INSERT INTO dsocr.served (watch, part, filenode) SELECT id, source, 0 FROM seen "
+        "WHERE problem IS NULL ON CONFLICT DO NOTHING) "
         "UPDATE dsocr.watch w SET problem = s.problem FROM seen s WHERE s.id = w.id AND s.problem "
         "IS DISTINCT FROM w.problem",
         &a);
@@ -114,6 +119,7 @@ turn_of(int watch)
     return 0;
 }
 
+/* A watch that was restored a moment ago has had no problem where it was dumped, and has not been looked up here. */
 static void
 list_watches(void *arg)
 {
@@ -123,8 +129,9 @@ list_watches(void *arg)
 
     add_rests(&a);
     n = run_kept_sql("SELECT id, priority, backfill FROM (SELECT id, priority, backfill FROM "
-                     "dsocr.watch WHERE NOT paused AND problem IS NULL UNION ALL SELECT 0, 0, "
-                     "false) w WHERE id <> ALL ($1) AND $2 IS NOT NULL",
+                     "dsocr.watch w WHERE NOT paused AND problem IS NULL AND EXISTS (SELECT FROM "
+                     "dsocr.served v WHERE v.watch = w.id AND v.filenode = 0) UNION ALL SELECT 0, "
+                     "0, false) w WHERE id <> ALL ($1) AND $2 IS NOT NULL",
                      &a);
     served = MemoryContextAllocZero(TopMemoryContext, sizeof(Served) * (n + 1));
     for (uint64 i = 0; i < n; i++)

@@ -141,8 +141,9 @@ not_detached(const Watch *w)
 
     add_int(&a, w->id);
     n = run_kept_sql(
-        "SELECT n.nspname, c.relname FROM dsocr.partition p JOIN pg_class c ON c.oid = p.part JOIN "
-        "pg_namespace n ON n.oid = c.relnamespace WHERE p.watch = $1 AND NOT EXISTS (SELECT FROM "
+        "SELECT n.nspname, c.relname FROM dsocr.served p JOIN pg_class c ON c.oid = p.part JOIN "
+        "pg_namespace n ON n.oid = c.relnamespace WHERE p.watch = $1 AND p.filenode <> 0 AND NOT "
+        "EXISTS (SELECT FROM "
         "pg_partition_ancestors(p.part) a, dsocr.watch w WHERE w.id = p.watch AND a.relid = "
         "to_regclass(format('%I.%I', w.source_schema, w.source_table)))",
         &a);

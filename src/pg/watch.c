@@ -250,7 +250,7 @@ dsocr_remove_watch(PG_FUNCTION_ARGS)
     run_state_sql("DELETE FROM dsocr.job WHERE watch = $1", &a);
     run_state_sql("DELETE FROM dsocr.page WHERE watch = $1", &a);
     run_state_sql("DELETE FROM dsocr.tally WHERE watch = $1", &a);
-    run_state_sql("DELETE FROM dsocr.partition WHERE watch = $1", &a);
+    run_state_sql("DELETE FROM dsocr.served WHERE watch = $1", &a);
     run_state_sql("DELETE FROM dsocr.watch WHERE id = $1", &a);
     SPI_finish();
     PG_RETURN_VOID();

@@ -64,6 +64,18 @@ is($early, 0, 'nothing is read before it ends');
 is($restore->result(0), 0, 'pg_restore -j2 succeeds') or diag($err);
 all_there($node, 'parallel', 'pg_restore -j2');
 
+# Who restores something else there holds nobody up.
+{
+	local $ENV{PGAPPNAME} = 'pg_restore';
+	my $another = $node->background_psql('parallel');
+	$another->query_safe('SELECT 1');
+	delete $ENV{PGAPPNAME};
+	is($node->safe_psql('parallel', q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_restore'}), 1, 'another pg_restore is at work');
+	$node->safe_psql('parallel', q{INSERT INTO s VALUES (3000, 'TEXT:3000 comes')});
+	is($node->safe_psql('parallel', q{SELECT dsocr_wait(timeout => '30s'); SELECT problem IS NULL FROM dsocr.watches}), "0\nt", 'a table that is served already is read on');
+	$another->quit;
+}
+
 # ---- triggers before results: what pg_restore -j may do when the results are large
 $node->safe_psql('postgres', 'CREATE DATABASE piecemeal');
 my $list = `pg_restore -l $dir/dir`;

@@ -11,12 +11,12 @@ my $node = server('partitions', engine => fake_engine(),
 wait_for_state($node, 'ready');
 
 sub sql { return $node->safe_psql('postgres', encode_utf8($_[0])) }
-sub until_true { ok($node->poll_query_until('postgres', $_[0]), $_[1]) or diag(sql('SELECT * FROM dsocr.job; SELECT * FROM dsocr.partition; SELECT id, problem FROM dsocr.watch')) }
+sub until_true { ok($node->poll_query_until('postgres', $_[0]), $_[1]) or diag(sql('SELECT * FROM dsocr.job; SELECT * FROM dsocr.served; SELECT id, problem FROM dsocr.watch')) }
 sub done { is(sql("SELECT dsocr_wait(timeout => '3min')"), 0, "$_[0]: nothing waits") }
 # Texts of what is current, by number.
 my $texts = q{SELECT coalesce(string_agg(search_text || CASE WHEN corrected_by IS NULL THEN '' ELSE '!' END, ' ' ORDER BY id), '') FROM parts_scan_ocr WHERE current AND page > 0};
 sub results { until_true("SELECT ($texts) = '$_[0]'", $_[1]) or diag(sql($texts)) }
-sub seen { until_true("SELECT count(*) = $_[0] FROM dsocr.partition WHERE watch = 1", "the queue knows $_[0] partitions") }
+sub seen { until_true("SELECT count(*) = $_[0] FROM dsocr.served WHERE watch = 1 AND filenode <> 0", "the queue knows $_[0] partitions") }
 
 # Partitions a, b, c, and d, which has partitions of its own.
 sql(q{CREATE TABLE parts (id int, region text, year int, scan bytea, PRIMARY KEY (region, year, id)) PARTITION BY LIST (region);
@@ -79,7 +79,7 @@ until_true(q{SELECT error_message = 'not today' FROM dsocr.jobs WHERE state = 'g
 sql('DROP TRIGGER no ON parts_scan_ocr');
 results('', 'and the results go when it is gone');
 sql(q{SELECT dsocr_detach(1)});
-is(sql('SELECT count(*) FROM dsocr.partition'), 0, 'after dsocr_detach nothing is remembered');
+is(sql('SELECT count(*) FROM dsocr.served'), 0, 'after dsocr_detach nothing is remembered');
 sql(q{INSERT INTO parts VALUES (60, 'a', 1, 'TEXT:a60'); SELECT dsocr_attach('parts', 'scan', on_delete => 'keep')});
 done('kept');
 sql('TRUNCATE parts_a');
