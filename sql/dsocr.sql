@@ -725,24 +725,27 @@ CREATE FUNCTION dsocr.show_hits(search_text text, tsv tsvector, result jsonb, qu
 AS 'MODULE_PATHNAME', 'dsocr_show_hits' LANGUAGE C STABLE PARALLEL SAFE COST 1000;
 COMMENT ON FUNCTION dsocr.show_hits(text, tsvector, jsonb, tsquery, regconfig) IS 'The snippet of a page with its hits in brackets, and what dsocr_highlight gives for it as a JSON array. tsv: of search_text, or NULL, which takes longer.';
 
-CREATE FUNCTION dsocr_search(watch int, query text, lim int DEFAULT 20, fuzzy real DEFAULT NULL)
-RETURNS TABLE(key jsonb, page int, rank real, snippet text, highlights jsonb)
-AS 'MODULE_PATHNAME', 'dsocr_search_watch' LANGUAGE C STABLE COST 100 ROWS 20;
-COMMENT ON FUNCTION dsocr_search(int, text, int, real) IS
-'Searches what a watch has read, best first, with the hits as boxes on the page (highlights) and in [brackets] in a snippet. query: words, "phrases", or, -not. fuzzy (0.1 to 1; needs pg_trgm): words need only resemble, as reading errors do. What was read of rows that are gone is not shown, even if the queue has not yet deleted it.';
+CREATE FUNCTION dsocr.search_support(internal) RETURNS internal AS 'MODULE_PATHNAME', 'dsocr_search_support' LANGUAGE C STRICT;
+COMMENT ON FUNCTION dsocr.search_support(internal) IS 'Tells the planner what dsocr_search need not make.';
 
-CREATE FUNCTION dsocr_search(source regclass, query text, lim int DEFAULT 20, fuzzy real DEFAULT NULL)
+CREATE FUNCTION dsocr_search(watch int, query text, lim int DEFAULT 20, fuzzy real DEFAULT NULL, snippets bool DEFAULT true)
 RETURNS TABLE(key jsonb, page int, rank real, snippet text, highlights jsonb)
-AS 'MODULE_PATHNAME', 'dsocr_search_source' LANGUAGE C STABLE COST 100 ROWS 20;
-COMMENT ON FUNCTION dsocr_search(regclass, text, int, real) IS 'As dsocr_search(watch, ...), over all watches of a table.';
+AS 'MODULE_PATHNAME', 'dsocr_search_watch' LANGUAGE C STABLE COST 100 ROWS 20 SUPPORT dsocr.search_support;
+COMMENT ON FUNCTION dsocr_search(int, text, int, real, bool) IS
+'Searches what a watch has read, best first, with the hits as boxes on the page (highlights) and in [brackets] in a snippet. query: words, "phrases", or, -not. fuzzy (0.1 to 1; needs pg_trgm): words need only resemble, as reading errors do. What was read of rows that are gone is not shown, even if the queue has not yet deleted it. snippets: false leaves snippet and highlights NULL, which spares looking at the pages; a query that asks for neither column does so by itself.';
+
+CREATE FUNCTION dsocr_search(source regclass, query text, lim int DEFAULT 20, fuzzy real DEFAULT NULL, snippets bool DEFAULT true)
+RETURNS TABLE(key jsonb, page int, rank real, snippet text, highlights jsonb)
+AS 'MODULE_PATHNAME', 'dsocr_search_source' LANGUAGE C STABLE COST 100 ROWS 20 SUPPORT dsocr.search_support;
+COMMENT ON FUNCTION dsocr_search(regclass, text, int, real, bool) IS 'As dsocr_search(watch, ...), over all watches of a table.';
 
 -- A quoted name is a table, and not a number.
-CREATE FUNCTION dsocr_search(source text, query text, lim int DEFAULT 20, fuzzy real DEFAULT NULL)
+CREATE FUNCTION dsocr_search(source text, query text, lim int DEFAULT 20, fuzzy real DEFAULT NULL, snippets bool DEFAULT true)
 RETURNS TABLE(key jsonb, page int, rank real, snippet text, highlights jsonb)
-AS 'MODULE_PATHNAME', 'dsocr_search_named' LANGUAGE C STABLE COST 100 ROWS 20;
-COMMENT ON FUNCTION dsocr_search(text, text, int, real) IS 'As dsocr_search(watch, ...), over all watches of a table.';
+AS 'MODULE_PATHNAME', 'dsocr_search_named' LANGUAGE C STABLE COST 100 ROWS 20 SUPPORT dsocr.search_support;
+COMMENT ON FUNCTION dsocr_search(text, text, int, real, bool) IS 'As dsocr_search(watch, ...), over all watches of a table.';
 
-REVOKE ALL ON FUNCTION dsocr_search(int, text, int, real), dsocr_search(regclass, text, int, real), dsocr_search(text, text, int, real) FROM PUBLIC;
+REVOKE ALL ON FUNCTION dsocr_search(int, text, int, real, bool), dsocr_search(regclass, text, int, real, bool), dsocr_search(text, text, int, real, bool) FROM PUBLIC;
 
 -- Pictures, made by the engine; no model is needed.
 

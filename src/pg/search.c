@@ -55,7 +55,8 @@ typedef struct Search
     ReturnSetInfo *rows;
     text *words;
     int64 lim;
-    float4 fuzzy; /* 0: exactly */
+    float4 fuzzy;  /* 0: exactly */
+    bool snippets; /* and highlights */
 
     MemoryContext context, row; /* of the call; of one row */
     List *found;                /* of several watches, until all have been searched */
@@ -76,9 +77,10 @@ static void
 put_row(Search *s, const Found *f)
 {
     Datum values[SEARCH_COLUMNS] = {f->key, Int32GetDatum(f->page), Float4GetDatum(f->rank)};
-    bool nulls[SEARCH_COLUMNS] = {false};
+    bool nulls[SEARCH_COLUMNS] = {false, false, false, !s->snippets, !s->snippets};
 
-    show_page(f->query, f->config, f->text, f->tsv, f->result, &values[3], &values[4]);
+    if (s->snippets)
+        show_page(f->query, f->config, f->text, f->tsv, f->result, &values[3], &values[4]);
     tuplestore_putvalues(s->rows->setResult, s->rows->setDesc, values, nulls);
 }
 
@@ -487,7 +489,7 @@ check_arguments(FunctionCallInfo fcinfo)
                         errhint("It is how much of a word must be right; 0.5 is a good start.")));
 }
 
-/* Arguments: what is searched, query, lim, fuzzy. */
+/* Arguments: what is searched, query, lim, fuzzy, snippets. */
 static Datum
 search(FunctionCallInfo fcinfo, List *watches)
 {
@@ -505,6 +507,7 @@ search(FunctionCallInfo fcinfo, List *watches)
     s.words = PG_GETARG_TEXT_PP(1);
     s.lim = PG_GETARG_INT32(2);
     s.fuzzy = PG_ARGISNULL(3) ? 0 : PG_GETARG_FLOAT4(3);
+    s.snippets = PG_ARGISNULL(4) || PG_GETARG_BOOL(4);
     prepare_to_jsonb(&s.to_jsonb);
     if (SPI_connect() != SPI_OK_CONNECT)
         elog(ERROR, "SPI_connect failed");

@@ -1,7 +1,7 @@
 -- search_session.sql - what dsocr_search keeps in a session is never out of date, and what is gone is not shown though it is still there.
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(54);
+SELECT plan(68);
 
 CREATE TABLE papers (id int PRIMARY KEY, scan bytea, back bytea);
 SELECT dsocr_attach('papers', 'scan', ts_config => 'english', backfill => false) AS watch \gset
@@ -165,6 +165,26 @@ SET LOCAL datestyle = 'German';
 DELETE FROM days WHERE day = '2026-02-01';
 UPDATE days SET day = '2026-03-02';
 SELECT is((SELECT jsonb_agg(key) FROM dsocr_search('days', 'paper')), '[{"day": "2026-03-02", "n''o": 2.00}]', 'keys of any type, under any settings');
+
+-- ---- snippets, and only where they are asked for: pages that are no results tell who looks at them
+INSERT INTO papers_scan_ocr (id, page, version, status, search_text, result) VALUES (99, 1, 1, 'ok', 'broken', '[]');
+CREATE FUNCTION pg_temp.looks(query text, looks bool, promise text) RETURNS text LANGUAGE sql AS
+$$ SELECT CASE WHEN looks THEN throws_ok(query, '22023', NULL, promise) ELSE lives_ok(query, promise) END $$;
+SELECT pg_temp.looks('SELECT * FROM dsocr_search(''papers'', ''broken'')', true, 'all columns');
+SELECT pg_temp.looks('SELECT key, page, rank FROM dsocr_search(''papers'', ''broken'')', false, 'keys alone');
+SELECT pg_temp.looks('SELECT count(*) FROM dsocr_search(''papers'', ''broken'', 5)', false, 'no column');
+SELECT pg_temp.looks(format('SELECT s.key FROM dsocr_search(%s, ''broken'') s JOIN papers p ON (s.key->>''id'')::int = p.id', :watch), false, 'a join');
+SELECT pg_temp.looks('SELECT key FROM dsocr_search(''papers'', ''broken'') WHERE snippet <> ''''', true, 'a condition');
+SELECT pg_temp.looks('SELECT key FROM dsocr_search(''papers'', ''broken'') ORDER BY highlights', true, 'an order');
+SELECT pg_temp.looks('SELECT s FROM dsocr_search(''papers'', ''broken'') s', true, 'a whole row');
+SELECT pg_temp.looks('SELECT (dsocr_search(''papers'', ''broken'')).snippet', true, 'in the select list');
+SELECT pg_temp.looks('SELECT s.key FROM dsocr_search(''papers'', ''broken'') s WHERE EXISTS (SELECT FROM papers p WHERE p.id < length(s.snippet))', true, 'a query inside it');
+SELECT pg_temp.looks('SELECT snippet FROM (SELECT * FROM dsocr_search(''papers'', ''broken'') s OFFSET 0) x', true, 'a query around it');
+SELECT pg_temp.looks('SELECT t FROM dsocr_search(''papers'', ''broken'') s, LATERAL (SELECT s.snippet AS t) x', true, 'LATERAL');
+SELECT pg_temp.looks('SELECT snippet FROM dsocr_search(''papers'', ''broken'') s FULL JOIN (SELECT 1 AS page) p USING (page)', true, 'USING');
+SELECT pg_temp.looks('SELECT b.snippet FROM dsocr_search(''papers'', ''paper'') a, dsocr_search(''papers'', ''broken'') b', true, 'one of two');
+SELECT is((SELECT ARRAY[snippet, highlights::text] FROM dsocr_search('papers', 'broken', snippets => false)), '{NULL,NULL}', 'nor where they are refused');
+DELETE FROM papers_scan_ocr WHERE id = 99;
 
 -- ---- several watches of a table
 SELECT dsocr_attach('papers', 'back', ts_config => 'english', backfill => false) \g /dev/null
