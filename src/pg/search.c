@@ -205,6 +205,7 @@ typedef struct Kept
 
 static Kept kept[KEPT_MOST];
 static uint64 uses;
+static int running; /* statements: a search may be part of what another one reads */
 
 static BlockNumber
 pages_of(Oid relation)
@@ -250,6 +251,9 @@ prepare(const char *sql, int n, Oid *types, int options)
     return plan;
 }
 
+#define EXACT_TYPES ((Oid[]){TSQUERYOID, INT8OID})
+
+/* While none is running: its plan must not be forgotten. */
 static SPIPlanPtr
 kept_plan(const char *sql, Oid results)
 {
@@ -260,7 +264,7 @@ kept_plan(const char *sql, Oid results)
         forget(k);
     if (k->sql == NULL)
     {
-        SPIPlanPtr plan = prepare(sql, 2, (Oid[]){TSQUERYOID, INT8OID}, CURSOR_OPT_GENERIC_PLAN);
+        SPIPlanPtr plan = prepare(sql, 2, EXACT_TYPES, CURSOR_OPT_GENERIC_PLAN);
         char *copy = MemoryContextStrdup(TopMemoryContext, sql);
 
         if (SPI_keepplan(plan) != 0)
@@ -276,10 +280,20 @@ static void
 run(Search *s, SPIPlanPtr plan, ParamListInfo params)
 {
     SPIExecuteOptions options = {.params = params, .read_only = true, .dest = &s->receiver};
-    int rc = SPI_execute_plan_extended(plan, &options);
 
-    if (rc < 0)
-        elog(ERROR, "SPI failed: %s", SPI_result_code_string(rc));
+    running++;
+    PG_TRY();
+    {
+        int rc = SPI_execute_plan_extended(plan, &options);
+
+        if (rc < 0)
+            elog(ERROR, "SPI failed: %s", SPI_result_code_string(rc));
+    }
+    PG_FINALLY();
+    {
+        running--;
+    }
+    PG_END_TRY();
 }
 
 static void
@@ -324,7 +338,8 @@ search_exactly(Search *s)
 
     s->query = DatumGetTSQuery(DirectFunctionCall2(
         websearch_to_tsquery_byid, ObjectIdGetDatum(s->w->config), PointerGetDatum(s->words)));
-    run(s, kept_plan(sql, s->w->results), parameters(s, 2, TSQUERYOID, PointerGetDatum(s->query)));
+    run(s, running > 0 ? prepare(sql, 2, EXACT_TYPES, 0) : kept_plan(sql, s->w->results),
+        parameters(s, 2, TSQUERYOID, PointerGetDatum(s->query)));
 }
 
 /* ---- fuzzily ---- */

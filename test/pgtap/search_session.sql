@@ -1,7 +1,7 @@
 -- search_session.sql - what dsocr_search keeps in a session is never out of date, and what is gone is not shown though it is still there.
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(68);
+SELECT plan(69);
 
 CREATE TABLE papers (id int PRIMARY KEY, scan bytea, back bytea);
 SELECT dsocr_attach('papers', 'scan', ts_config => 'english', backfill => false) AS watch \gset
@@ -197,7 +197,7 @@ DO $$ BEGIN FOR i IN 1..40 LOOP
   PERFORM dsocr_attach(format('many%s', i), 'scan');
 END LOOP; END $$;
 CREATE FUNCTION pg_temp.search_all(n int) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
-  FOR i IN 0..n - 1 LOOP PERFORM FROM dsocr_search(format('many%s', i % 40 + 1), 'paper'); END LOOP; END $$;
+  FOR i IN 0..n - 1 LOOP PERFORM FROM public.dsocr_search(format('public.many%s', i % 40 + 1), 'paper'); END LOOP; END $$;
 SELECT pg_temp.search_all(80) \g /dev/null
 SELECT pg_temp.memory() AS before \gset
 SELECT pg_temp.search_all(400) \g /dev/null
@@ -208,5 +208,9 @@ SELECT pg_temp.search_on(100) \g /dev/null
 SELECT pg_temp.memory() AS before \gset
 SELECT pg_temp.search_on(10000) \g /dev/null
 SELECT cmp_ok(pg_temp.memory() - :before, '<', 100000::numeric, '10,000 searches leave nothing behind');
+ALTER TABLE papers_scan_ocr RENAME TO deep;
+CREATE FUNCTION pg_temp.search_deeper() RETURNS bool LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_temp.search_all(40); RETURN true; END $$;
+CREATE VIEW papers_scan_ocr AS SELECT * FROM deep WHERE id <> 2 OR pg_temp.search_deeper();
+SELECT is(pg_temp.found('no2', 2), '2 2', 'a search within a search, which takes the place of its plan');
 SELECT * FROM finish();
 ROLLBACK;
