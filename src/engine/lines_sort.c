@@ -80,14 +80,14 @@ is_border(const Part *part, const Parts *p)
     return (across && w < 0.2f * p->size) || (along && h < 0.2f * p->size);
 }
 
-/* Solid, roundish and bigger than a letter. */
+/* Solid, roundish and bigger than a letter. A heavy capital is as solid, but has gaps in most of its rows. */
 static bool
 is_hole(const Part *part, float size)
 {
     int w = width(part), h = height(part);
 
     return w > 1.3f * size && h > 1.3f * size && w < 5 * size && h < 5 * size && w < 2 * h &&
-           h < 2 * w && part->area > 0.68f * w * h;
+           h < 2 * w && part->area > 0.68f * w * h && part->nruns < 1.2f * h;
 }
 
 static bool

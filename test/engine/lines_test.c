@@ -127,6 +127,27 @@ not_text(void)
     done(&p);
 }
 
+/* Capitals so heavy that they are as solid as a punch hole. */
+static void
+heavy_heading(void)
+{
+    Paper p = paper(1400, 800);
+    PageLines l;
+
+    for (int x = 150; x < 150 + 9 * 52; x += 52)
+    {
+        fill(&p, x, 100, x + 44, 150, 20);
+        fill(&p, x + 13, 100, x + 18, 134, 250);
+        fill(&p, x + 26, 116, x + 31, 150, 250);
+    }
+    set_column(&p, 150, 250, 4, 60, 6, 40);
+    l = find(&p.image, 0);
+    promise("a heading of heavy capitals is a line, from the first to the last",
+            l.nlines == 7 && near(l.lines[0].box.x0, 150, 8) &&
+                near(l.lines[0].box.x1, 150 + 8 * 52 + 44, 8));
+    done(&p);
+}
+
 /* Six lines that stand on the rules of a table whose wall touches their first letters, and six free ones. */
 static void
 on_rules(void)
@@ -952,6 +973,7 @@ main(void)
     two_columns();
     prices();
     not_text();
+    heavy_heading();
     on_rules();
     white_on_dark();
     white_on_grey();
