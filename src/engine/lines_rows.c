@@ -2,8 +2,8 @@
  *
  * A wide gap alone says nothing: in a price list it belongs to the row, between columns it does not. What
  * tells is the neighbourhood: on both sides of a gutter there is running text, several lines of it and wide
- * ones, that keeps clear of the gutter. Sharp edge: a lone row with a hole is two things (a running head
- * and its page number). */
+ * ones, that keeps clear of the gutter. Cells of a table look the same: rules under the rows, across the
+ * gap, tell them. Sharp edge: a lone row with a hole is two things (a running head and its page number). */
 #include "lines_pieces.h"
 
 #include <stdlib.h>
@@ -15,6 +15,10 @@
 #define LEADERS      6     /* dots in a row are leaders, */
 #define LEADERS_KEPT 3     /* and so many of them stay */
 #define CHAIN        6     /* rows looked at above and below */
+#define RULED        3     /* so many of them with a rule under them are a table's */
+#define SPOTS        64    /* where a rule across a gap is looked for; */
+#define HOLE         1.5f  /* letter heights: it may be broken so far, */
+#define UNDER        1.6f  /* and so far below the letters' feet */
 
 typedef struct Pair
 {
@@ -172,6 +176,59 @@ column_beside(const Joiner *j, int i, float edge, bool left, float size, int *ro
 }
 
 static bool
+of_a_rule(const Part *part, float size)
+{
+    int w = part->box.x1 - part->box.x0, h = part->box.y1 - part->box.y0;
+
+    return part->kind == PART_RULE || (part->kind < PART_CORE && w >= 2 * h && h < DOT * size + 1);
+}
+
+/* A rule runs from x0 to x1 right under piece i. */
+static bool
+ruled_under(const Joiner *j, int i, int x0, int x1)
+{
+    const Piece *a = &j->pieces[i];
+    const Parts *p = j->parts;
+    bool seen[SPOTS] = {false};
+    int from = (int)(a->bottom - 0.2f * a->size), to = (int)(a->bottom + UNDER * a->size);
+    int missed = 0;
+    float step = (x1 - x0) / (float)SPOTS;
+
+    for (int y = from > 0 ? from : 0; y <= to && y < p->h; y++)
+        for (int k = runs_from(p, y, x0); k < p->row_start[y + 1] && p->runs[k].x0 < x1; k++)
+            if (of_a_rule(&p->parts[p->runs[k].part], a->size))
+                for (int s = (int)most(0, (p->runs[k].x0 - x0) / step);
+                     s < SPOTS && x0 + s * step < p->runs[k].x1; s++)
+                    seen[s] = true;
+    for (int s = 0; s < SPOTS && missed * step <= HOLE * a->size; s++)
+        missed = seen[s] ? 0 : missed + 1;
+    return missed * step <= HOLE * a->size;
+}
+
+/* Rules under the rows, across the gap: they are a table's, and what looks like columns of text are its cells. */
+static bool
+table_beside(const Joiner *j, const Pair *pair)
+{
+    const Piece *l = &j->pieces[pair->left], *r = &j->pieces[pair->right];
+    int x0 = (int)(l->box.x1 - l->size), x1 = (int)(r->box.x0 + r->size), n = 0, ruled = 0;
+
+    if (x1 <= x0)
+        return false;
+    for (int dir = -1; dir <= 1; dir += 2)
+    {
+        int at = dir < 0 ? pair->left : j->below[pair->left];
+
+        for (int k = 0; k <= CHAIN && at >= 0; k++)
+        {
+            n++;
+            ruled += ruled_under(j, at, x0, x1);
+            at = dir > 0 ? j->below[at] : j->above[at];
+        }
+    }
+    return ruled >= RULED && ruled * 3 >= n * 2;
+}
+
+static bool
 gutter(const Joiner *j, const Pair *pair)
 {
     const Piece *l = &j->pieces[pair->left], *r = &j->pieces[pair->right];
@@ -179,7 +236,8 @@ gutter(const Joiner *j, const Pair *pair)
     int nl, nr;
 
     return column_beside(j, pair->left, r->box.x0 - 0.8f * size, true, size, &nl) &&
-           column_beside(j, pair->right, l->box.x1 + 0.8f * size, false, size, &nr) && nl + nr >= 5;
+           column_beside(j, pair->right, l->box.x1 + 0.8f * size, false, size, &nr) &&
+           nl + nr >= 5 && !table_beside(j, pair);
 }
 
 /* The edge of a box on a form stands in the gap. The lines of a table reach over many rows. */

@@ -101,6 +101,44 @@ prices(void)
     done(&p);
 }
 
+/* Two columns of cells as wide as text; rules from x0 to x1, but for a hole, under one row of `every`. */
+static PageLines
+find_cells(Paper *p, int x0, int hole0, int hole1, int x1, int every)
+{
+    for (int i = 0; i < 10; i++)
+    {
+        char cell[13] = {0};
+
+        set_line(p, 80, 150 + 60 * i, 4, memcpy(cell, sentences[i % 8], 12));
+        set_line(p, 760, 150 + 60 * i, 4, memcpy(cell, sentences[(i + 3) % 8], 12));
+        if (i % every)
+            continue;
+        fill(p, x0, 168 + 60 * i, hole0, 171 + 60 * i, p->ink);
+        fill(p, hole1, 168 + 60 * i, x1, 171 + 60 * i, p->ink);
+    }
+    return find(&p->image, 0);
+}
+
+static void
+ruled_table(void)
+{
+    for (int kind = 0; kind < 4; kind++)
+    {
+        static const char *const what[] = {
+            "cells with a rule under them are one line a row",
+            "so they are where the rule is broken",
+            "two tables side by side are two columns",
+            "and so is text with a rule now and then",
+        };
+        static const int hole[] = {0, 24, 160, 0};
+        Paper p = paper(1200, 900);
+        PageLines l = find_cells(&p, 80, 560, 560 + hole[kind], 1060, kind == 3 ? 5 : 1);
+
+        promise(what[kind], l.nlines == (kind < 2 ? 10 : 20));
+        done(&p);
+    }
+}
+
 static void
 not_text(void)
 {
@@ -972,6 +1010,7 @@ main(void)
     one_column();
     two_columns();
     prices();
+    ruled_table();
     not_text();
     heavy_heading();
     on_rules();
