@@ -47,10 +47,11 @@ static bool
 banned(const History *h, const NgramRule *rule, int32_t id)
 {
     int size = rule->size;
-    const int32_t *prefix = h->ids + h->n - (size - 1);
+    const int32_t *prefix;
 
     if (h->n < size || whitelisted(rule, id))
         return false;
+    prefix = h->ids + h->n - (size - 1);
     for (int i = h->from; i <= h->n - size; i++)
         if (h->ids[i + size - 1] == id &&
             memcmp(h->ids + i, prefix, sizeof *prefix * (size_t)(size - 1)) == 0)
