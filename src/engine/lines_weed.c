@@ -58,6 +58,24 @@ is_dash(const Part *part)
     return part->nruns < 1.1f * h && part->area > 0.6f * w * h && w > 1.3f * h;
 }
 
+/* The same of pale or rough ink: too low for any letter of the page, and no part of it hangs over another. */
+static bool
+is_low_dash(const Part *part, float size)
+{
+    int w = part->box.x1 - part->box.x0, h = part->box.y1 - part->box.y0;
+
+    return h < 0.45f * size && part->nruns <= h + 2 && part->area > 0.55f * w * h && w > 1.1f * h;
+}
+
+/* Far taller than the page's letters, and so narrow: bars that have run into each other. */
+static bool
+is_high_bar(const Part *part, float size)
+{
+    int w = part->box.x1 - part->box.x0, h = part->box.y1 - part->box.y0;
+
+    return h > 2.2f * size && h * 10 > w * 28;
+}
+
 /* The rule's end is at the part's side: the part is the ornament of a frame. */
 static bool
 at_end_of(const Box *part, const Box *rule, float reach)
@@ -100,15 +118,34 @@ find_rules(const Parts *p, Arena *arena, Rules *out)
     return true;
 }
 
+/* A rule of dots or dashes, though some of them are as big as small letters: nearly all its marks are low, and those that
+ * are not are no word. A heading that dots lead away from has its letters; small print is letters, not dots. */
+static bool
+is_dotted_rule(const Parts *p, const Rows *rows, const Row *r)
+{
+    int low = 0, dashes = 0, dots = 0;
+
+    for (int m = 0; m < r->n; m++)
+    {
+        const Part *part = &p->parts[rows->members[r->first + m]];
+        int w = part->box.x1 - part->box.x0, h = part->box.y1 - part->box.y0;
+
+        low += h < 0.45f * p->size;
+        dashes += is_low_dash(part, p->size);
+        dots += w < 0.25f * p->size && h < 0.25f * p->size && part->nruns <= h;
+    }
+    return r->n >= 12 && r->n - low <= 2 && (dashes * 10 >= r->n * 8 || dots * 10 >= r->n * 8);
+}
+
 static bool
 is_writing(const Parts *p, const Rows *rows, const Row *r, float contrast, const Rules *rules)
 {
-    int blots = 0, letters = 0, ornaments = 0, bars = 0, dashes = 0, cut = 0;
+    int blots = 0, letters = 0, ornaments = 0, bars = 0, high = 0, dashes = 0, cut = 0;
 
     int near =
         (p->w > p->h ? p->w : p->h) / 400 + 1; /* to the scan's edge, which cut such letters off */
 
-    if (r->contrast < 0.5f * contrast || r->x_height < 3)
+    if (r->contrast < 0.5f * contrast || r->x_height < 3 || is_dotted_rule(p, rows, r))
         return false;
     for (int m = 0; m < r->n; m++)
     {
@@ -120,6 +157,7 @@ is_writing(const Parts *p, const Rows *rows, const Row *r, float contrast, const
         letters++;
         blots += is_blot(part, p->size);
         bars += is_bar(part);
+        high += is_high_bar(part, p->size);
         dashes += is_dash(part);
         cut += part->box.x0 <= near || part->box.x1 >= p->w - near;
         for (int i = 0; i < rules->n && r->ncore <= 8 && !ornament; i++)
@@ -127,6 +165,8 @@ is_writing(const Parts *p, const Rows *rows, const Row *r, float contrast, const
         ornaments += ornament;
     }
     if (letters >= 6 && (bars * 10 >= letters * 7 || dashes * 10 >= letters * 7))
+        return false;
+    if (letters >= 5 && high == letters)
         return false;
     return letters > cut && ornaments * 2 < letters && (letters > 2 || blots < letters);
 }

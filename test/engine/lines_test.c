@@ -622,6 +622,48 @@ dashes(void)
     done(&p);
 }
 
+/* Of thermal paper, or of a screened form: some of the marks are as high as small letters, and their edges are rough. */
+static void
+rough_rules(void)
+{
+    Paper p = paper(1200, 1300);
+    PageLines l;
+
+    set_column(&p, 100, 150, 4, 60, 8, 40);
+    for (int i = 0; i < 40; i++)
+    {
+        int x = 100 + 20 * i, high = i % 3 ? 7 : 8;
+
+        fill(&p, x, 700, x + 14, 700 + high, p.ink);
+        for (int k = 0; k < 2; k++) /* a bite into its edge: two runs there */
+            fill(&p, x + 6, k ? 700 + high - 1 : 700, x + 8, k ? 700 + high : 701, 245);
+    }
+    for (int i = 0; i < 120; i++)
+        fill(&p, 100 + 8 * i, 800, 104 + 8 * i, i % 9 ? 804 : 808, p.ink);
+    for (int i = 0; i < 8; i++) /* bars that blur has joined at their feet */
+    {
+        fill(&p, 300 + 40 * i, 900, 306 + 40 * i, 990, p.ink);
+        fill(&p, 300 + 40 * i, 975, 322 + 40 * i, 990, p.ink);
+        fill(&p, 316 + 40 * i, 900, 322 + 40 * i, 990, p.ink);
+    }
+    set_line(&p, 100, 1100, 4, "a needle");
+    for (int i = 0; i < 40; i++)
+        fill(&p, 320 + 20 * i, 1090, 334 + 20 * i, 1097, p.ink);
+    set_line(&p, 100, 1200, 2, "these are the letters that he sent");
+    l = find(&p.image, 0);
+    promise("nor are rough ones, rows of dots or blurred bars; a heading before dashes and small "
+            "print are",
+            l.nlines == 10);
+    done(&p);
+
+    p = paper(2400, 1400);
+    set_column(&p, 100, 250, 6, 120, 6, 40);
+    set_line(&p, 100, 1250, 2, sentences[6]);
+    l = find(&p.image, 0);
+    promise("print a third of the page's is none of these, either", l.nlines == 7);
+    done(&p);
+}
+
 static void
 shine_through(void)
 {
@@ -1027,6 +1069,7 @@ main(void)
     shaded_rows();
     on_a_table();
     dashes();
+    rough_rules();
     boxes_for_letters();
     shine_through();
     turned();
