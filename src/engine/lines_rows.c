@@ -12,6 +12,7 @@
 #define COLUMN_WIDTH 7.0f  /* letter heights; narrower stacks are figures or labels, not columns */
 #define WORD_SPACE   2.2f  /* letter heights: spaces in justified lines are this wide */
 #define DOT          0.45f /* letter heights, and a pixel of blur: a leader's dot is no larger */
+#define TINY         5     /* pixels: too small a letter to read; a dot need not be round */
 #define LEADERS      6     /* dots in a row are leaders, */
 #define LEADERS_KEPT 3     /* and so many of them stay */
 #define CHAIN        6     /* rows looked at above and below */
@@ -449,40 +450,65 @@ list_members(const Parts *p, Arena *arena, Rows *rows)
     return true;
 }
 
-/* A small mark, and how far its middle is from the one before it. */
+/* A small mark, or what was taken for small print: rough dots in a row look like it. */
+static bool
+is_mark(const Part *part, float size)
+{
+    int w = part->box.x1 - part->box.x0, h = part->box.y1 - part->box.y0;
+    bool dot = part->nruns <= h && (most(w, h) <= TINY || part_is_dot(part));
+
+    return (part->kind == PART_SMALL || (part->kind == PART_CORE && dot)) && size > 0 &&
+           most(w, h) < DOT * size + 1;
+}
+
+/* Such a mark, and how far its middle is from that of the one before it. */
 static bool
 dot_after(const Part *a, const Part *b, float size, float *step)
 {
-    float w = b->box.x1 - b->box.x0, h = b->box.y1 - b->box.y0;
-
     *step = (b->box.x0 + b->box.x1 - a->box.x0 - a->box.x1) / 2.0f;
-    return b->kind == PART_SMALL && size > 0 && most(w, h) < DOT * size + 1 && *step > 1.3f * w &&
-           *step < 4 * size && abs(a->box.y1 - b->box.y1) < DOT * size;
+    return is_mark(b, size) && *step > 1.3f * (b->box.x1 - b->box.x0) && *step < 4 * size &&
+           abs(a->box.y1 - b->box.y1) < DOT * size;
 }
 
-/* Dots that follow each other at even steps are leaders, but for the first few. */
 static void
-mark_leaders(Parts *p, const Rows *rows, const Row *r)
+no_letter(Part *part, Row *r)
 {
+    r->ncore -= part->kind == PART_CORE;
+    part->kind = PART_SMALL;
+}
+
+/* Dots that follow each other at even steps are leaders, but for the first few. Their height is not letters'. */
+static void
+mark_leaders(Parts *p, const Rows *rows, Row *r)
+{
+    const int *member = rows->members + r->first;
+    float size = r->ncore ? p->size : 0, usual = 0;
     int run = 0;
-    float usual = 0;
 
     for (int i = 1; i < r->n; i++)
     {
-        Part *a = &p->parts[rows->members[r->first + i - 1]];
-        Part *b = &p->parts[rows->members[r->first + i]];
+        Part *b = &p->parts[member[i]];
         float step;
 
-        if (!dot_after(a, b, r->ncore ? p->size : 0, &step) ||
-            (run && (step > 1.6f * usual || usual > 1.6f * step)))
+        if (!dot_after(&p->parts[member[i - 1]], b, size, &step))
         {
             run = 0;
             continue;
         }
+        if (run && (step > 1.6f * usual || usual > 1.6f * step))
+            run = 0;
         usual = run++ ? usual : step;
-        for (int k = LEADERS_KEPT; run == LEADERS && k < run; k++)
-            p->parts[rows->members[r->first + i - run + k + 1]].leader = true;
+        for (int k = 0; run == LEADERS && k <= run; k++)
+        {
+            Part *part = &p->parts[member[i - run + k]];
+
+            if (k || is_mark(part, size))
+                no_letter(part, r);
+            part->leader |= k > LEADERS_KEPT;
+        }
         b->leader = run >= LEADERS;
+        if (b->leader)
+            no_letter(b, r);
     }
 }
 

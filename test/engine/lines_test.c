@@ -664,6 +664,31 @@ rough_rules(void)
     done(&p);
 }
 
+/* Pale dots are not round: they were taken for small print, and their height for that of letters. */
+static void
+rough_leaders(void)
+{
+    Paper p = paper(1200, 900);
+    PageLines l;
+    int right;
+
+    set_column(&p, 100, 150, 2, 60, 8, 40);
+    right = set_line(&p, 100, 750, 2, "a needle");
+    for (int x = right + 10; x < 940; x += 10)
+    {
+        fill(&p, x + 3, 745, x + 4, 746, p.ink);
+        fill(&p, x + 1, 746, x + 4, 747, p.ink);
+        fill(&p, x, 747, x + 4, 748, p.ink);
+        fill(&p, x, 748, x + 3, 749, p.ink);
+        fill(&p, x, 749, x + 1, 750, p.ink);
+    }
+    set_line(&p, 960, 750, 2, "500");
+    l = find(&p.image, 0);
+    promise("leaders that look like small print are no letters, and few of them are left",
+            l.nlines == 9 && fabsf(l.lines[8].x_height - 10) <= 1 && l.lines[8].nviews == 1);
+    done(&p);
+}
+
 static void
 shine_through(void)
 {
@@ -1070,6 +1095,7 @@ main(void)
     on_a_table();
     dashes();
     rough_rules();
+    rough_leaders();
     boxes_for_letters();
     shine_through();
     turned();
