@@ -408,7 +408,7 @@ take_document(Server *s, Conn *c)
         return;
     }
     job->state = JOB_OPEN;
-    pthread_cond_signal(&s->prepare);
+    pthread_cond_broadcast(&s->prepare); /* one alone may be for bulk, and leave it to who sleeps */
 }
 
 /* ---- receiving: without the lock ---- */
