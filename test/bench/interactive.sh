@@ -8,7 +8,7 @@
 # a share of what it gets when it is alone: a ninth is its due.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-pages=${1:-2000} turns=${2:-6} calls=20
+pages=${1:-2000} turns=${2:-4} calls=80
 ask() { PGOPTIONS="-c client_min_messages=warning" psql -XqAt -v ON_ERROR_STOP=1 "$@"; }
 out=$(mktemp -d)
 watch=
@@ -51,9 +51,12 @@ for turn in $(seq "$turns"); do
     before=$(status pages_read)
     sleep 10
     alone=$((alone + $(status pages_read) - before))
+    sleep 2 # what the engine has read is told once a second
     before=$(status pages_read) start=$(date +%s%N)
     receipts beside
-    bulk=$((bulk + $(status pages_read) - before - calls)) seconds=$((seconds + ($(date +%s%N) - start) / 1000000))
+    end=$(date +%s%N)
+    sleep 1.2
+    bulk=$((bulk + $(status pages_read) - before - calls)) seconds=$((seconds + (end - start) / 1000000))
 done
 left=$(ask -c "SELECT count(*) FROM bench_backfill b WHERE NOT EXISTS (SELECT FROM bench_backfill_scan_ocr r WHERE r.id = b.id)")
 at() { sort -n "$out/$1" | awk -v share="$2" '{ t[NR] = $1 } END { i = int(NR * share + 0.5); print t[i < 1 ? 1 : i] }'; }
