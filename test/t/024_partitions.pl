@@ -65,7 +65,7 @@ sql('DROP TABLE "parts ""b"" ü"');
 results('d7', 'and all when it is dropped');
 
 # Dropped, while the queue sleeps.
-until_true(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'dsocr queue worker' AND datname = 'postgres'}, 'the queue sleeps') if $ENV{DSOCR_PATIENT};
+until_true(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'dsocr queue worker' AND datname = 'postgres'}, 'the queue sleeps');
 sql('DROP TABLE parts_d');
 results('', 'DROP of a partition that has partitions');
 is(sql('SELECT count(*) FROM parts_scan_ocr'), 0, 'history and all');
