@@ -11,8 +11,10 @@
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
@@ -156,6 +158,17 @@ unread_result(const AnswerError *e)
     append_member(&s, "hint", e->hint);
     appendStringInfoString(&s, "}], \"metadata\": {\"extension\": \"" DSOCR_VERSION "\"}}");
     return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(s.data)));
+}
+
+void
+prepare_to_jsonb(FmgrInfo *f)
+{
+    FuncExpr *call =
+        makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(makeNullConst(RECORDOID, -1, InvalidOid)),
+                     InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+
+    fmgr_info(F_TO_JSONB, f);
+    fmgr_info_set_expr((Node *)call, f);
 }
 
 Jsonb *

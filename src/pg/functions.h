@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "client.h"
+#include "fmgr.h"
 #include "utils/jsonb.h"
 
 /* What the wire calls the options of a READ: {"mode", "pages", "options"} in UTF-8. NULL means the default. */
@@ -12,5 +13,8 @@ extern char *reading_options(const char *mode, const char *pages, Jsonb *options
 
 /* The result of a question that is answered, also for a document that cannot be read; other errors are raised. */
 extern Jsonb *result_of(const Question *q);
+
+/* to_jsonb, to be called with records. */
+extern void prepare_to_jsonb(FmgrInfo *f);
 
 #endif

@@ -25,7 +25,6 @@
 #include "hits.h"
 #include "near.h"
 #include "place.h"
-#include "search.h"
 
 PG_FUNCTION_INFO_V1(dsocr_highlight);
 PG_FUNCTION_INFO_V1(dsocr_show_hits);

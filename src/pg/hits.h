@@ -22,4 +22,8 @@ typedef struct Hit
 /* In reading order; palloc'd, *n of them. */
 extern Hit *hits_on_page(const ReadPage *page, TSQuery query, Oid config, int *n);
 
+/* What a search shows of a page: texts as they are stored, 0: NULL. tsv, of the text, spares most of the parsing. */
+extern void show_page(TSQuery query, Oid config, Datum search_text, Datum tsv, Datum result,
+                      Datum *snippet, Datum *highlights);
+
 #endif

@@ -22,7 +22,6 @@ PG_FUNCTION_INFO_V1(dsocr_cut_lines);
 
 #define MOST_MARKS 1500 /* so that options stay below the wire's limit */
 #define MOST_PLACE 1e7
-#define MOST_LINES 64 /* that the engine cuts at once */
 
 /* The document of argument 0 as it is stored, perhaps outside the row. */
 #define DOCUMENT() ((struct varlena *)DatumGetPointer(PG_GETARG_DATUM(0)))
@@ -188,7 +187,7 @@ dsocr_cut_lines(PG_FUNCTION_ARGS)
     {
         StringInfoData s;
 
-        some = Min(n - first, MOST_LINES);
+        some = Min(n - first, WIRE_LINES);
         initStringInfo(&s);
         appendStringInfo(&s, "{\"page\": %d, \"rotate\": %d, \"lines\": [", PG_GETARG_INT32(1),
                          PG_GETARG_INT32(2));

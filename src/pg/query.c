@@ -13,10 +13,8 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/fmgroids.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -74,17 +72,6 @@ all_but_last(TupleDesc desc)
     for (int i = 1; i < desc->natts; i++)
         TupleDescCopyEntry(keys, i, desc, i);
     return BlessTupleDesc(keys);
-}
-
-static void
-prepare_to_jsonb(FmgrInfo *f)
-{
-    FuncExpr *call =
-        makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(makeNullConst(RECORDOID, -1, InvalidOid)),
-                     InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
-
-    fmgr_info(F_TO_JSONB, f);
-    fmgr_info_set_expr((Node *)call, f);
 }
 
 /* SPI is connected. */

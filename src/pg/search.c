@@ -15,19 +15,19 @@
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "storage/bufmgr.h"
 #include "tsearch/ts_utils.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "functions.h"
+#include "hits.h"
 #include "search.h"
 #include "state.h"
 
@@ -381,14 +381,13 @@ static char *
 resembling(const char *trgm, Datum words)
 {
     StringInfoData s;
-    Datum *each;
     int n;
+    char **each = texts_of_array(words, &n);
 
     initStringInfo(&s);
-    deconstruct_array(DatumGetArrayTypeP(words), TEXTOID, -1, false, TYPALIGN_INT, &each, NULL, &n);
     for (int i = 0; i < n; i++)
         appendStringInfo(&s, " AND t.search_text OPERATOR(%s.%%>) %s", trgm,
-                         quote_literal_cstr(TextDatumGetCString(each[i])));
+                         quote_literal_cstr(each[i]));
     return s.data;
 }
 
@@ -479,17 +478,6 @@ search_all(Search *s, List *watches)
     if (s->several)
         put_best(s);
     AtEOXact_GUC(false, level);
-}
-
-static void
-prepare_to_jsonb(FmgrInfo *f)
-{
-    FuncExpr *call =
-        makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(makeNullConst(RECORDOID, -1, InvalidOid)),
-                     InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
-
-    fmgr_info(F_TO_JSONB, f);
-    fmgr_info_set_expr((Node *)call, f);
 }
 
 static void

@@ -4,9 +4,9 @@
 
 #include "postgres.h"
 
-#include "access/tupdesc.h"
+#include "access/htup.h"
 #include "nodes/pg_list.h"
-#include "tsearch/ts_type.h"
+#include "utils/relcache.h"
 
 /* A watch that the caller may see, as a search needs it. */
 typedef struct Searched
@@ -35,14 +35,13 @@ enum
 extern List *watch_to_search(int watch);
 extern List *watches_to_search(Oid source);
 
+/* search_watches.c: a column of a row of a table of ours, by its name. */
+extern Datum row_column(Relation table, HeapTuple row, const char *name, bool *null);
+
 /* search_gone.c: whether the queue has been told of rows of a watch that are gone, and not yet done anything about it. */
 extern bool gone_notes(int watch);
 /* values: a key of the results, of these types [nkeys]. False: the queue will delete what it has read of it. True: and values
  * are what it will then be. */
 extern bool gone_follow(const Searched *w, const Oid *types, Datum *values);
-
-/* hits.c: what is shown of a page: texts as they are stored, 0: NULL. tsv, of the text, spares most of the parsing. */
-extern void show_page(TSQuery query, Oid config, Datum search_text, Datum tsv, Datum result,
-                      Datum *snippet, Datum *highlights);
 
 #endif

@@ -45,18 +45,12 @@ column_number(Relation jobs, const char *name)
     return a;
 }
 
-static Datum
-column(Relation jobs, HeapTuple row, const char *name, bool *null)
-{
-    return heap_getattr(row, column_number(jobs, name), RelationGetDescr(jobs), null);
-}
-
 static bool
 is_note(Relation jobs, HeapTuple row)
 {
     bool null;
 
-    return strcmp(TextDatumGetCString(column(jobs, row, "state", &null)), "gone") == 0;
+    return strcmp(TextDatumGetCString(row_column(jobs, row, "state", &null)), "gone") == 0;
 }
 
 static SysScanDesc
@@ -83,7 +77,7 @@ gone_notes(int watch)
 
     for (int others = 0; !found && HeapTupleIsValid(row = systable_getnext(s));)
         if (is_note(jobs, row))
-            found = DatumGetInt32(column(jobs, row, "watch", &null)) == watch ||
+            found = DatumGetInt32(row_column(jobs, row, "watch", &null)) == watch ||
                     ++others == OTHERS_MOST;
     systable_endscan(s);
     table_close(jobs, AccessShareLock);
@@ -107,13 +101,13 @@ find_note(Relation jobs, int watch, const char *index, const char *name, Datum k
     while (HeapTupleIsValid(row = systable_getnext(s)))
     {
         bool null;
-        int64 id = DatumGetInt64(column(jobs, row, "id", &null));
+        int64 id = DatumGetInt64(row_column(jobs, row, "id", &null));
         Datum becomes;
 
         if (id <= after || (found->id && id > found->id) || !is_note(jobs, row))
             continue;
         *found = (Note){.id = id, .taken = strcmp(name, "becomes") == 0};
-        becomes = column(jobs, row, "becomes", &null);
+        becomes = row_column(jobs, row, "becomes", &null);
         if (!null && ARR_NDIM(DatumGetArrayTypeP(becomes)) > 0)
             found->becomes = PointerGetDatum(DatumGetArrayTypePCopy(becomes));
     }
@@ -157,10 +151,9 @@ key_of(const Searched *w, const Oid *types, const Datum *values)
 static void
 read_key(const Searched *w, const Oid *types, Datum key, Datum *values)
 {
-    Datum *texts;
     int n;
+    char **texts = texts_of_array(key, &n);
 
-    deconstruct_array(DatumGetArrayTypeP(key), TEXTOID, -1, false, TYPALIGN_INT, &texts, NULL, &n);
     if (n != w->nkeys)
         elog(ERROR, "a note has a key of %d columns, watch %d one of %d", n, w->watch, w->nkeys);
     for (int i = 0; i < n; i++)
@@ -168,7 +161,7 @@ read_key(const Searched *w, const Oid *types, Datum key, Datum *values)
         Oid input, parameter;
 
         getTypeInputInfo(types[i], &input, &parameter);
-        values[i] = OidInputFunctionCall(input, TextDatumGetCString(texts[i]), parameter, -1);
+        values[i] = OidInputFunctionCall(input, texts[i], parameter, -1);
     }
 }
 

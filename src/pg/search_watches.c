@@ -20,16 +20,17 @@
 #include "utils/snapmgr.h"
 
 #include "search.h"
+#include "state.h"
 
 /* ---- columns ---- */
 
-static Datum
-column(Relation table, HeapTuple row, const char *name, bool *null)
+Datum
+row_column(Relation table, HeapTuple row, const char *name, bool *null)
 {
     int a = SPI_fnumber(RelationGetDescr(table), name);
 
     if (a <= 0)
-        elog(ERROR, "dsocr.watch has no column \"%s\"", name);
+        elog(ERROR, "dsocr.%s has no column \"%s\"", RelationGetRelationName(table), name);
     return heap_getattr(row, a, RelationGetDescr(table), null);
 }
 
@@ -37,7 +38,7 @@ static char *
 text_column(Relation table, HeapTuple row, const char *name)
 {
     bool null;
-    Datum value = column(table, row, name, &null);
+    Datum value = row_column(table, row, name, &null);
 
     return null ? "" : TextDatumGetCString(value);
 }
@@ -46,15 +47,8 @@ static char **
 texts_column(Relation table, HeapTuple row, const char *name, int *n)
 {
     bool null;
-    Datum array = column(table, row, name, &null), *values;
-    char **texts;
 
-    deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &values, NULL,
-                      n);
-    texts = palloc(sizeof(char *) * (*n + 1));
-    for (int i = 0; i < *n; i++)
-        texts[i] = TextDatumGetCString(values[i]);
-    return texts;
+    return texts_of_array(row_column(table, row, name, &null), n);
 }
 
 /* ---- rows ---- */
@@ -71,7 +65,7 @@ static bool
 may_see(Relation table, HeapTuple row, Oid source)
 {
     bool null;
-    Datum attached_by = column(table, row, "attached_by", &null);
+    Datum attached_by = row_column(table, row, "attached_by", &null);
 
     if (OidIsValid(source))
         return pg_class_aclcheck(source, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
@@ -88,7 +82,7 @@ searched_of(Relation table, HeapTuple row, Oid source)
     int n;
     bool null;
 
-    w->watch = DatumGetInt32(column(table, row, "id", &null));
+    w->watch = DatumGetInt32(row_column(table, row, "id", &null));
     w->source = source;
     w->results = relation_named(schema, name);
     if (!OidIsValid(w->results))

@@ -230,6 +230,20 @@ key_array(char *const *texts, int n)
     return PointerGetDatum(construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
+char **
+texts_of_array(Datum array, int *n)
+{
+    Datum *values;
+    char **texts;
+
+    deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &values, NULL,
+                      n);
+    texts = palloc(sizeof(char *) * (*n + 1));
+    for (int i = 0; i < *n; i++)
+        texts[i] = TextDatumGetCString(values[i]);
+    return texts;
+}
+
 bool
 output_is_fixed(Oid type)
 {

@@ -53,6 +53,7 @@ extern bool got_bool(uint64 row, int column);
 
 /* A key as the queue keeps it: text[] of what the types' output functions say under fixed settings. */
 extern Datum key_array(char *const *texts, int n);
+extern char **texts_of_array(Datum array, int *n); /* of any text[] without NULLs, [*n] */
 /* Settings that make output independent of the session; returns what AtEOXact_GUC wants to undo them. */
 extern int fixed_output(void);
 extern bool output_is_fixed(Oid type); /* its output depends on no setting */

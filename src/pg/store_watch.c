@@ -22,26 +22,12 @@ cannot_serve(const Watch *w, const char *why)
 }
 
 static char **
-text_array(Datum array, int *n)
-{
-    Datum *values;
-    char **texts;
-
-    deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &values, NULL,
-                      n);
-    texts = palloc(sizeof(char *) * (*n + 1));
-    for (int i = 0; i < *n; i++)
-        texts[i] = TextDatumGetCString(values[i]);
-    return texts;
-}
-
-static char **
 got_array(int column, int *n)
 {
     bool null;
 
-    return text_array(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &null),
-                      n);
+    return texts_of_array(
+        SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &null), n);
 }
 
 static void
@@ -162,7 +148,7 @@ void
 add_key(Arguments *a, const Watch *w, Datum key)
 {
     int n;
-    char **texts = text_array(key, &n);
+    char **texts = texts_of_array(key, &n);
 
     if (n != w->nkeys)
         ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),

@@ -4,6 +4,8 @@
  * to yellow and leaves ink as it is, and has a thin edge, to be seen on dark pages too. */
 #include "render.h"
 
+#include "wire.h"
+
 #include "../engine/lines.h"
 
 #include <jansson.h>
@@ -90,7 +92,7 @@ request_of(const json_t *all, Arena *arena, RenderRequest *out, DsError *err)
         return bad(err, "The region is not an array of four numbers");
     if ((st = boxes_of(json_object_get(all, "marks"), arena, &out->marks, &out->nmarks, err)))
         return st;
-    if (json_array_size(json_object_get(all, "lines")) > RENDER_LINES)
+    if (json_array_size(json_object_get(all, "lines")) > WIRE_LINES)
         return bad(err, "There are too many lines");
     return boxes_of(json_object_get(all, "lines"), arena, &out->lines, &out->nlines, err);
 }

@@ -4,8 +4,6 @@
 
 #include "../engine/image.h"
 
-#define RENDER_LINES 64 /* so that what is held of them is bounded */
-
 typedef struct RenderBox
 {
     double x0, y0, x1, y1; /* pixels of the upright page */
@@ -20,7 +18,7 @@ typedef struct RenderRequest
     RenderBox region;
     RenderBox *marks; /* [nmarks], from the arena */
     int nmarks;
-    RenderBox *lines; /* [nlines], at most RENDER_LINES: boxes of lines, each wanted as an image */
+    RenderBox *lines; /* [nlines], at most WIRE_LINES: boxes of lines, each wanted as an image */
     int nlines;
 } RenderRequest;
 

@@ -34,6 +34,7 @@
 #define WIRE_MAX_OPTIONS (64u << 10)
 #define WIRE_MAX_BODY    (1u << 30)   /* of a request: above any setting of max_image_bytes */
 #define WIRE_MAX_REPLY   (256u << 20) /* of an answer: jsonb's own limit is near */
+#define WIRE_LINES       64           /* of a RENDER: so that what is held of them is bounded */
 #define WIRE_SLICE                                                                                 \
     (1u << 20) /* a body goes out in slices of this, with a look for interrupts between */
 
@@ -56,7 +57,7 @@ typedef enum WireKind
     WIRE_INFO,     /* -> dsocr_info's object; works without a model */
     WIRE_STATUS,   /* no body -> the engine's part of dsocr_status */
     /* options: {"page", "dpi", "rotate", "region": [x0,y0,x1,y1], "marks": [[x0,y0,x1,y1],...]} -> PNG; all may be left
-     * out; works without a model */
+     * out; works without a model. With "lines": [[x0,y0,x1,y1],...], at most WIRE_LINES: a PNG for each, in a row */
     WIRE_RENDER,
 } WireKind;
 
