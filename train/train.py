@@ -199,9 +199,8 @@ def schedule(step, a):
 def doubt(logits, unknown):
     """How far the chances of letters that cannot be read are from even, in nats: the sum, over `unknown` [B, T], of the
     mean over all letters of -log p, less what it is when all of them have the same chance."""
-    everything = logits.shape[-1] - PAD - 3  # all but padding, begin and end
-    log = logits.float().log_softmax(-1)[..., 3:]
-    return ((-log.mean(-1) - math.log(everything)) * unknown).sum()
+    log = logits.log_softmax(-1)[..., EOS + 1:]  # without padding, begin and end
+    return ((-log.mean(-1) - math.log(log.shape[-1])) * unknown).sum()
 
 
 def losses(joint, batch, a, done):

@@ -19,8 +19,7 @@ typedef struct DsSettings
 {
     const char *model_dir;
     const char *adapter_dir; /* merged into the model at load; NULL or "": none */
-    const char *
-        backend; /* generic, avx2, avx512, avx2-int16, avx512-int16; NULL or "auto": DSOCR_CPU or the best */
+    const char *backend;     /* of backend.h's device_open; NULL or "auto": DSOCR_CPU or the best */
     int threads;             /* 0: all processors */
     int max_batch;           /* sequences at once; 0: auto */
     uint64_t page_memory;    /* bytes a page's working memory may take; 0: 1 GiB */

@@ -55,6 +55,16 @@ bool sheet_straighten(const Sheet *in, float degrees, Ticker *ticker, Arena *are
 
 void sheet_threshold(Sheet *s); /* both thresholds anew, from the grey levels as they are now */
 
+/* The page in cells, [h, w]: those beside cell i; -1: the page ends. */
+static inline void
+cells_beside(int i, int w, int h, int next[4])
+{
+    next[0] = i % w > 0 ? i - 1 : -1;
+    next[1] = i % w + 1 < w ? i + 1 : -1;
+    next[2] = i >= w ? i - w : -1;
+    next[3] = i + w < w * h ? i + w : -1;
+}
+
 /* --- lines_tints.c: tinted fields become paper --------------------------------------------------- */
 
 bool tints_lift(uint8_t *grey, int w, int h, Arena *arena); /* grey: [h, w] */

@@ -107,10 +107,9 @@ spread(Cells *c, int n, uint8_t from, uint8_t to, bool even)
 
     while (n > 0)
     {
-        int i = c->stack[--n], x = i % c->w;
-        int next[4] = {x > 0 ? i - 1 : -1, x + 1 < c->w ? i + 1 : -1, i - c->w,
-                       i + c->w < c->w * c->h ? i + c->w : -1};
+        int next[4];
 
+        cells_beside(c->stack[--n], c->w, c->h, next);
         for (int k = 0; k < 4; k++)
             if (next[k] >= 0 && c->mask[next[k]] == from && (!even || is_even(c, next[k])))
             {
@@ -224,10 +223,9 @@ lift(Cells *c)
             c->stack[n++] = i;
     while (from < n)
     {
-        int i = c->stack[from++], x = i % c->w;
-        int next[4] = {x > 0 ? i - 1 : -1, x + 1 < c->w ? i + 1 : -1, i - c->w,
-                       i + c->w < c->w * c->h ? i + c->w : -1};
+        int i = c->stack[from++], next[4];
 
+        cells_beside(i, c->w, c->h, next);
         for (int k = 0; k < 4; k++)
             if (next[k] >= 0 && !done[next[k]])
             {

@@ -60,18 +60,6 @@ find_levels(const uint8_t *grey, int w, int h, Arena *arena, Cells *c)
     return true;
 }
 
-/* The cells beside cell i; -1: the image ends. */
-static void
-neighbours(const Cells *c, int i, int next[4])
-{
-    int x = i % c->w;
-
-    next[0] = x > 0 ? i - 1 : -1;
-    next[1] = x + 1 < c->w ? i + 1 : -1;
-    next[2] = i >= c->w ? i - c->w : -1;
-    next[3] = i + c->w < c->w * c->h ? i + c->w : -1;
-}
-
 static bool
 alike(int a, int b)
 {
@@ -105,7 +93,7 @@ find_field(Cells *c, int i, int number)
     {
         if (!is_inner(c, c->list[from]))
             continue;
-        neighbours(c, c->list[from], next);
+        cells_beside(c->list[from], c->w, c->h, next);
         for (int k = 0; k < 4; k++)
             if (next[k] >= 0 && c->field[next[k]] == 0)
             {
@@ -138,7 +126,7 @@ lack(const Cells *c, int n, int number)
 
     for (int i = 0; i < n; i++)
     {
-        neighbours(c, c->list[i], next);
+        cells_beside(c->list[i], c->w, c->h, next);
         for (int k = 0; k < 4; k++)
             if (next[k] < 0 || c->field[next[k]] != number)
             {

@@ -2,8 +2,9 @@
  *
  * Everything that came out of an image is escaped, and a policy in the head forbids the page to fetch anything: the
  * scan is in it as a data: URI. Boxes are placed in per cent of the page, so they fit at any width. A box and its text
- * point at each other; Tab goes from one to the next, Enter or a click from one to the other, n and p from hit to hit. Sharp edge: the stored file is shown
- * only where a browser shows it upright, as the reader saw it; else the engine makes a PNG. */
+ * point at each other; Tab goes from one to the next, Enter or a click from one to the other, n and p from hit to hit.
+ * Sharp edge: the stored file is shown only where a browser shows it upright, as the reader saw it; else the engine
+ * makes a PNG. */
 #include "compat.h"
 
 #include "fmgr.h"

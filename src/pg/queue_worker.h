@@ -103,8 +103,8 @@ extern void drop_cancelled(void);
 extern void not_answered(Job *item, const AnswerError *e);
 extern void not_stored(Job *item, ErrorData *error); /* a transaction of the job's failed */
 extern void give_up(Job *item, const AnswerError *e);
-extern void give_back_long(
-    Job *item); /* until a place for long documents is free; pages that are read are kept */
+/* Until a place for long documents is free; pages that are read are kept. */
+extern void give_back_long(Job *item);
 extern const AnswerError *crash_error(void);
 extern int backoff_ms(int attempts);
 extern void queue_lost_again(void); /* claims that nobody holds */

@@ -162,6 +162,7 @@ table_places(const char *content, int *n)
 
 /* ---- other text in them ---- */
 
+/* Content is markdown too, in which quotes stay as they are: markup_escape is for attributes as well. */
 static void
 put_escaped(StringInfo to, const char *s)
 {
