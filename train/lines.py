@@ -13,6 +13,7 @@ import math
 import os
 import random
 import re
+import unicodedata
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
@@ -106,7 +107,7 @@ HAND = re.compile(r"Comic|Purisa|Dkg|hand|script|Breip", re.I)
 SANS = re.compile(r"Sans|Lato|Roboto(?!.*Slab)|Gillius|Universalis|Switzera|Heros|Adventor|Karla|Manrope|Tuffy|Cabin|"
                   r"Carlito|Arimo|Gothic|Yanone|Biolinum|Libris|Cantarell|Solothurn", re.I)
 SHARE = dict(serif=.34, sans=.21, mono=.19, old=.23, hand=.03)
-WHAT = dict(prose=.44, list=.1, receipt=.11, table=.06, soup=.04, label=.08, typed=.08, early=.05, form=.04)
+WHAT = dict(prose=.41, list=.1, receipt=.11, table=.06, soup=.07, label=.08, typed=.08, early=.05, form=.04)
 # Those that held-out lines are drawn with, for good, so that figures compare.
 HELD_SHARE = dict(serif=.31, sans=.18, mono=.26, old=.22, hand=.03)
 HELD_WHAT = dict(prose=.55, list=.12, receipt=.12, table=.07, soup=.05, label=.09)
@@ -258,6 +259,11 @@ class Text:
         self.sizes = [min(len(p), 4_000_000) ** .6 for p in self.parts]
         self.common = sorted(c for c in chars if c.isascii() and c != " ")
         self.rare = sorted(c for c in chars if not c.isascii())
+        self.marked = {}  # letter -> those that are it with a mark
+        for c in self.rare:
+            letter, *marks = unicodedata.normalize("NFD", c)
+            if marks:
+                self.marked.setdefault(letter, []).append(c)
 
     def words(self, r, n):
         """About n characters of running text as words."""
@@ -271,6 +277,10 @@ class Text:
         while sum(map(len, out)) < n:
             out.append("".join(r.choice(self.rare if r.random() < .5 else self.common) for _ in range(r.randrange(1, 9))))
         return out
+
+    def accented(self, r, words):
+        """Some letters with a mark that the language does not put there: it is the mark that is to be read."""
+        return ["".join(r.choice(self.marked[c]) if c in self.marked and r.random() < .25 else c for c in w) for w in words]
 
     def phrase(self, r, n):
         return " ".join(self.words(r, n + 12)[:-1]).strip(" ,;") or "and"
@@ -614,6 +624,8 @@ class Source:
             words = [number(r) if r.random() < .12 else w for w in words]
         if not soup and r.random() < .25:
             words = dashed(r, words)
+        if (not self.held or self.only) and not soup and not spell and r.random() < .07:
+            words = self.text.accented(r, words)
         words = [w for w in (self.fit(spell(w) if spell else w, pen.face, case) for w in words) if w][::-1]
         notes = (not self.held or self.only) and not soup and r.random() < .04
         justified, hyphens, lone = r.random() < .6, r.random() < .6, r.random() < .04
