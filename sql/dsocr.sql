@@ -398,6 +398,12 @@ BEGIN
             MESSAGE = format('must be owner of table %s', source),
             DETAIL = format('It belongs to %s, as whom results are stored.', c.relowner::regrole);
     END IF;
+    IF c.relrowsecurity AND c.relforcerowsecurity AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = c.relowner AND (r.rolsuper OR r.rolbypassrls)) THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('the owner of %s is subject to row-level security on it', source),
+            DETAIL = format('It is read as %s, and rows that a policy hides would be taken for deleted.', c.relowner::regrole),
+            HINT = format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY leaves policies for all other roles as they are; or give the owner BYPASSRLS.', source);
+    END IF;
     IF doc_column IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'doc_column must not be NULL';
     END IF;

@@ -70,6 +70,13 @@ follow_renamed(void)
     "UPDATE' || CASE w.on_delete WHEN 'cascade' THEN ' and DELETE' ELSE '' END || ' on its "       \
     "results' END"
 
+/* Rows that a policy hides would be taken for deleted. */
+#define SUBJECT_TO(t)                                                                              \
+    " WHEN " t ".relrowsecurity AND (" t ".relforcerowsecurity OR NOT pg_has_role(c.relowner, " t  \
+    ".relowner, 'USAGE')) AND NOT EXISTS (SELECT FROM pg_authid u WHERE u.oid = c.relowner AND "   \
+    "(u.rolsuper OR u.rolbypassrls)) THEN 'its owner is subject to row-level security on "
+#define IS_HIDDEN "CASE" SUBJECT_TO("c") "it'" SUBJECT_TO("r") "its results' END"
+
 /* Sources and results are looked up by name. What is missing is said in the watch. */
 static void
 resolve_watches(void *arg)
@@ -94,7 +101,7 @@ resolve_watches(void *arg)
         "THEN 'a column of its key does not exist' "
         "WHEN NOT " IS_UNIQUE " THEN 'its key is no longer unique' WHEN NOT " HAS_KEY
         " THEN 'its table of results has no unique index over key, page and version' "
-        "WHEN " IS_RESTORED " THEN 'pg_restore is at work' ELSE coalesce(" MAY_NOT
+        "WHEN " IS_RESTORED " THEN 'pg_restore is at work' ELSE coalesce(" MAY_NOT ", " IS_HIDDEN
         ", (SELECT why FROM unnest($1, $2) r(watch, why) WHERE r.watch = w.id)) END AS problem "
         "FROM dsocr.watch w "
         "LEFT JOIN (pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace) ON c.relname = "

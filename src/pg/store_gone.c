@@ -10,6 +10,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
@@ -141,17 +142,24 @@ not_detached(const Watch *w)
 
     add_int(&a, w->id);
     n = run_kept_sql(
-        "SELECT n.nspname, c.relname FROM dsocr.served p JOIN pg_class c ON c.oid = p.part JOIN "
-        "pg_namespace n ON n.oid = c.relnamespace WHERE p.watch = $1 AND p.filenode <> 0 AND NOT "
+        "SELECT n.nspname, c.relname, c.oid FROM dsocr.served p JOIN pg_class c ON c.oid = p.part "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.watch = $1 AND p.filenode <> 0 AND "
+        "NOT "
         "EXISTS (SELECT FROM "
         "pg_partition_ancestors(p.part) a, dsocr.watch w WHERE w.id = p.watch AND a.relid = "
         "to_regclass(format('%I.%I', w.source_schema, w.source_table)))",
         &a);
     initStringInfo(&s);
     for (uint64 i = 0; i < n; i++)
+    {
+        Oid detached = (Oid)got_bigint(i, 3, InvalidOid);
+
+        LockRelationOid(detached, AccessShareLock);
+        require_all_rows(w, detached, "what was its partition");
         appendStringInfo(&s, " AND NOT EXISTS (SELECT FROM %s d WHERE %s)",
                          quote_qualified_identifier(got_string(i, 1), got_string(i, 2)),
                          same_key_condition(w, "d", "r"));
+    }
     return s.data;
 }
 

@@ -7,9 +7,11 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rls.h"
 #include "utils/syscache.h"
 
 #include "store_watch.h"
@@ -30,17 +32,52 @@ got_array(int column, int *n)
         SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &null), n);
 }
 
+static Oid
+look_up(const char *schema, const char *table)
+{
+    Oid namespace = get_namespace_oid(schema, true);
+
+    return OidIsValid(namespace) ? get_relname_relid(table, namespace) : InvalidOid;
+}
+
+/* From now to the end of the transaction it is as it is. 0: there is none. */
+static Oid
+look_up_locked(const char *schema, const char *table)
+{
+    for (;;)
+    {
+        Oid relation = look_up(schema, table);
+
+        if (!OidIsValid(relation))
+            return InvalidOid;
+        LockRelationOid(relation, AccessShareLock);
+        if (look_up(schema, table) == relation)
+            return relation;
+        UnlockRelationOid(relation, AccessShareLock);
+    }
+}
+
+void
+require_all_rows(const Watch *w, Oid relation, const char *whose)
+{
+    if (check_enable_rls(relation, w->owner, true) == RLS_ENABLED)
+        cannot_serve(w, psprintf("its owner is subject to row-level security on %s", whose));
+}
+
 static void
 resolve(Watch *w)
 {
-    Oid namespace = get_namespace_oid(w->schema, true);
-    Oid source = OidIsValid(namespace) ? get_relname_relid(w->table, namespace) : InvalidOid;
+    Oid source = look_up_locked(w->schema, w->table), results;
     HeapTuple tuple = OidIsValid(source) ? SearchSysCache1(RELOID, ObjectIdGetDatum(source)) : NULL;
 
     if (!HeapTupleIsValid(tuple))
         cannot_serve(w, "its table does not exist");
     w->owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
     ReleaseSysCache(tuple);
+    require_all_rows(w, source, "it");
+    results = look_up_locked(w->result_schema, w->result_table);
+    if (OidIsValid(results))
+        require_all_rows(w, results, "its results");
     w->types = palloc(sizeof(Oid) * w->nkeys);
     for (int i = 0; i < w->nkeys; i++)
     {

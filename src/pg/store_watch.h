@@ -22,6 +22,9 @@ typedef struct Watch
  * names stand for nothing. */
 extern Watch *load_watch(int id);
 extern void cannot_serve(const Watch *w, const char *why); /* ERROR 55000 */
+/* The same when a policy may hide rows of the relation, which is locked, from the owner: what is hidden would be taken for
+ * deleted. whose: what it is called. load_watch has looked at the source and the results. */
+extern void require_all_rows(const Watch *w, Oid relation, const char *whose);
 
 extern const char *source_of(const Watch *w); /* quoted */
 extern const char *results_of(const Watch *w);

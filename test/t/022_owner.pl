@@ -102,6 +102,39 @@ is(sql("SELECT dsocr_retry($w)"), 1, 'with them it is tried again');
 all_read($w, 'the trigger has its rights');
 is(sql("SELECT search_text, (SELECT count(*) FROM audit) FROM parted.t_scan_ocr WHERE id = 5 AND current"), 'fifth|1', 'and read');
 
+# ---- row-level security that holds for the owner, too: what a policy hides from him is not deleted
+$w = table('hidden');
+while_reading('hidden', $w, 'ALTER TABLE hidden.t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; CREATE POLICY third ON hidden.t USING (id = 3)');
+waits('hidden', $w, 'its owner is subject to row-level security on it', 'FORCE ROW LEVEL SECURITY on the source');
+sql(q{BEGIN; DELETE FROM hidden.t WHERE id = 1; INSERT INTO hidden.t VALUES (1, 'TEXT:first'); COMMIT});
+other_is_read('a hidden row is gone and there again');
+is(sql(q{SELECT count(*) FROM hidden.t_scan_ocr WHERE id = 1}), 1, 'a row that is hidden keeps its results');
+fails($node, "SET ROLE hidden; SELECT dsocr_attach('hidden.t', 'scan', result_table => 'other')", '55000', 'such a table is not attached',
+	message => qr/owner of hidden\.t is subject to row-level security/, detail => 'taken for deleted', hint => 'NO FORCE ROW LEVEL SECURITY');
+sql('ALTER TABLE hidden.t NO FORCE ROW LEVEL SECURITY');
+whole('hidden.t_scan_ocr', $w, 'policies are for others again');
+
+$w = table('veiled');
+while_reading('veiled', $w, 'ALTER TABLE veiled.t_scan_ocr ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY');
+waits('veiled', $w, 'its owner is subject to row-level security on its results', 'FORCE ROW LEVEL SECURITY on the results');
+sql('ALTER ROLE veiled BYPASSRLS');
+whole('veiled.t_scan_ocr', $w, 'no policy holds for him');
+
+sql(q{CREATE ROLE torn; CREATE SCHEMA torn AUTHORIZATION torn; SELECT dsocr_grant('torn', 'manage'); SET ROLE torn;
+	CREATE TABLE torn.t (part int, id int, scan bytea, PRIMARY KEY (part, id)) PARTITION BY LIST (part);
+	CREATE TABLE torn.a PARTITION OF torn.t FOR VALUES IN (1); CREATE TABLE torn.b PARTITION OF torn.t FOR VALUES IN (2);
+	INSERT INTO torn.t VALUES (1, 1, 'TEXT:one'), (2, 1, 'TEXT:two')});
+$w = sql(q{SET ROLE torn; SELECT dsocr_attach('torn.t', 'scan')});
+all_read($w, 'torn at first');
+until_true("SELECT count(*) = 3 FROM dsocr.served WHERE watch = $w", 'its partitions are known');
+sql(q{ALTER TABLE torn.a ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; ALTER TABLE torn.t DETACH PARTITION torn.a; TRUNCATE torn.b});
+until_true("SELECT error_message ~ 'row-level security on what was its partition' FROM dsocr.jobs WHERE watch = $w AND state = 'gone'",
+	'FORCE ROW LEVEL SECURITY on what was a partition: dsocr.jobs says so');
+is(sql('SELECT count(*) FROM torn.t_scan_ocr'), 2, 'and no result goes');
+sql('ALTER TABLE torn.a NO FORCE ROW LEVEL SECURITY');
+all_read($w, 'the partition is seen again');
+is(sql(q{SELECT string_agg(search_text, ',') FROM torn.t_scan_ocr}), 'one', 'what is detached keeps its results, what was emptied does not');
+
 # ---- the role goes, its tables stay
 $w = table('leaver');
 while_reading('leaver', $w, 'REASSIGN OWNED BY leaver TO CURRENT_USER; DROP OWNED BY leaver; DROP ROLE leaver');
