@@ -105,16 +105,21 @@ static bool
 part_from_rules(Look *l)
 {
     uint8_t *rules;
+    Combs combs;
     int n;
 
     if (tiles_turn(&l->sheet, &l->parts) && !find_parts(l))
         return false;
-    if (!go_on(&l->ticker) || !rules_mark(&l->sheet, &l->parts, &l->ticker, &l->scratch, &rules))
+    if (!go_on(&l->ticker) ||
+        !rules_mark(&l->sheet, &l->parts, &l->ticker, &l->scratch, &rules, &combs))
         return false;
     if (!rules || (n = sheet_count_runs(&l->sheet, rules)) > 2 * LINES_MAX_RUNS)
         return true;
-    return go_on(&l->ticker) && parts_find(&l->sheet, rules, n, &l->scratch, &l->parts) &&
-           parts_sort(&l->parts, &l->scratch, &l->pictures, &l->npictures);
+    if (!go_on(&l->ticker) || !parts_find(&l->sheet, rules, n, &l->scratch, &l->parts) ||
+        !parts_sort(&l->parts, &l->scratch, &l->pictures, &l->npictures))
+        return false;
+    l->parts.combs = combs;
+    return true;
 }
 
 static bool
@@ -264,10 +269,17 @@ cut_stretch(const Look *l, int row, const Row *r, const LineShape *shape, Arena 
     Box want;
     Sheet patch;
     Strip strip;
+    Gap *gaps;
+    int ngaps;
 
-    if (!strip_of(l, row, r, shape, arena, &want, &patch, &strip))
+    if (!strip_of(l, row, r, shape, arena, &want, &patch, &strip) ||
+        !combs_close(&l->parts, &l->rows, r, arena, &gaps, &ngaps))
         return false;
+    for (int i = 0; i < ngaps; i++)
+        gaps[i] = (Gap){gaps[i].x0 - want.x0, gaps[i].x1 - want.x0};
     strip.squeeze = true;
+    strip.closed = gaps;
+    strip.nclosed = ngaps;
     if (!strip_cut(&patch, &strip, shape, arena, cut))
         return false;
     for (int i = 0; i < cut->n; i++)

@@ -13,6 +13,7 @@
 #define WORD_GAP   4   /* white columns; a cut through less goes through a word */
 #define WIDE_GAP   16  /* a gap wider than this in a view's pixels is squeezed, if asked for, */
 #define LEFT_GAP   12  /* to this */
+#define LETTER_GAP 2   /* between letters of a word */
 #define MAX_STRIDE (1 << 16)
 
 typedef struct Piece
@@ -215,9 +216,22 @@ typedef struct Drawn
     int n;
 } Drawn;
 
-/* Gaps wider than WIDE_GAP become LEFT_GAP: readers learned on single spaces. */
+/* What is left of a gap that ends before column x. Readers learned on single spaces, and none stands between the
+ * letters of a form's boxes. */
+static int
+gap_left(const Drawn *d, const Strip *strip, int x, int white)
+{
+    double middle =
+        d->frame.left + (x - white / 2.0) * (d->frame.right - d->frame.left) / (double)d->frame.n;
+
+    for (int i = 0; i < strip->nclosed; i++)
+        if (middle > strip->closed[i].x0 && middle < strip->closed[i].x1)
+            return white < LETTER_GAP ? white : LETTER_GAP;
+    return white > WIDE_GAP ? LEFT_GAP : white;
+}
+
 static void
-squeeze(Drawn *d, int h)
+squeeze(Drawn *d, const Strip *strip, int h)
 {
     int to = 0, white = 0;
 
@@ -229,8 +243,8 @@ squeeze(Drawn *d, int h)
         for (int y = 0; y < h; y++)
             d->px[(size_t)y * d->frame.n + to] = d->px[(size_t)y * d->frame.n + x];
         to++;
-        if (x + 1 < d->n && d->ink[x + 1] && white > WIDE_GAP && to > white)
-            to -= white - LEFT_GAP;
+        if (x + 1 < d->n && d->ink[x + 1] && to > white)
+            to -= white - gap_left(d, strip, x + 1, white);
     }
     d->column[to] = d->n;
     d->n = to;
@@ -257,7 +271,7 @@ draw(const Sheet *s, const Strip *strip, const LineShape *shape, Arena *arena, D
     for (int x = 0; x <= d->n; x++)
         d->column[x] = x;
     if (strip->squeeze)
-        squeeze(d, shape->view_h);
+        squeeze(d, strip, shape->view_h);
     return true;
 }
 

@@ -117,6 +117,19 @@ typedef struct Part
     int kind;
 } Part;
 
+typedef struct Comb /* boxes for one letter each */
+{
+    Box box;            /* where the letters are */
+    float first, pitch; /* the left edge of the first box, and how far it is from one to the next */
+    int n;
+} Comb;
+
+typedef struct Combs
+{
+    int n;
+    Comb *combs;
+} Combs;
+
 typedef struct Parts
 {
     int w, h, nruns, nparts;
@@ -124,6 +137,7 @@ typedef struct Parts
     int *row_start; /* [h + 1] into runs */
     Part *parts;    /* [nparts] */
     float size;     /* typical height of a letter; 0: none to be seen */
+    Combs combs;    /* known after rules are */
 } Parts;
 
 /* rules: [h, w] pixels that are rules and tie to no others; NULL: not known yet. */
@@ -141,7 +155,13 @@ bool tiles_turn(Sheet *s, const Parts *p);
 /* --- lines_rules.c: the pixels that are rules -------------------------------------------------- */
 
 /* *mask: [h, w], NULL when there are no rules. The parts are those found without it. */
-bool rules_mark(const Sheet *s, const Parts *p, Ticker *ticker, Arena *arena, uint8_t **mask);
+bool rules_mark(const Sheet *s, const Parts *p, Ticker *ticker, Arena *arena, uint8_t **mask,
+                Combs *combs);
+
+/* --- lines_combs.c: boxes for one letter each --------------------------------------------------- */
+
+/* Marks their pixels in mask. */
+bool combs_find(const Sheet *s, const Parts *p, uint8_t *mask, Arena *arena, Combs *out);
 
 /* --- lines_sort.c: what each part is ----------------------------------------------------------- */
 
@@ -196,6 +216,19 @@ bool row_stretches(const Parts *p, const Rows *rows, int row, Arena *arena, Row 
 /* Baseline, x-height, slope and bend of r, all or a stretch of rows[row]. */
 bool row_measure(const Parts *p, const Rows *rows, int row, Row *r, Arena *arena);
 
+/* --- lines_combs.c: letters in boxes of their own are a word -------------------------------------- */
+
+typedef struct Gap
+{
+    int x0, x1;
+} Gap;
+
+/* The gaps between letters of r in neighbouring boxes. */
+bool combs_close(const Parts *p, const Rows *rows, const Row *r, Arena *arena, Gap **gaps, int *n);
+
+/* a, and b on its right, stand in one comb. */
+bool combs_hold(const Parts *p, const Box *a, const Box *b);
+
 /* --- lines_weed.c ------------------------------------------------------------------------------ */
 
 /* Drops rows that are not writing, and parts' ties to them. */
@@ -241,7 +274,9 @@ typedef struct Strip
 {
     float x0, x1, x_height;
     float middle, half, baseline, slope, bend[2]; /* as a row's */
-    bool squeeze;                                 /* wide gaps become a space wide */
+    bool squeeze;                                 /* wide gaps become a space wide, */
+    int nclosed;
+    const Gap *closed; /* and these those between letters; from x0 of the sheet on, as x0 and x1 */
 } Strip;
 
 typedef struct Cut

@@ -284,7 +284,7 @@ one_row(const Joiner *j, const Pair *pair)
     const Piece *l = &j->pieces[pair->left], *r = &j->pieces[pair->right];
     float size = most(l->size, r->size);
 
-    if (pair->gap < 1.2f * size)
+    if (pair->gap < 1.2f * size || combs_hold(j->parts, &l->box, &r->box))
         return true;
     if (size > 2.2f * least(l->size, r->size) || gutter(j, pair) || walled(j, pair))
         return false;

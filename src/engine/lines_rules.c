@@ -213,7 +213,8 @@ mark_upright(Grain *g, const Parts *p, enum Kind kind, Ticker *ticker, int *from
 }
 
 bool
-rules_mark(const Sheet *s, const Parts *p, Ticker *ticker, Arena *arena, uint8_t **mask)
+rules_mark(const Sheet *s, const Parts *p, Ticker *ticker, Arena *arena, uint8_t **mask,
+           Combs *combs)
 {
     int least = (int)(LONG * p->size), thin = (int)(THIN * p->size) + 2;
     int *ends = arena_array(arena, 2 * (size_t)s->w, sizeof(int));
@@ -221,6 +222,7 @@ rules_mark(const Sheet *s, const Parts *p, Ticker *ticker, Arena *arena, uint8_t
     bool level;
 
     *mask = NULL;
+    *combs = (Combs){0};
     if (p->size == 0)
         return true;
     g.mask = arena_array(arena, (size_t)s->w * s->h, 1);
@@ -234,7 +236,9 @@ rules_mark(const Sheet *s, const Parts *p, Ticker *ticker, Arena *arena, uint8_t
     mark_upright(&g, p, FRAME, ticker, ends, ends + s->w);
     g.least = TOOTH * p->size < LEAST ? LEAST : (int)(TOOTH * p->size);
     mark_upright(&g, p, COMB, ticker, ends, ends + s->w);
-    if (level || g.any)
+    if (!combs_find(s, p, g.mask, arena, combs))
+        return false;
+    if (level || g.any || combs->n)
         *mask = g.mask;
     return go_on(ticker);
 }

@@ -42,8 +42,8 @@ median_height(const Parts *p, bool dots)
     {
         int w = width(&p->parts[i]), h = height(&p->parts[i]);
 
-        if (h < least || h >= HEIGHTS || w * 8 < h || w > 30 * h || h > p->h / 4 + 8 ||
-            (!dots && part_is_dot(&p->parts[i])))
+        if (p->parts[i].rule || h < least || h >= HEIGHTS || w * 8 < h || w > 30 * h ||
+            h > p->h / 4 + 8 || (!dots && part_is_dot(&p->parts[i])))
             continue;
         hist[h] += w < 3 * h ? w : 3 * h;
         all += w < 3 * h ? w : 3 * h;

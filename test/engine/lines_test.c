@@ -689,6 +689,107 @@ rough_leaders(void)
     done(&p);
 }
 
+/* How a form wants its letters: in boxes that share walls, in boxes of their own, on a rule with teeth. */
+enum Boxes
+{
+    WALLS,
+    APART,
+    TEETH,
+    NONE
+};
+
+static void
+set_comb(Paper *p, int x, int y, int boxes, enum Boxes kind, int high, const char *text)
+{
+    int gap = kind == APART ? 5 : 0, top = y - (kind == TEETH ? 10 : high);
+
+    for (int k = 0; k < boxes; k++, x += 40 + gap)
+    {
+        char letter[2] = {*text ? *text++ : ' ', 0};
+
+        if (kind != NONE)
+        {
+            fill(p, x, y - 2, x + 42, y, p->ink);
+            fill(p, x, top, x + 2, y, p->ink);
+            fill(p, x + 40, top, x + 42, y, p->ink);
+        }
+        if (kind == WALLS || kind == APART)
+            fill(p, x, top, x + 42, top + 2, p->ink);
+        set_line(p, x + 11, y - (kind == TEETH ? 4 : high / 2 - 14), 4, letter);
+    }
+}
+
+/* Spaces in the line whose baseline is at y, seen in its only view; -1: there is no such line. */
+static int
+spaces_at(const PageLines *l, int y)
+{
+    for (int i = 0; i < l->nlines; i++)
+        if (fabsf(l->lines[i].baseline - y) < 4 && l->lines[i].nviews == 1)
+        {
+            const LineView *v = &l->views[l->lines[i].first_view];
+            int white = 0, n = -1;
+
+            for (int x = shape.view_w - 1; x >= 0; x--)
+            {
+                if (ink_row(v, x, x + 1, false) < 0)
+                {
+                    white++;
+                    continue;
+                }
+                n += white > 5;
+                white = 0;
+            }
+            return n;
+        }
+    return -1;
+}
+
+static void
+combs(void)
+{
+    static const char *const what[] = {
+        "letters in boxes that share walls are two words",
+        "so they are in boxes of their own",
+        "and on a rule with teeth",
+        "but letters spread out are not one",
+    };
+    int spaces[4] = {0};
+
+    for (int kind = WALLS; kind <= NONE; kind++)
+    {
+        Paper p = paper(1400, 700);
+        PageLines l;
+
+        set_column(&p, 100, 100, 4, 60, 4, 40);
+        for (int i = 0; i < 3; i++)
+            set_comb(&p, 100 + 3 * i, 400 + 100 * i, 9 + 2 * i, kind, 44, "HOH 0505");
+        l = find(&p.image, 0);
+        for (int i = 0; i < 3; i++)
+            spaces[kind] +=
+                spaces_at(&l, 400 + 100 * i - (kind == TEETH ? 4 : 8)) == (kind == NONE ? 6 : 1);
+        promise(what[kind], l.nlines == 7 && spaces[kind] == 3);
+        done(&p);
+    }
+}
+
+/* Rows of boxes that touch above and below are a table. */
+static void
+table_of_figures(void)
+{
+    Paper p = paper(1400, 800);
+    PageLines l;
+    int apart = 0;
+
+    set_column(&p, 100, 100, 4, 60, 4, 40);
+    for (int i = 0; i < 6; i++)
+        set_comb(&p, 100, 420 + 50 * i, 8, WALLS, 52, "50550500");
+    l = find(&p.image, 0);
+    for (int i = 0; i < 6; i++)
+        apart += spaces_at(&l, 408 + 50 * i) == 7;
+    promise("figures in the cells of a table stay apart", l.nlines == 10 && apart == 6);
+    done(&p);
+}
+
 static void
 shine_through(void)
 {
@@ -1097,6 +1198,8 @@ main(void)
     rough_rules();
     rough_leaders();
     boxes_for_letters();
+    combs();
+    table_of_figures();
     shine_through();
     turned();
     skewed();
