@@ -50,6 +50,7 @@ typedef struct Call
     int fd;            /* -1: none */
     uint64 generation; /* of the engine asked */
     int losses, again;
+    bool hung_up;        /* by us */
     TimestampTz give_up; /* WAITING: no engine by then is an error */
 
     StringInfoData out;    /* header and options; then the slice of the body at hand */
@@ -342,6 +343,11 @@ lost(Client *client, Call *c)
     bool was_reading = c->state > CALL_ASKED;
     uint8 sha256[PG_SHA256_DIGEST_LENGTH];
 
+    if (c->hung_up)
+    {
+        finish(c);
+        return;
+    }
     if (client->once)
     {
         fail(client, c, ERRCODE_SYSTEM_ERROR, by_wish || !was_reading ? "again" : "lost",
@@ -772,13 +778,42 @@ client_free_part(Part *part)
     pfree(part);
 }
 
+static int
+find_call(const Client *client, const Question *q)
+{
+    int i = client->ncalls - 1;
+
+    while (i >= 0 && client->calls[i].q != q)
+        i--;
+    return i;
+}
+
 void
 client_drop(Client *client, const Question *q)
 {
-    for (int i = client->ncalls - 1; i >= 0; i--)
-        if (client->calls[i].q == q)
-        {
-            finish(&client->calls[i]);
-            deliver(client, i, NULL, NULL);
-        }
+    int i = find_call(client, q);
+
+    if (i < 0)
+        return;
+    finish(&client->calls[i]);
+    deliver(client, i, NULL, NULL);
+}
+
+/* From the shutdown on the engine's words fail, as after a close; but those before it can still be read, up to their end. */
+bool
+client_hang_up(Client *client, const Question *q)
+{
+    int i = find_call(client, q);
+    Call *c;
+
+    if (i < 0)
+        return false;
+    c = &client->calls[i];
+    c->hung_up = true;
+    if (c->fd >= 0 && shutdown(c->fd, SHUT_RDWR) == 0)
+        step_receive(client, c);
+    if (c->state != CALL_DONE)
+        finish(c);
+    deliver(client, i, NULL, NULL);
+    return q->reply || q->error;
 }

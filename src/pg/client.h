@@ -55,6 +55,8 @@ extern bool client_turn(Client *client, ClientDone done,
 extern void client_wait(Client *client, long ms); /* for the engine, the latch, or so long */
 extern int client_busy(const Client *client);     /* questions not yet answered */
 extern void client_drop(Client *client, const Question *q); /* cancels one; no done for it */
+/* The same, but what the engine has told until now is taken: its parts, and perhaps the answer. True: it is answered. */
+extern bool client_hang_up(Client *client, const Question *q);
 extern void client_free_part(Part *part);
 
 #endif

@@ -90,21 +90,6 @@ keep_parts_of(Job *item)
     return true;
 }
 
-void
-keep_parts(void)
-{
-    for (int i = me.nin_flight - 1; i >= 0; i--)
-    {
-        Job *item = me.in_flight[i];
-
-        if (keep_parts_of(item) && !may_stay(item))
-        {
-            give_back_long(item);
-            drop(item);
-        }
-    }
-}
-
 /* ---- answers ---- */
 
 typedef struct Batch
@@ -136,6 +121,32 @@ finish(Job *item)
     else
         has_stored(item->watch);
     forget_item(item);
+}
+
+/* Others are to have its place. The engine may have read more meanwhile, perhaps all of it: that is not read again. */
+static void
+leave_place(Job *item)
+{
+    me.look = true;
+    if (client_hang_up(me.client, &item->question))
+        finish(item);
+    else if (keep_pages(item))
+    {
+        give_back_long(item);
+        forget_item(item);
+    }
+}
+
+void
+keep_parts(void)
+{
+    for (int i = me.nin_flight - 1; i >= 0; i--)
+    {
+        Job *item = me.in_flight[i];
+
+        if (keep_parts_of(item) && !may_stay(item))
+            leave_place(item);
+    }
 }
 
 static void
