@@ -53,6 +53,27 @@ wanted() {
     return 1
 }
 
+# A server test that ends early may have no line that failed.
+FAILED='^(FAIL|not ok( |$)|(test .*|(    |  [+] )[^ ]+ +)[.][.][.] FAILED|[^ ]+ +[(]Wstat: [1-9].* Failed: 0[)])'
+
+# why LOG: lines that failed, each with what lines "# ..." beside it say; the last words of a script that ended early.
+# Where no line failed, what looks like an error; or else the end. Sanitizers are always heard.
+why() {
+    awk -v failed="$FAILED" '
+        function say(n) { if (n > at && said++ < 60) print n ":" substr(last[n % 8], 1, 400); if (n > at) at = n }
+        { last[NR % 8] = $0 }
+        $0 ~ failed { if (last[(NR - 1) % 8] ~ /^#/) say(NR - 1); say(NR); more = 5; bad = 1; next }
+        /^# Looks like your test (exited|died)/ { for (n = NR < 8 ? 1 : NR - 7; n <= NR; n++) say(n); next }
+        /^#/ && more > 0 { say(NR); more--; next }
+        /Sanitizer: |runtime error: / { say(NR); next }
+        /error:|ERROR: / && !/^(ok|#)/ { if (errors < 10) error[errors++] = NR ":" substr($0, 1, 400) }
+        NF > 0 { more = 0 }
+        END {
+            for (i = 0; !bad && i < errors; i++) { print error[i]; said++ }
+            if (!said) for (n = NR < 8 ? 1 : NR - 7; n <= NR; n++) say(n)
+        }' "$1"
+}
+
 # step NAME COMMAND...: runs it, counts, and shows what failed.
 step() {
     local name=$1 log=$top/$1.log start=$SECONDS status good bad line
@@ -61,15 +82,16 @@ step() {
     # A step may be slow, but never hang.
     timeout --kill-after=10 "${STEP_SECONDS:-1800}" "$BASH" -c '. test/server.sh; "$@"' - "$@" >"$log" 2>&1 </dev/null
     status=$?
+    [ $((SECONDS - start)) -lt "${STEP_SECONDS:-1800}" ] || echo "FAIL $name took ${STEP_SECONDS:-1800} s and was ended" >>"$log"
     good=$(grep -cE '^(ok\b|test .* \.\.\. ok|(    |  \+ )\S+ +\.\.\. ok)' "$log")
-    bad=$(grep -cE '^(FAIL|not ok\b|(test .*|(    |  \+ )\S+ +)\.\.\. FAILED)' "$log")
+    bad=$(grep -cE "$FAILED" "$log")
     [ "$status" = 0 ] || [ "$bad" -gt 0 ] || bad=1
     [ "$good" -gt 0 ] || [ "$bad" -gt 0 ] || grep -qE '^ *skip' "$log" || good=1
     passed=$((passed + good)) failed=$((failed + bad))
     printf '%-12s %5d passed, %3d failed   %4d s\n' "$name" "$good" "$bad" $((SECONDS - start))
     grep -E '^ *(skip|# skip|ok .*# (SKIP|skip))' "$log" | sed 's/^/    /' | head -n 20
     if [ "$bad" -gt 0 ]; then
-        grep -nE '^(FAIL|not ok|.*\.\.\. FAILED|.*error:|.*ERROR: )' "$log" | head -n 30 | sed "s/^/    $name: /" | tee -a "$top/failures"
+        why "$log" | sed "s/^/    $name: /" | tee -a "$top/failures"
         echo "    ---- the end of its output"
         tail -n ${TAIL:-40} "$log" | sed 's/^/    /'
     fi
@@ -119,7 +141,7 @@ if wanted build15; then
         export PG_REGRESS=$(dirname "$($PG_CONFIG --pgxs)")/../test/regress/pg_regress TESTDIR=$PWD
         export PERL5LIB=$PWD/test/t:$(dirname "$($PG_CONFIG --pgxs)")/../test/perl:/usr/share/postgresql/15/test/perl:${PERL5LIB:-}
         [ -z "${CHAOS_JOBS:-}" ] || TAP=test/t/020_chaos.pl
-        prove -v --timer ${TAP:-test/t/*.pl}'
+        prove --merge -v --timer ${TAP:-test/t/*.pl}'
     step planted env TESTDIR="$PWD" test/chaos/plants.sh
     step memory env MEMORY=only test/bench/queue.sh 6000 2000
 fi
