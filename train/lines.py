@@ -332,7 +332,8 @@ def typewritten(r, words):
 
 def early_spelling(r):
     """-> how one early printer spells: a function of a word. What is seen is the text."""
-    v_first, i_for_j, final_e, ampersand, strokes = (r.random() < p for p in (.35, .3, .3, .4, .06))
+    v_first, i_for_j, final_e, ampersand, strokes = (r.random() < p for p in (.35, .3, .3, .4, .2))
+    over = r.choice(["āēōū", "ãēõū"])
 
     def spell(word):
         if v_first:
@@ -344,7 +345,7 @@ def early_spelling(r):
         if final_e and len(word) > 3 and word.isalpha() and word.islower() and r.random() < .2:
             word = word[:-1] + "ie" if word.endswith("y") else word + "e" * (word[-1] in "kndtlp")
         if strokes:
-            word = re.sub(r"([aeou])[mn](?=[bcdfgpqt])", lambda m: "āēōū"["aeou".index(m[1])] if r.random() < .4 else m[0], word)
+            word = re.sub(r"([aeou])[mn](?=[bcdfgmnpqt])", lambda m: over["aeou".index(m[1])] if r.random() < .4 else m[0], word)
         return word
 
     return spell
@@ -452,7 +453,8 @@ class Typewriter(Pen):
         self.worn = r.choice([.3, .7, 1, 1.4])
         self.shift = r.gauss(0, .04) * self.worn * self.x_height  # capitals stand high or low
         self.clogged = r.random() < .55
-        self.spread = r.choice([0, 3, 3, 5]) if not HEAVY.search(face.path) else r.choice([0, 0, 3])
+        self.spread = r.choice([0, 3, 3, 3, 5, 5, 5, 7]) if not HEAVY.search(face.path) else r.choice([0, 0, 3])
+        self.heavy_points = r.choice([3, 5, 5, 7]) if r.random() < .35 else 0  # points strike through the paper
         self.doubled = r.uniform(.005, .04) if r.random() < .2 else 0
         self.ribbon = r.uniform(.2, 1.5), r.uniform(0, .25), r.uniform(0, 6)  # bands of weak ink along the line
         self.underlines = r.uniform(.02, .2) if r.random() < .3 else 0
@@ -472,6 +474,8 @@ class Typewriter(Pen):
             ImageDraw.Draw(tile).text((tile.width / 2, 2.2 * x), c, font=self.font, fill=255, anchor="ms")
             if self.spread:
                 tile = tile.filter(ImageFilter.MaxFilter(self.spread))
+            if self.heavy_points and c in ".,:;'\"-" and r.random() < .7:
+                tile = tile.filter(ImageFilter.MaxFilter(self.heavy_points))
             if self.clogged and c in "aegosbdpqcmn&8B6R04@" and r.random() < .55:
                 n = r.choice([5, 7, 7, 9])
                 shut = tile.filter(ImageFilter.MaxFilter(n)).filter(ImageFilter.MinFilter(n))
@@ -520,6 +524,7 @@ class Source:
         self.finder, self.found, self.only, self.scripts = finder, found, only, {}
         self.faces, self.text = faces(fonts, held), Text(text, chars)
         self.chars, self.seed, self.held = chars, seed, held
+        self.new = not held or only  # else the held-out lines, which stay as they were, so that figures compare
         self.kinds = [k for k in SHARE if k in self.faces]
         if not self.kinds:
             raise SystemExit(f"no usable font in {', '.join(fonts)}: fonts.txt lists Debian packages")
@@ -541,7 +546,7 @@ class Source:
     # -- what stands on the page
 
     def page(self, r, rng):
-        new = not self.held or self.only
+        new = self.new
         kinds, share = (WHAT, list(WHAT.values())) if new else (HELD_WHAT, list(HELD_WHAT.values()))
         what = self.only or r.choices(list(kinds), share)[0]
         # The held-out lines have none of these, so that figures of different times compare.
@@ -565,7 +570,7 @@ class Source:
             pen.shake = abs(r.gauss(0, .02))
         if r.random() < .08:
             pen.track = r.choice([abs(r.gauss(0, .35)), r.gauss(0, .05)]) * pen.x_height
-        pen.long_s = kind in ("old", "serif") and face.has("ſ") and r.random() < (.22 if kind == "old" else .04)
+        pen.long_s = kind in ("old", "serif") and face.has("ſ") and r.random() < (.22 if kind == "old" else .04) * (.6 if new else 1)
         case = r.choices([None, str.upper, str.title], [.88, .09, .03])[0]
         if what == "receipt" and r.random() < .6:
             case = str.upper
@@ -618,16 +623,18 @@ class Source:
 
     def prose(self, pen, r, left, width, bases, case, soup=False, spell=None):
         space = max(2, pen.font.getlength(" ") + pen.track)
+        if self.new and r.random() < .12:
+            space *= r.uniform(.6, 1)
         want = int(len(bases) * width / max(1, pen.length("n"))) + 20
         words = self.text.soup(r, want) if soup else self.text.words(r, want)
         if not soup and r.random() < .3:
             words = [number(r) if r.random() < .12 else w for w in words]
         if not soup and r.random() < .25:
             words = dashed(r, words)
-        if (not self.held or self.only) and not soup and not spell and r.random() < .07:
+        if self.new and not soup and not spell and r.random() < .07:
             words = self.text.accented(r, words)
         words = [w for w in (self.fit(spell(w) if spell else w, pen.face, case) for w in words) if w][::-1]
-        notes = (not self.held or self.only) and not soup and r.random() < .04
+        notes = self.new and not soup and r.random() < .04
         justified, hyphens, lone = r.random() < .6, r.random() < .6, r.random() < .04
         for line, y in enumerate(bases):
             x, row, used = left + (r.randrange(0, 3) * pen.x_height if r.random() < .2 else 0), [], 0.0
@@ -754,8 +761,12 @@ class Source:
         """Names or phrases, leader dots or nothing, a number at the right."""
         space, dots = max(2, pen.font.getlength(" ")), r.choice([None, None, ".", ". "])
         numbered = r.random() < .4
+        dashed_prices = self.new and r.random() < .08
+        apart = r.uniform(0, .8) * pen.x_height if self.new and dots == "." and r.random() < .5 else 0
         for line, y in enumerate(bases):
             right = self.fit(amount(r) if r.random() < .7 else digits(r, r.randrange(1, 4)), pen.face, None)
+            if dashed_prices:
+                right = self.fit(f"{r.randrange(1, 900)}{r.choice('.,')}{r.choice('—–-')}", pen.face, None)
             end = left + width - pen.length(right)
             row = ([f"{r.randrange(1, 400)}."] if numbered else []) + self.text.phrase(r, r.randrange(5, 40)).split()
             row = [w for w in (self.fit(w, pen.face, case) for w in row) if w]
@@ -763,11 +774,13 @@ class Source:
                 row.pop()
             x = self.write(pen, row, left, y, line, space)
             if dots and row and pen.face.has("."):
-                step = pen.length(".") + (space if dots == ". " else 0)
+                step = pen.length(".") + (space if dots == ". " else apart)
                 n = int((end - x - 2 * space) / step)
                 if 0 < n < 60:
                     x = pen.space(x, space, line)
+                    track, pen.track = pen.track, pen.track + apart
                     x = self.write(pen, ["."] * n, x, y, line, space) if dots == ". " else pen.word("." * n, x, y, line)
+                    pen.track = track
             if right:
                 pen.space(x, max(1, end - x), line)
                 pen.word(right, end, y, line)
@@ -1068,7 +1081,10 @@ class Scan:
             y = float(np.median(ys[mine]))
             own = self.alone(grey, y, pitch) if self.r.random() < .6 else grey
             out += self.line_views(own, dark, [chars.label[j] for j in mine], xs[mine], y)
-        if self.r.random() < .12:
+        for view, _, _ in self.r.sample(out, min(len(out), 1 + (self.r.random() < .3))) if self.new else []:
+            if self.r.random() < .4:
+                out.append((self.nothing(view), "", np.zeros(0)))
+        if not self.new and self.r.random() < .12:
             out.append((self.nothing(), "", np.zeros(0)))
         return out
 
@@ -1104,11 +1120,26 @@ class Scan:
             text = "".join(labels[i] for i in inside)
             centres = (xs[inside] - a) * X_HEIGHT / height
             if 0 < len(text) <= LONGEST and legible(view, text, centres):
+                if self.new and r.random() < .05:
+                    view = self.runs_on(view, int((b - a) * X_HEIGHT / height))
                 rows.append((view, text, centres))
         return rows
 
-    def nothing(self):
-        """A view without text: specks, rules, grain. It has to be read as nothing."""
+    def runs_on(self, view, end):
+        """A line that its finder let run on behind its text, into what nothing()s hold."""
+        start = end + self.r.randrange(2, 24)
+        if start > VIEW_W - 12:
+            return view
+        view = view.copy()
+        other = self.nothing(view)[:, :VIEW_W - start]
+        view[:, start:] = np.minimum(view[:, start:], other)
+        return view
+
+    def nothing(self, view=None):
+        """A view without text: specks, rules, grain; and, with a view of this page, its other side, pictures, the paper's
+        edge, scribbles, parts of much larger letters. It has to be read as nothing."""
+        if view is not None and self.r.random() < .75:
+            return self.clutter(view)
         r, rng = self.r, self.rng
         view = np.full((VIEW_H, VIEW_W), 255, np.float32)
         w = r.randrange(8, VIEW_W)
@@ -1125,3 +1156,38 @@ class Scan:
         else:
             view[:, :w] = 128 + 127 * self.noise((VIEW_H, w), r.uniform(2, 12))
         return np.clip(view, 0, 255).astype(np.uint8)
+
+    def clutter(self, view):
+        """What line finders take for text on real pages."""
+        r, rng, k = self.r, self.rng, self.r.random()
+        w = r.randrange(16, VIEW_W)
+        out = np.full((VIEW_H, VIEW_W), 255, np.float32)
+        if k < .35:  # the other side shows through
+            other = Image.fromarray(view[:, ::-1]).filter(ImageFilter.GaussianBlur(r.uniform(.3, 1.6)))
+            out = 255 - (255 - np.asarray(other, np.float32)) * r.uniform(.15, .6)
+            out = np.roll(out, (r.randrange(-6, 7), r.randrange(VIEW_W)), (0, 1))
+        elif k < .5:  # hatching, weave, halftone
+            y, x = np.mgrid[:VIEW_H, :VIEW_W].astype(np.float32)
+            angle, pitch = r.uniform(0, math.pi), r.uniform(2.5, 9)
+            waves = np.sin((x * math.cos(angle) + y * math.sin(angle)) * 2 * math.pi / pitch)
+            if r.random() < .5:
+                waves = waves * np.sin((y * math.cos(angle) - x * math.sin(angle)) * 2 * math.pi / pitch)
+            ink = np.clip((waves + r.uniform(.3, 1.2) * self.noise(out.shape, r.uniform(3, 30)) - r.uniform(-.5, .6)) * r.uniform(1, 6), 0, 1)
+            out -= ink * r.uniform(60, 250)
+        elif k < .65:  # the edge of the paper, the gutter, cloth
+            side = np.interp(np.arange(VIEW_W), [0, r.uniform(4, w), w + 8], [1, r.uniform(.2, 1), 0])
+            rough = 1 + r.uniform(0, .6) * self.noise(out.shape, r.uniform(1.5, 12))
+            out -= r.uniform(50, 250) * np.clip(side[None] * rough, 0, 1)
+        elif k < .8:  # a scribble, the lines of a map or an ornament
+            im = Image.new("L", (VIEW_W * 3, VIEW_H * 3), 0)
+            draw, x, y, dx, dy = ImageDraw.Draw(im), r.uniform(0, 60), r.uniform(20, 76), r.uniform(-2, 6), 0.0
+            for _ in range(r.randrange(8, 90)):
+                dx, dy = dx * .8 + r.gauss(1.2, 5), dy * .7 + r.gauss(0, 7)
+                draw.line([(x, y), (x + dx, y + dy)], r.randrange(120, 256), r.randrange(1, 8))
+                x, y = min(VIEW_W * 3, max(0, x + dx)), min(VIEW_H * 3 - 1, max(0, y + dy))
+            out -= np.asarray(im.resize((VIEW_W, VIEW_H), Image.BOX), np.float32)
+        else:  # a piece of a heading or a logo, at a small line's scale
+            x, y, part = r.randrange(0, VIEW_W - 60), r.randrange(4, VIEW_H - 12), r.uniform(2.8, 6)
+            piece = Image.fromarray(view).transform((w, VIEW_H), Image.EXTENT, (x, y, x + w / part, y + VIEW_H / part), Image.BICUBIC)
+            out[:, :w] = piece
+        return np.clip(out + rng.normal(0, r.uniform(0, 10), out.shape), 0, 255).astype(np.uint8)

@@ -196,10 +196,22 @@ def test_lines(folder, fonts):
     bare = [lines.unicodedata.normalize("NFD", w) for w in marked]
     promise("marks are set on letters that bear them, nothing else is changed", set(marked) > {"12"} and set("".join(marked)) <= chars and
             len(set(marked)) > 3 and {"".join(c for c in w if not lines.unicodedata.combining(c)) for w in bare} == set(plain), marked)
+    test_clutter(next(v for v, t, _ in rows if t))
     test_typewriter(fonts)
     held = lines.faces(fonts, held=True)
     seen = {f.path for fs in source.faces.values() for family in fs for f in family}
     promise("no held-out face is drawn for training", not seen & {f.path for fs in held.values() for family in fs for f in family})
+
+
+def test_clutter(view):
+    scan = lines.Scan(lines.random.Random(4), np.random.default_rng(4), None, "serif", [], "prose")
+    got = [scan.nothing(view) for _ in range(200)]
+    promise("what is no text has a view's form, and ink", all(g.shape == view.shape and g.dtype == np.uint8 for g in got) and
+            np.mean([g.min() < 200 for g in got]) > .7)
+    promise("and is never the line itself", not any(np.corrcoef(g.ravel(), view.ravel())[0, 1] > .6 for g in got if g.std()))
+    long = [scan.runs_on(view, 120) for _ in range(20)]
+    promise("a line that runs on keeps its text as it was", all(np.array_equal(v[:, :120], view[:, :120]) for v in long) and
+            any((v < view).any() for v in long))
 
 
 def test_typewriter(fonts):
