@@ -44,7 +44,7 @@ jobs=$(nproc)
 python=${DSOCR_PYTHON:-/usr/bin/python3} # the one that Debian's packages are for
 [ -x "$python" ] || python=python3
 export MAKEFLAGS=
-[[ " ${STEPS:-} " != *\ @(regress15|pgtap|page_html|server|planted|memory)\ * ]] || STEPS="gcc build15 $STEPS"
+[[ " ${STEPS:-} " != *\ @(regress15|pgtap|page_html|server|isolation|planted|memory)\ * ]] || STEPS="gcc build15 $STEPS"
 
 wanted() {
     local name
@@ -142,6 +142,7 @@ if wanted build15; then
         export PERL5LIB=$PWD/test/t:$(dirname "$($PG_CONFIG --pgxs)")/../test/perl:/usr/share/postgresql/15/test/perl:${PERL5LIB:-}
         [ -z "${CHAOS_JOBS:-}" ] || TAP=test/t/020_chaos.pl
         prove --merge -v --timer ${TAP:-test/t/*.pl}'
+    step isolation test/isolation/run.sh "$pg_config"
     step planted env TESTDIR="$PWD" test/chaos/plants.sh
     step memory env MEMORY=only test/bench/queue.sh 6000 2000
 fi

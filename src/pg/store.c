@@ -323,8 +323,9 @@ lock_source(const Watch *w, const Job *item)
 
     run_kept_sql("SET CONSTRAINTS ALL IMMEDIATE", NULL);
     add_key(&a, w, item->key);
-    return run_kept_sql(psprintf("SELECT FROM %s WHERE %s FOR KEY SHARE", source_of(w),
-                                 key_condition(w, w->keys, "", 1)),
+    return run_kept_sql(psprintf("SELECT FROM %s WHERE %s FOR %s", source_of(w),
+                                 key_condition(w, w->keys, "", 1),
+                                 planted("rowlock") ? "UPDATE" : "KEY SHARE"),
                         &a) > 0;
 }
 

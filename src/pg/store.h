@@ -79,8 +79,8 @@ extern int store_missing(int watch, Datum *after);
 extern bool store_backfill(int watch);
 
 /* For tests of the tests: whether this mistake is to be made. DSOCR_PLANT names them: token (an answer is stored whoever
- * has claimed the job), early (the job goes before the result is there), requeue (claims of a worker that is gone stay), and
- * two, which is none: a second worker and a third are let in, and must do no harm. */
+ * has claimed the job), early (the job goes before the result is there), requeue (claims of a worker that is gone stay),
+ * rowlock (a source's row is locked against every change of it), and two, which is none: a second worker and a third are let in, and must do no harm. */
 #ifdef DS_PLANT
 extern bool planted(const char *mistake);
 #else

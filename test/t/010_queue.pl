@@ -66,15 +66,6 @@ waits(1, 'many versions');
 is(sql('SELECT search_text FROM archive_scan_ocr WHERE id = 8 AND current'), 'v9', 'the newest version is the current one');
 cmp_ok(sql('SELECT count(*) FROM archive_scan_ocr WHERE id = 8'), '<=', 3, 'versions that were outdated are not stored');
 
-# ---- a row that goes while it is read
-faults($node, 'hold=1');
-sql(q{INSERT INTO archive VALUES (9, 'short', 'TEXT:gone')});
-$node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM dsocr.jobs WHERE state = 'claimed')});
-sql('DELETE FROM archive WHERE id = 9');
-no_faults($node);
-waits(1, 'a row that went');
-is(sql('SELECT count(*) FROM archive_scan_ocr WHERE id = 9'), 0, 'a row deleted while it was read leaves nothing');
-
 # ---- several pages, some bad; documents that cannot be opened
 sql(q{INSERT INTO archive VALUES (20, '', 'FAKE:pages=3,bad_page=2;'), (21, '', 'FAKE:error=bad_input;'), (22, '', 'TEXT:good neighbour')});
 waits(1, 'bad documents');

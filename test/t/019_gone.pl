@@ -40,23 +40,6 @@ sub session
 	return $s;
 }
 
-# ---- an old snapshot: results were stored, and corrected, after it was taken
-for my $level ('REPEATABLE READ', 'SERIALIZABLE')
-{
-	my $name = lc $level =~ s/ .*//r;
-	my $w = table($name, 4);
-	my $user = session("BEGIN ISOLATION LEVEL $level; SELECT count(*) FROM $name");
-	sql(qq{UPDATE ${name}_scan_ocr SET search_text = 'doubtful'; SELECT dsocr.add_job($w, ARRAY[id::text]) FROM $name});
-	done("$level: beside an old snapshot");
-	sql(qq{SELECT dsocr_correct($w, '{"id": 2}', 1, 'mine 2')});
-	is(says($user, "DELETE FROM $name WHERE id IN (1, 3)"), '', "$level: rows are deleted whose results have changed");
-	is(says($user, "UPDATE $name SET id = 20 WHERE id = 2"), '', "$level: so is a key");
-	is(says($user, 'COMMIT'), '', "$level: and it commits");
-	$user->quit;
-	done($level);
-	is(results($name), '4:2:old 4 20:3:mine 2!|5', "$level: results have gone, and have followed the key, history and correction and all");
-}
-
 # ---- deletions that are none, and keys that come back
 my $w = table('again', 4);
 my $user = session('BEGIN');
