@@ -59,8 +59,8 @@ queue_made_here(int watch)
 
 /* ---- rows ---- */
 
-/* SPI is connected. Returns the first column of the first row, 0: there is none. */
-static int64
+/* SPI is connected. */
+static void
 run_as_owner(SPIPlanPtr *plan, const char *sql, Arguments *a)
 {
     Oid user;
@@ -78,7 +78,6 @@ run_as_owner(SPIPlanPtr *plan, const char *sql, Arguments *a)
     if (rc < 0)
         elog(ERROR, "SPI failed: %s", SPI_result_code_string(rc));
     SetUserIdAndSecContext(user, security);
-    return SPI_processed > 0 && SPI_tuptable ? got_bigint(0, 1, 0) : 0;
 }
 
 static void
@@ -109,6 +108,7 @@ insert_one(int watch, Datum key)
 typedef struct Statement
 {
     struct Statement *outer;
+    uint64 number;
     SubTransactionId subtransaction;
     MemoryContext context; /* of the keys; NULL: there are none */
     int n, watches[NOTED_MOST];
@@ -194,9 +194,11 @@ flush_noted(void)
 static void
 finish_statement(QueryDesc *query)
 {
+    static uint64 number = 0;
     Statement s;
 
     s.outer = statement;
+    s.number = ++number;
     s.subtransaction = GetCurrentSubTransactionId();
     s.context = NULL;
     s.n = 0;
@@ -217,6 +219,12 @@ finish_statement(QueryDesc *query)
             MemoryContextDelete(s.context);
     }
     PG_END_TRY();
+}
+
+uint64
+enqueue_statement(void)
+{
+    return noting() ? statement->number : 0;
 }
 
 void
@@ -251,12 +259,13 @@ enqueue_job(int watch, Datum key)
     MemoryContextSwitchTo(old);
 }
 
-int64
+ItemPointerData
 enqueue_gone(int watch, Datum key, Datum becomes)
 {
     static SPIPlanPtr plan = NULL;
     Arguments a = {0};
-    int64 note;
+    ItemPointerData note;
+    bool null;
 
     flush_noted();
     connect_spi();
@@ -264,24 +273,32 @@ enqueue_gone(int watch, Datum key, Datum becomes)
     add_argument(&a, TEXTARRAYOID, key, false);
     add_argument(&a, TEXTARRAYOID, becomes, becomes == (Datum)0);
     queue_made_job(watch);
-    note = run_as_owner(&plan,
-                        "INSERT INTO dsocr.job (watch, key, becomes, state) VALUES ($1, $2, $3, "
-                        "'gone') RETURNING id",
-                        &a);
+    run_as_owner(&plan,
+                 "INSERT INTO dsocr.job (watch, key, becomes, state) VALUES ($1, $2, $3, 'gone') "
+                 "RETURNING ctid",
+                 &a);
+    note = *(ItemPointer)DatumGetPointer(
+        SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
     SPI_finish();
     return note;
 }
 
+/* Found by its place: a look into an index would count as a reading of all that others write there, and two serializable
+ * transactions that have nothing else in common would fail. */
 void
-enqueue_becomes(int64 note, Datum key)
+enqueue_becomes(int watch, ItemPointerData note, Datum key)
 {
     static SPIPlanPtr plan = NULL;
     Arguments a = {0};
 
     flush_noted();
     connect_spi();
-    add_bigint(&a, note);
+    add_argument(&a, TIDOID, PointerGetDatum(&note), false);
     add_argument(&a, TEXTARRAYOID, key, false);
-    run_as_owner(&plan, "UPDATE dsocr.job SET becomes = $2 WHERE id = $1 RETURNING id", &a);
+    add_int(&a, watch);
+    run_as_owner(&plan,
+                 "UPDATE dsocr.job SET becomes = $2 WHERE ctid = $1 AND watch = $3 AND state = "
+                 "'gone'",
+                 &a);
     SPI_finish();
 }

@@ -120,9 +120,10 @@ key_of_row(TriggerData *t, HeapTuple row, int nkeys)
  * other. Its note is kept in mind in between: it was not deleted. */
 typedef struct Leaving
 {
-    int64 note;
-    int watch, level; /* of transactions */
-    TimestampTz statement;
+    TransactionId transaction; /* invalid: there is none */
+    uint64 statement;
+    int watch;
+    ItemPointerData note;
 } Leaving;
 
 static Leaving leaving;
@@ -130,27 +131,26 @@ static Leaving leaving;
 static void
 row_is_deleted(TriggerData *t, int watch, Datum key)
 {
-    int64 note = enqueue_gone(watch, key, (Datum)0);
+    ItemPointerData note = enqueue_gone(watch, key, (Datum)0);
 
-    leaving.note = 0;
+    leaving.transaction = InvalidTransactionId;
     if (ItemPointerIndicatesMovedPartitions(&t->tg_trigtuple->t_data->t_ctid))
-        leaving = (Leaving){.note = note,
+        leaving = (Leaving){.transaction = GetCurrentTransactionId(),
+                            .statement = enqueue_statement(),
                             .watch = watch,
-                            .level = GetCurrentTransactionNestLevel(),
-                            .statement = GetCurrentStatementStartTimestamp()};
+                            .note = note};
 }
 
 static void
 row_has_arrived(int watch, Datum key)
 {
-    int64 note = leaving.note;
-    bool same = note != 0 && leaving.watch == watch &&
-                leaving.level == GetCurrentTransactionNestLevel() &&
-                leaving.statement == GetCurrentStatementStartTimestamp();
+    bool same = TransactionIdIsValid(leaving.transaction) &&
+                leaving.transaction == GetCurrentTransactionId() &&
+                leaving.statement == enqueue_statement() && leaving.watch == watch;
 
-    leaving.note = 0;
+    leaving.transaction = InvalidTransactionId;
     if (same)
-        enqueue_becomes(note, key);
+        enqueue_becomes(watch, leaving.note, key);
 }
 
 static bool
