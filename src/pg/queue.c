@@ -246,12 +246,15 @@ hold_place(void)
     me.placed = true;
 }
 
+/* But for those that somebody has locked, with dsocr_cancel or dsocr_detach: they are looked for again (queue_lost_again). */
 static void
 queue_again(void *arg)
 {
     if (!planted("requeue"))
-        run_sql("UPDATE dsocr.job SET state = 'queued', token = NULL WHERE state = 'claimed'", NULL,
-                0);
+        run_sql("UPDATE dsocr.job j SET state = 'queued', token = NULL FROM (SELECT id FROM "
+                "dsocr.job WHERE state = 'claimed' FOR UPDATE SKIP LOCKED) free WHERE j.id = "
+                "free.id AND j.state = 'claimed'",
+                NULL, 0);
     me.suspects = true; /* perhaps */
 }
 

@@ -57,6 +57,7 @@ give_back(GiveBack g)
     me.lost |= !attempt_or_log("giving a job back", give_back_claim, &g);
 }
 
+/* Who holds a lock on a claim, and may yet give it back, is not waited for. */
 static void
 find_lost(void *arg)
 {
@@ -74,9 +75,13 @@ find_lost(void *arg)
         &a, INT8ARRAYOID,
         PointerGetDatum(construct_array(tokens, n, INT8OID, sizeof(int64), true, TYPALIGN_DOUBLE)),
         false);
-    run_kept_sql("UPDATE dsocr.job SET state = 'queued', token = NULL WHERE state = 'claimed' AND "
-                 "token <> ALL ($1)",
+    run_kept_sql("UPDATE dsocr.job j SET state = 'queued', token = NULL FROM (SELECT id FROM "
+                 "dsocr.job WHERE state = 'claimed' AND token <> ALL ($1) FOR UPDATE SKIP LOCKED) "
+                 "free WHERE j.id = free.id AND j.state = 'claimed'",
                  &a);
+    me.lost = run_kept_sql("SELECT FROM dsocr.job WHERE state = 'claimed' AND token <> ALL ($1) "
+                           "LIMIT 1",
+                           &a) > 0;
 }
 
 /* Claims of nobody: a restore brings them, and the disk may have been too full for the queue itself. */
@@ -87,8 +92,8 @@ queue_lost_again(void)
 
     for (Job *item = me.waiting; item; item = item->next)
         n++;
-    me.lost = !attempt_or_log("queueing again what could not be given back", find_lost,
-                              palloc(sizeof(Datum) * (n + 1)));
+    me.lost |= !attempt_or_log("queueing again what could not be given back", find_lost,
+                               palloc(sizeof(Datum) * (n + 1)));
 }
 
 void

@@ -110,8 +110,9 @@ resolve_watches(void *arg)
         "t.tgfoid = 'dsocr.enqueue()'::regprocedure "
         "LEFT JOIN (pg_class r JOIN pg_namespace m ON m.oid = r.relnamespace) ON r.relname = "
         "w.result_table AND m.nspname = w.result_schema), "
-        "met AS (INSERT INTO dsocr.served (watch, part, filenode) SELECT id, source, 0 FROM seen "
-        "WHERE problem IS NULL ON CONFLICT DO NOTHING) "
+        "met AS (INSERT INTO dsocr.served (watch, part, filenode) SELECT id, source, 0 FROM seen s "
+        "WHERE problem IS NULL AND NOT EXISTS (SELECT FROM dsocr.served v WHERE v.watch = s.id AND "
+        "v.part = s.source) ON CONFLICT DO NOTHING) "
         "UPDATE dsocr.watch w SET problem = s.problem FROM seen s WHERE s.id = w.id AND s.problem "
         "IS DISTINCT FROM w.problem",
         &a);
@@ -242,7 +243,7 @@ is_busy(void)
 {
     bool found = true;
 
-    if (me.nin_flight > 0 || me.waiting || somebody_rests())
+    if (me.nin_flight > 0 || me.waiting || me.lost || somebody_rests())
         return true;
     for (int i = 0; i < me.nserved; i++)
         if (me.served[i].backfill)

@@ -52,7 +52,7 @@ typedef struct Worker
     bool look;     /* the queue may hold something that can be claimed */
     bool gone;     /* or notes of rows that are gone */
     bool stale;    /* what can be served has changed */
-    bool lost;     /* a claim could not be given back */
+    bool lost;     /* a claim is nobody's, and could not be given back */
     TimestampTz last_tick, last_busy;
     int ticks;
 } Worker;

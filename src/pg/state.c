@@ -2,6 +2,7 @@
 #include "compat.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -12,6 +13,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
@@ -174,8 +176,8 @@ run_state_sql(const char *sql, const Arguments *a)
     return n;
 }
 
-uint64
-run_state_sql_now(const char *sql, const Arguments *a)
+static uint64
+run_now(const char *sql, const Arguments *a, bool read_only)
 {
     Scope scope;
     SPIPlanPtr plan;
@@ -186,12 +188,71 @@ run_state_sql_now(const char *sql, const Arguments *a)
     if (plan == NULL)
         elog(ERROR, "SPI failed: %s", SPI_result_code_string(SPI_result));
     rc = SPI_execute_snapshot(plan, (Datum *)a->values, a->nulls, GetLatestSnapshot(),
-                              InvalidSnapshot, true, false, 0);
+                              InvalidSnapshot, read_only, true, 0);
     if (rc < 0)
         elog(ERROR, "SPI failed: %s", SPI_result_code_string(rc));
     SPI_freeplan(plan);
     scope_leave(&scope);
     return SPI_processed;
+}
+
+uint64
+run_state_sql_now(const char *sql, const Arguments *a)
+{
+    return run_now(sql, a, true);
+}
+
+/* False: somebody has changed the same rows just now. */
+static bool
+changed_now(const char *sql, const Arguments *a, uint64 *n)
+{
+    MemoryContext context = CurrentMemoryContext;
+    ResourceOwner owner = CurrentResourceOwner;
+    volatile bool done = true;
+
+    BeginInternalSubTransaction(NULL);
+    MemoryContextSwitchTo(context);
+    PG_TRY();
+    {
+        *n = run_now(sql, a, false);
+        ReleaseCurrentSubTransaction();
+    }
+    PG_CATCH();
+    {
+        ErrorData *error;
+
+        MemoryContextSwitchTo(context);
+        error = CopyErrorData();
+        FlushErrorState();
+        RollbackAndReleaseCurrentSubTransaction();
+        MemoryContextSwitchTo(context);
+        CurrentResourceOwner = owner;
+        if (error->sqlerrcode != ERRCODE_T_R_SERIALIZATION_FAILURE)
+            ReThrowError(error);
+        done = false;
+    }
+    PG_END_TRY();
+    MemoryContextSwitchTo(context);
+    CurrentResourceOwner = owner;
+    return done;
+}
+
+#define CHANGE_ATTEMPTS 20
+
+uint64
+change_state_now(const char *sql, const Arguments *a)
+{
+    uint64 n;
+
+    if (!IsolationUsesXactSnapshot())
+        return run_state_sql(sql, a);
+    for (int i = 1; i < CHANGE_ATTEMPTS; i++)
+    {
+        if (changed_now(sql, a, &n))
+            return n;
+        CHECK_FOR_INTERRUPTS();
+    }
+    return run_now(sql, a, false);
 }
 
 /* ---- results ---- */

@@ -45,6 +45,8 @@ extern uint64 run_kept_sql(const char *sql, const Arguments *a);
 extern uint64 run_state_sql(const char *sql, const Arguments *a);
 /* The same, seeing all that is committed now, whatever the isolation level; reads only. */
 extern uint64 run_state_sql_now(const char *sql, const Arguments *a);
+/* The same for a change: that the queue has changed the same rows since the caller's snapshot is no reason to fail. */
+extern uint64 change_state_now(const char *sql, const Arguments *a);
 
 /* Of SPI's last result. NULL is NULL; strings are palloc'd in SPI's context. */
 extern char *got_string(uint64 row, int column);

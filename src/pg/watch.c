@@ -247,11 +247,12 @@ dsocr_remove_watch(PG_FUNCTION_ARGS)
     connect_spi();
     require_watch_owner(PG_GETARG_INT32(0));
     add_int(&a, PG_GETARG_INT32(0));
-    run_state_sql("DELETE FROM dsocr.job WHERE watch = $1", &a);
-    run_state_sql("DELETE FROM dsocr.page WHERE watch = $1", &a);
-    run_state_sql("DELETE FROM dsocr.tally WHERE watch = $1", &a);
-    run_state_sql("DELETE FROM dsocr.served WHERE watch = $1", &a);
-    run_state_sql("DELETE FROM dsocr.watch WHERE id = $1", &a);
+    change_state_now("DELETE FROM dsocr.job WHERE watch = $1", &a);
+    change_state_now("DELETE FROM dsocr.page WHERE watch = $1", &a);
+    change_state_now("DELETE FROM dsocr.tally WHERE watch = $1", &a);
+    change_state_now("DELETE FROM dsocr.served WHERE watch = $1", &a);
+    change_state_now("DELETE FROM dsocr.watch WHERE id = $1", &a);
+    queue_made_job(PG_GETARG_INT32(0)); /* the worker looks, and hangs up on the engine */
     SPI_finish();
     PG_RETURN_VOID();
 }
@@ -265,7 +266,7 @@ set_paused(int watch, bool paused)
     require_watch_owner(watch);
     add_int(&a, watch);
     add_bool(&a, paused);
-    run_state_sql("UPDATE dsocr.watch SET paused = $2 WHERE id = $1", &a);
+    change_state_now("UPDATE dsocr.watch SET paused = $2 WHERE id = $1", &a);
     queue_made_job(watch); /* wakes the worker at commit, or has one started */
     SPI_finish();
 }
@@ -367,7 +368,7 @@ dsocr_retry(PG_FUNCTION_ARGS)
     add_datum(&a, fcinfo, 0, INT4OID);
     add_datum(&a, fcinfo, 1, TEXTOID);
     add_argument(&a, OIDOID, ObjectIdGetDatum(GetUserId()), false);
-    n = run_state_sql(
+    n = change_state_now(
         "WITH retried AS (UPDATE dsocr.job j SET state = 'queued', attempts = 0, crashes = 0, "
         "suspect = false, "
         "not_before = NULL, failed_at = NULL, force = true WHERE state = 'dead' "
@@ -631,20 +632,21 @@ cancel_watched(int64 job)
     bool null;
 
     add_bigint(&a, job);
-    if (run_state_sql("SELECT watch FROM dsocr.job WHERE id = $1 AND watch <> 0 AND "
-                      "state IN ('queued', 'claimed')",
-                      &a) == 0)
+    if (run_state_sql_now("SELECT watch FROM dsocr.job WHERE id = $1 AND watch <> 0 AND "
+                          "state IN ('queued', 'claimed')",
+                          &a) == 0)
         return 0;
     require_watch_owner((int)got_bigint(0, 1, 0));
-    n = run_state_sql("DELETE FROM dsocr.job WHERE id = $1 OR token = (SELECT token FROM dsocr.job "
-                      "WHERE id = $1) RETURNING watch, key",
-                      &a);
+    n = change_state_now(
+        "DELETE FROM dsocr.job WHERE id = $1 OR token = (SELECT token FROM dsocr.job "
+        "WHERE id = $1) RETURNING watch, key",
+        &a);
     if (n == 0)
         return 0;
     add_int(&a, (int)got_bigint(0, 1, 0));
     add_argument(&a, TEXTARRAYOID,
                  SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &null), false);
-    run_state_sql(
+    change_state_now(
         "DELETE FROM dsocr.page WHERE watch = $2 AND key = $3 AND $1 IS NOT NULL AND NOT "
         "EXISTS (SELECT FROM dsocr.job WHERE watch = $2 AND key = $3 AND state <> 'dead')",
         &a);
@@ -660,11 +662,12 @@ dsocr_cancel(PG_FUNCTION_ARGS)
     add_bigint(&a, PG_GETARG_INT64(0));
     add_argument(&a, OIDOID, ObjectIdGetDatum(GetUserId()), false);
     connect_spi();
-    n = run_state_sql("DELETE FROM dsocr.job j USING dsocr.inbox i WHERE j.id = $1 AND j.watch = 0 "
-                      "AND i.job = j.id AND pg_has_role($2, i.role, 'USAGE') RETURNING j.id",
-                      &a);
+    n = change_state_now(
+        "DELETE FROM dsocr.job j USING dsocr.inbox i WHERE j.id = $1 AND j.watch = 0 "
+        "AND i.job = j.id AND pg_has_role($2, i.role, 'USAGE') RETURNING j.id",
+        &a);
     if (n > 0)
-        run_state_sql("DELETE FROM dsocr.inbox WHERE job = $1", &a);
+        change_state_now("DELETE FROM dsocr.inbox WHERE job = $1", &a);
     else
         n = cancel_watched(PG_GETARG_INT64(0));
     queue_made_job(0); /* the worker looks, and hangs up on the engine */
