@@ -106,6 +106,13 @@ watch_again(Watch **w, int id)
     return *w;
 }
 
+static void
+row_is_gone(const Job *item)
+{
+    if (item->force)
+        store_ask_anew(item->watch, item->key, item->newest);
+}
+
 /* ---- opening: the document ---- */
 
 static void
@@ -273,6 +280,8 @@ open_row(const Watch *w, Job *item)
     }
     item->ask = false;
     pages_forget(item);
+    if (found == NO_ROW)
+        row_is_gone(item);
     if (take_jobs(item) && found == NO_DOCUMENT)
     {
         scope_enter(&scope, w->owner);
@@ -561,7 +570,10 @@ store_row(const Watch *w, Job *item, Jsonb *whole)
         return false;
     pages_forget(item);
     if (!there)
+    {
+        row_is_gone(item);
         return false;
+    }
     texts = search_texts(whole);
     scope_enter(&scope, w->owner);
     store_pages(w, item, whole, texts);

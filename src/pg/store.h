@@ -67,6 +67,10 @@ typedef struct Gone
 /* store_gone.c: has the results follow, and forgets the note. True: not all at once, and it is to be called again. */
 extern bool store_gone(const Gone *g);
 
+/* The row is no longer under this key: that it was to be read anew, when its newest job was this one, holds for what the
+ * key has become, whose job waits until results have followed. */
+extern void store_ask_anew(int watch, Datum key, int64 newest);
+
 /* For who corrects a page by hand: the source's row and its current results, in the order in which the worker locks them.
  * Done as the owner, for a caller who may insert and update results; else ERROR 42501. SPI is connected. */
 extern void store_lock(int watch, Datum key);

@@ -38,6 +38,33 @@ is_partition(const Gone *g)
     return is_sweep(g) && g->becomes != (Datum)0;
 }
 
+void
+store_ask_anew(int watch, Datum key, int64 newest)
+{
+    Arguments a = {0};
+
+    add_int(&a, watch);
+    add_argument(&a, TEXTARRAYOID, key, false);
+    add_bigint(&a, newest);
+    run_kept_sql("UPDATE dsocr.job SET force = true WHERE watch = $1 AND NOT force AND state NOT "
+                 "IN ('claimed', 'dead', 'gone') AND key IN (SELECT g.becomes FROM dsocr.job g "
+                 "WHERE g.watch = $1 AND g.key = $2 AND g.id > $3 AND g.state = 'gone')",
+                 &a);
+}
+
+static bool
+was_asked_anew(const Gone *g)
+{
+    Arguments a = {0};
+
+    add_int(&a, g->watch);
+    add_argument(&a, TEXTARRAYOID, g->key, false);
+    add_bigint(&a, g->job);
+    return run_kept_sql("SELECT FROM dsocr.job WHERE watch = $1 AND key = $2 AND id < $3 AND force "
+                        "AND state NOT IN ('dead', 'gone') LIMIT 1",
+                        &a) > 0;
+}
+
 /* Older jobs of the key are about the row that is gone; if it has another by now, that one has a newer job. */
 static void
 forget_jobs(const Gone *g)
@@ -203,6 +230,8 @@ store_gone(const Gone *g)
 
     if (w == NULL)
         return false;
+    if (was_asked_anew(g))
+        store_ask_anew(g->watch, g->key, g->job - 1);
     if (is_partition(g))
         forget_dead(w, g);
     else
