@@ -1,7 +1,7 @@
 #!/bin/bash
 # run.sh [all|15] - what `make check` runs: every test, cheapest first, one line per step, and in the end
 # "N passed, N failed". PostgreSQL 16 and 18 are left out with 15. STEPS="format engine" runs these alone, and what they
-# need; TAP="test/t/014_scans.pl" these of the server tests.
+# need; TAP="test/t/014_scans.pl" these of the server tests; SHOW=PATTERN shows such lines of what a step says.
 #
 # A step counts its lines "ok ..." and "FAIL ..." or "not ok ..."; a step that fails without such a line counts one.
 # Root may not start PostgreSQL: then the checkout is copied, and the copy is tried by another user.
@@ -90,6 +90,7 @@ step() {
     passed=$((passed + good)) failed=$((failed + bad))
     printf '%-12s %5d passed, %3d failed   %4d s\n' "$name" "$good" "$bad" $((SECONDS - start))
     grep -E '^ *(skip|# skip|ok .*# (SKIP|skip))' "$log" | sed 's/^/    /' | head -n 20
+    [ -z "${SHOW:-}" ] || grep -E "$SHOW" "$log" | sed 's/^/    /'
     if [ "$bad" -gt 0 ]; then
         why "$log" | sed "s/^/    $name: /" | tee -a "$top/failures"
         echo "    ---- the end of its output"

@@ -39,8 +39,10 @@ sub sql
 	my $until = time + 180;
 	while (1)
 	{
-		my ($rc, $out, $err) = $node->psql('postgres', $sql, timeout => 120);
-		return $out if $rc == 0;
+		# psql that ends before it has read what it is to say: perl dies of the broken pipe.
+		my ($rc, $out, $err) = eval { $node->psql('postgres', $sql, timeout => 120) };
+		return $out if defined $rc && $rc == 0;
+		$err //= $@;
 		BAIL_OUT("$sql: $err") if time > $until || $err =~ /ERROR:  (?!terminating)/;
 		sleep 0.1;
 	}
@@ -98,9 +100,9 @@ sub end_worker { my $pid = pid_of($_[0]); return $pid && sql("SELECT pg_terminat
 
 sub end_backend
 {
-	my $victim = $node->background_psql('postgres', on_error_stop => 0);
-	my $pid = $victim->query('SELECT pg_backend_pid()');
-	my $done = kill 'KILL', $pid;
+	my $victim = eval { $node->background_psql('postgres', on_error_stop => 0) } or return 0;
+	my $pid = eval { $victim->query('SELECT pg_backend_pid()') };
+	my $done = $pid && kill 'KILL', $pid;
 	sleep 0.5;
 	eval { $victim->quit };
 	return $done;
@@ -153,8 +155,13 @@ for my $kind (plan_of_kills())
 	change_some($fed);
 	poll(q{SELECT EXISTS (SELECT FROM dsocr.job WHERE state = 'claimed') AND dsocr_status()->>'state' = 'ready'}, 15);
 	change_some($fed) if $done % 2;
-	my $claimed = sql(q{SELECT count(*) FROM dsocr.job WHERE state = 'claimed'});
-	my $ok = $killer{$kind}->();
+	my ($claimed, $ok);
+	for (1 .. 100)
+	{
+		$claimed = sql(q{SELECT count(*) FROM dsocr.job WHERE state = 'claimed'});
+		last if $ok = $killer{$kind}->();
+		sleep 0.1; # the last one's successor is still on its way
+	}
 	$done += $ok ? 1 : 0;
 	$landed += $ok && $claimed ? 1 : 0;
 	note("kill of $kind " . ($ok ? "with $claimed jobs claimed" : 'found no victim'));
@@ -165,7 +172,7 @@ for my $kind (plan_of_kills())
 sql('SELECT pg_reload_conf()');
 my $settled = poll(q{SELECT dsocr_status()->>'state' = 'ready' AND NOT EXISTS (SELECT FROM dsocr.job WHERE state <> 'dead')}, $patience);
 ok($settled, 'the queue is empty in the end') or diag(sql(q{SELECT state, suspect, count(*), min(id), max(error_message) FROM dsocr.job GROUP BY 1, 2}));
-cmp_ok($done, '>=', $kills * 0.9, "$done of $kills kills found a victim");
+cmp_ok($done, '>=', $kills * 0.95, "$done of $kills kills found a victim");
 cmp_ok($landed, '>=', $done * 0.8, "$landed of $done landed while jobs were claimed");
 is(sql(q{SELECT count(*) FROM s WHERE id < 999999000}), $fed, "$fed documents have come, and $versions times some were changed");
 is( sql(q{SELECT count(*) FROM s LEFT JOIN s_scan_ocr r ON r.id = s.id AND r.current AND r.page = 1
