@@ -727,10 +727,6 @@ COMMENT ON VIEW dsocr.models IS 'The model that is loaded, and those that have r
 
 -- Search over result tables. Everything runs as the caller: who may not read the results finds nothing out.
 
-CREATE FUNCTION dsocr.show_hits(search_text text, tsv tsvector, result jsonb, query tsquery, config regconfig, OUT snippet text, OUT highlights jsonb)
-AS 'MODULE_PATHNAME', 'dsocr_show_hits' LANGUAGE C STABLE PARALLEL SAFE COST 1000;
-COMMENT ON FUNCTION dsocr.show_hits(text, tsvector, jsonb, tsquery, regconfig) IS 'The snippet of a page with its hits in brackets, and what dsocr_highlight gives for it as a JSON array. tsv: of search_text, or NULL, which takes longer.';
-
 CREATE FUNCTION dsocr.search_support(internal) RETURNS internal AS 'MODULE_PATHNAME', 'dsocr_search_support' LANGUAGE C STRICT;
 COMMENT ON FUNCTION dsocr.search_support(internal) IS 'Tells the planner what dsocr_search need not make.';
 
@@ -993,8 +989,7 @@ RETURNS void LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    finders constant name[] := ARRAY['dsocr_search', 'show_hits',
-        'dsocr_page_image', 'dsocr_crop', 'dsocr_render_highlight', 'dsocr_page_html',
+    finders constant name[] := ARRAY['dsocr_search', 'dsocr_page_image', 'dsocr_crop', 'dsocr_render_highlight', 'dsocr_page_html',
         'dsocr_correct', 'lock_results', 'own_columns', 'lay_text', 'fill_table', 'corrected', 'cut_lines', 'dsocr_training_set'];
     readers constant name[] := finders || ARRAY['dsocr_extract', 'dsocr_try_extract', 'dsocr_text', 'dsocr_markdown', 'dsocr_pages',
         'dsocr_extract_many', 'dsocr_read', 'dsocr_trigger', 'dsocr_info', 'dsocr_submit', 'dsocr_result', 'dsocr_cancel', 'dsocr_wait', 'current_model', 'list_review'];

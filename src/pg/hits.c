@@ -27,7 +27,6 @@
 #include "place.h"
 
 PG_FUNCTION_INFO_V1(dsocr_highlight);
-PG_FUNCTION_INFO_V1(dsocr_show_hits);
 
 /* A word of the flow that one of the query's operands matches. */
 typedef struct Word
@@ -555,26 +554,4 @@ show_page(TSQuery query, Oid config, Datum search_text, Datum tsv, Datum result,
     appendStringInfoString(&s, s.len ? "]" : "[]");
     *highlights = DirectFunctionCall1(jsonb_in, CStringGetDatum(s.data));
     *snippet = PointerGetDatum(snippet_of(&shown));
-}
-
-static Datum
-argument_or_zero(FunctionCallInfo fcinfo, int i)
-{
-    return PG_ARGISNULL(i) ? (Datum)0 : PG_GETARG_DATUM(i);
-}
-
-/* dsocr.show_hits(search_text text, tsv tsvector, result jsonb, query tsquery, config regconfig, OUT snippet text, OUT
- * highlights jsonb) */
-Datum
-dsocr_show_hits(PG_FUNCTION_ARGS)
-{
-    Datum values[2];
-    bool nulls[2] = {false, false};
-    TupleDesc desc;
-
-    show_page(PG_GETARG_TSQUERY(3), PG_GETARG_OID(4), argument_or_zero(fcinfo, 0),
-              argument_or_zero(fcinfo, 1), argument_or_zero(fcinfo, 2), &values[0], &values[1]);
-    if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-        elog(ERROR, "show_hits gives a row");
-    return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
