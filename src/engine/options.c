@@ -5,6 +5,7 @@
 #include "options.h"
 
 #include <jansson.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,6 +220,101 @@ set_mode(DsOptions *o, const json_t *value, DsError *err)
     return DS_OK;
 }
 
+/* --- pages --- */
+
+#define ANY_COUNT INT_MAX /* the document has not been looked into */
+
+static void
+detail_count(int page_count, DsError *err)
+{
+    if (page_count == ANY_COUNT)
+        ds_detail(err, "Pages are counted from 1.");
+    else
+        ds_detail(err, "The document has %d page%s.", page_count, page_count == 1 ? "" : "s");
+}
+
+static DsStatus
+bad_pages(const char *spec, int page_count, DsError *err)
+{
+    ds_fail(err, DS_BAD_REQUEST, "\"%.100s\" is not a list of pages", spec);
+    detail_count(page_count, err);
+    ds_hint(err, "Write \"all\", or numbers and ranges counted from 1, such as \"1-3,7\".");
+    return DS_BAD_REQUEST;
+}
+
+static DsStatus
+no_such_page(long page, int page_count, DsError *err)
+{
+    ds_fail(err, DS_BAD_REQUEST, "there is no page %ld", page);
+    detail_count(page_count, err);
+    return ds_hint(err, "Pages are counted from 1; \"all\" asks for every one.");
+}
+
+static void
+skip_spaces(const char **s)
+{
+    *s += strspn(*s, " ");
+}
+
+/* Digits only; -1 when there are none, and a number too large to be a page when there are too many. */
+static long
+number(const char **s)
+{
+    long n = -1;
+
+    skip_spaces(s);
+    for (; **s >= '0' && **s <= '9'; ++*s)
+        n = (n < 0 ? 0 : n) < 100000000 ? (n < 0 ? 0 : n) * 10 + (**s - '0') : n;
+    skip_spaces(s);
+    return n;
+}
+
+/* "7" or "1-3" -> marks in wanted[page - 1]; NULL: it is only looked whether that is a list. */
+static DsStatus
+mark_range(const char **s, const char *spec, int page_count, bool *wanted, DsError *err)
+{
+    long first = number(s), last = first;
+
+    if (**s == '-')
+    {
+        ++*s;
+        last = number(s);
+    }
+    if (first < 0 || last < first)
+        return bad_pages(spec, page_count, err);
+    if (first < 1 || last > page_count)
+        return no_such_page(first < 1 || first > page_count ? first : last, page_count, err);
+    for (long p = first; wanted && p <= last; p++)
+        wanted[p - 1] = true;
+    return DS_OK;
+}
+
+static DsStatus
+mark_pages(const char *spec, int page_count, bool *wanted, DsError *err)
+{
+    const char *s = spec;
+    DsStatus st;
+
+    skip_spaces(&s);
+    if (strncmp(s, "all", 3) == 0 && strspn(s + 3, " ") == strlen(s + 3))
+    {
+        if (wanted)
+            memset(wanted, true, (size_t)page_count * sizeof *wanted);
+        return DS_OK;
+    }
+    for (;; s++)
+    {
+        if ((st = mark_range(&s, spec, page_count, wanted, err)) != DS_OK)
+            return st;
+        if (*s == '\0')
+            return DS_OK;
+        if (*s != ',')
+            return bad_pages(spec, page_count, err);
+    }
+}
+
+/* --- a request --- */
+
 static DsStatus
 set_pages(DsRequest *r, const json_t *value, DsError *err)
 {
@@ -235,7 +331,7 @@ set_pages(DsRequest *r, const json_t *value, DsError *err)
         return DS_BAD_REQUEST;
     }
     strcpy(r->pages, pages);
-    return DS_OK;
+    return mark_pages(pages, ANY_COUNT, NULL, err);
 }
 
 /* A part that is null is as one that is missing: SQL arguments default to NULL. */
@@ -299,87 +395,6 @@ request_canonical(const DsRequest *r, Arena *arena)
         o->mode == DS_MODE_TEXT ? "text" : "layout", r->pages, o->rotate, o->max_crops,
         o->max_tokens, o->ngram_size, o->ngram_window, o->retries, o->want_raw ? "r" : "",
         o->want_tokens ? "t" : "", o->want_lines ? "l" : "", o->model);
-}
-
-/* --- pages --- */
-
-static DsStatus
-bad_pages(const char *spec, int page_count, DsError *err)
-{
-    ds_fail(err, DS_BAD_REQUEST, "\"%.100s\" is not a list of pages", spec);
-    ds_detail(err, "The document has %d page%s.", page_count, page_count == 1 ? "" : "s");
-    ds_hint(err, "Write \"all\", or numbers and ranges counted from 1, such as \"1-3,7\".");
-    return DS_BAD_REQUEST;
-}
-
-static DsStatus
-no_such_page(long page, int page_count, DsError *err)
-{
-    ds_fail(err, DS_BAD_REQUEST, "there is no page %ld", page);
-    ds_detail(err, "The document has %d page%s.", page_count, page_count == 1 ? "" : "s");
-    return ds_hint(err, "Pages are counted from 1; \"all\" asks for every one.");
-}
-
-static void
-skip_spaces(const char **s)
-{
-    *s += strspn(*s, " ");
-}
-
-/* Digits only; -1 when there are none, and a number too large to be a page when there are too many. */
-static long
-number(const char **s)
-{
-    long n = -1;
-
-    skip_spaces(s);
-    for (; **s >= '0' && **s <= '9'; ++*s)
-        n = (n < 0 ? 0 : n) < 100000000 ? (n < 0 ? 0 : n) * 10 + (**s - '0') : n;
-    skip_spaces(s);
-    return n;
-}
-
-/* "7" or "1-3" -> marks in wanted[page - 1]. */
-static DsStatus
-mark_range(const char **s, const char *spec, int page_count, bool *wanted, DsError *err)
-{
-    long first = number(s), last = first;
-
-    if (**s == '-')
-    {
-        ++*s;
-        last = number(s);
-    }
-    if (first < 0 || last < first)
-        return bad_pages(spec, page_count, err);
-    if (first < 1 || last > page_count)
-        return no_such_page(first < 1 || first > page_count ? first : last, page_count, err);
-    for (long p = first; p <= last; p++)
-        wanted[p - 1] = true;
-    return DS_OK;
-}
-
-static DsStatus
-mark_pages(const char *spec, int page_count, bool *wanted, DsError *err)
-{
-    const char *s = spec;
-    DsStatus st;
-
-    skip_spaces(&s);
-    if (strncmp(s, "all", 3) == 0 && strspn(s + 3, " ") == strlen(s + 3))
-    {
-        memset(wanted, true, (size_t)page_count * sizeof *wanted);
-        return DS_OK;
-    }
-    for (;; s++)
-    {
-        if ((st = mark_range(&s, spec, page_count, wanted, err)) != DS_OK)
-            return st;
-        if (*s == '\0')
-            return DS_OK;
-        if (*s != ',')
-            return bad_pages(spec, page_count, err);
-    }
 }
 
 DsStatus

@@ -33,7 +33,8 @@ typedef struct DsRequest /* everything but the document */
 
 /* json: {"mode": "layout"|"text", "pages": "all", "options": {...}}; missing parts take the defaults. Keys of
  * options: api.md section 1. Known but unbuilt ones (dpi, language, password, text_layer: for PDF and later)
- * are DS_UNSUPPORTED, never ignored. max_tokens over limit_tokens is DS_LIMIT naming dsocr.max_tokens. */
+ * are DS_UNSUPPORTED, never ignored. max_tokens over limit_tokens is DS_LIMIT naming dsocr.max_tokens.
+ * pages must be a list; whether the document has them pages_parse says. */
 DsStatus request_parse(const char *json, size_t n, int limit_tokens, DsRequest *out, DsError *err);
 
 /* A canonical text of everything that changes the answer: the cache's key and, hashed, options_hash. */

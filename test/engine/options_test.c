@@ -54,6 +54,10 @@ static const struct
     {"{\"mode\":\"fast\"}", DS_BAD_REQUEST, "Modes are \"layout\" and \"text\"."},
     {"{\"mode\":3}", DS_BAD_REQUEST, "unknown mode"},
     {"{\"pages\":3}", DS_BAD_REQUEST, "pages must be text"},
+    {"{\"pages\":\"1;2\"}", DS_BAD_REQUEST, "Write \"all\", or numbers and ranges"},
+    {"{\"pages\":\"\"}", DS_BAD_REQUEST, "is not a list of pages"},
+    {"{\"pages\":\"3-1\"}", DS_BAD_REQUEST, "\"3-1\" is not a list of pages"},
+    {"{\"pages\":\"2,0\"}", DS_BAD_REQUEST, "there is no page 0"},
     {"{\"options\":[]}", DS_BAD_REQUEST, "options must be a JSON object"},
     {"{\"options\":{\"max_tokns\":3}}", DS_BAD_REQUEST,
      "Known options are rotate, max_crops, max_tokens, ngram_size, ngram_window, retries, include, "

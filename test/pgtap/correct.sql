@@ -1,7 +1,7 @@
 -- correct.sql - what dsocr_correct and dsocr_training_set promise: boxes are kept, history too, and the text is searched.
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(72);
+SELECT plan(73);
 
 -- ---- a text laid on lines
 CREATE TEMP TABLE t AS SELECT '{"page": 1, "status": "ok", "width": 1000, "height": 1400, "text": "The old title\n\nfirst lne here\nof the archi-\nvists end", "elements": [
@@ -129,6 +129,7 @@ SELECT throws_ok(format('SELECT dsocr_correct(%s, ''{"page": 1, "k''''y": "a"}''
 -- ---- dsocr_submit says what is wrong at once
 SELECT throws_ok('SELECT dsocr_submit(''x'', options => ''{"dpy": 3}'')', '22023', 'unknown option "dpy"', 'an option that does not exist');
 SELECT throws_ok('SELECT dsocr_submit(''x'', mode => ''fast'')', '22023', 'unknown mode "fast"', 'a mode that does not exist');
+SELECT throws_ok('SELECT dsocr_submit(''x'', pages => ''3-1'')', '22023', '"3-1" is not a list of pages', 'pages that are no list');
 SELECT throws_ok('SELECT dsocr_submit(''x'', options => ''[]'')', '22023', 'options must be a JSON object', 'options that are none');
 
 -- ---- who may
