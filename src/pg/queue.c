@@ -167,6 +167,12 @@ keep_house(void *arg)
     run_kept_sql("DELETE FROM dsocr.page p WHERE NOT EXISTS (SELECT FROM dsocr.job j WHERE "
                  "j.watch = p.watch AND j.key = p.key)",
                  NULL);
+    run_kept_sql("UPDATE dsocr.watch w SET attached_by_name = r.rolname FROM pg_authid r WHERE "
+                 "r.oid = w.attached_by AND r.rolname <> w.attached_by_name",
+                 NULL);
+    run_kept_sql("UPDATE dsocr.inbox i SET role_name = r.rolname FROM pg_authid r WHERE r.oid = "
+                 "i.role AND r.rolname <> i.role_name",
+                 NULL);
 }
 
 /* ---- leaving ---- */

@@ -69,7 +69,7 @@ may_see(Relation table, HeapTuple row, Oid source)
 
     if (OidIsValid(source))
         return pg_class_aclcheck(source, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
-    return !null && has_privs_of_role(GetUserId(), DatumGetObjectId(attached_by));
+    return null ? superuser() : has_privs_of_role(GetUserId(), DatumGetObjectId(attached_by));
 }
 
 /* source: its table. */

@@ -225,12 +225,12 @@ dsocr_add_watch(PG_FUNCTION_ARGS)
         add_datum(&a, fcinfo, i + 1, types[i]);
     add_text(&a, get_namespace_name(RelationGetNamespace(source)));
     add_text(&a, RelationGetRelationName(source));
-    add_argument(&a, OIDOID, ObjectIdGetDatum(GetUserId()), false);
+    add_text(&a, GetUserNameFromId(GetUserId(), false));
     run_state_sql("INSERT INTO dsocr.watch (doc_column, key_columns, result_columns, result_table, "
                   "mode, options, filter, ts_config, store_result, priority, on_delete, backfill, "
-                  "source_schema, result_schema, source_table, attached_by) "
+                  "source_schema, result_schema, source_table, attached_by_name) "
                   "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, "
-                  "$15::regrole) RETURNING id",
+                  "$15) RETURNING id",
                   &a);
     watch = (int)got_bigint(0, 1, 0);
     queue_made_job(watch); /* a backfill, perhaps */
@@ -543,7 +543,7 @@ dsocr_submit(PG_FUNCTION_ARGS)
                   &a);
     job = got_bigint(0, 1, 0);
     add_bigint(&a, job);
-    add_argument(&a, OIDOID, ObjectIdGetDatum(GetUserId()), false);
+    add_text(&a, GetUserNameFromId(GetUserId(), false));
     add_datum(&a, fcinfo, 0, BYTEAOID);
     if (PG_ARGISNULL(1))
         add_text(&a, mode_name());
@@ -551,8 +551,8 @@ dsocr_submit(PG_FUNCTION_ARGS)
         add_datum(&a, fcinfo, 1, TEXTOID);
     add_datum(&a, fcinfo, 2, TEXTOID);
     add_datum(&a, fcinfo, 3, JSONBOID);
-    run_state_sql("INSERT INTO dsocr.inbox (job, role, doc, mode, pages, options) "
-                  "VALUES ($1, $2::regrole, $3, $4, coalesce($5, 'all'), coalesce($6, '{}'))",
+    run_state_sql("INSERT INTO dsocr.inbox (job, role_name, doc, mode, pages, options) "
+                  "VALUES ($1, $2, $3, $4, coalesce($5, 'all'), coalesce($6, '{}'))",
                   &a);
     queue_made_job(0);
     SPI_finish();

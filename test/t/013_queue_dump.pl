@@ -59,6 +59,24 @@ system_or_bail('pg_restore', '--section=post-data', '-d', $node->connstr('runnin
 $node->safe_psql('running', 'ALTER TABLE s ENABLE ALWAYS TRIGGER dsocr_watch_1');
 is($node->safe_psql('running', q{SELECT dsocr_wait(timeout => '3min'); SELECT count(*) FROM s_scan_ocr WHERE current AND search_text = id || ' again'}), "0\n1000", 'with them all is');
 
+# ---- who attached a table or submitted a document may have another name by then, or be unknown where that is restored
+$node->safe_psql('postgres', q{CREATE DATABASE left_behind; CREATE DATABASE elsewhere; CREATE ROLE leaver SUPERUSER; CREATE ROLE "o'ld"});
+$node->safe_psql('left_behind', q{CREATE EXTENSION dsocr; SELECT dsocr_grant('o''ld', 'read'); SET ROLE leaver; CREATE TABLE s (id int PRIMARY KEY, scan bytea);
+	SELECT dsocr_attach('s', 'scan'); SELECT dsocr_pause(1); INSERT INTO s VALUES (1, 'TEXT:kept'); ALTER TABLE s OWNER TO keeper; ALTER TABLE s_scan_ocr OWNER TO keeper});
+my ($lost, $kept) = map { $node->safe_psql('left_behind', "SET ROLE $_; SELECT dsocr_submit('TEXT:of a role')") } 'leaver', q{"o'ld"};
+ok($node->poll_query_until('left_behind', 'SELECT count(result) = 2 FROM dsocr.inbox'), 'two roles have submitted');
+$node->safe_psql('postgres', q{ALTER ROLE "o'ld" RENAME TO "n""ew"});
+is($node->safe_psql('left_behind', qq{SET ROLE "n""ew"; SELECT dsocr_result($kept) IS NOT NULL}), 't', 'a role that is renamed has its results');
+ok($node->poll_query_until('left_behind', qq{SELECT role_name = 'n"ew' FROM dsocr.inbox WHERE job = $kept}), 'and is dumped by the name it has');
+system_or_bail('pg_dump', '-f', "$dir/left_behind.sql", $node->connstr('left_behind'));
+$node->safe_psql('postgres', 'DROP ROLE leaver');
+$node->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', "$dir/left_behind.sql", $node->connstr('elsewhere') ], 'restored where a role is missing');
+is($node->safe_psql('elsewhere', q{SELECT attached_by_name, attached_by IS NULL FROM dsocr.watch}), 'leaver|t', 'what is watched is there');
+is($node->safe_psql('elsewhere', qq{SET ROLE "n""ew"; SELECT dsocr_result($kept) IS NOT NULL}), 't', 'the others have theirs');
+fails($node, qq{SET ROLE "n""ew"; SELECT dsocr_result($lost)}, '42704', 'what nobody has submitted is nobody\'s', db => 'elsewhere');
+is($node->safe_psql('elsewhere', q{SELECT dsocr_resume(1); SELECT dsocr_wait(1, '3min'); SELECT search_text FROM s_scan_ocr}), "\n0\nkept", 'and what waited is read');
+is($node->safe_psql('elsewhere', q{DROP TABLE s CASCADE; SELECT problem IS NOT DISTINCT FROM NULL OR problem <> '' FROM dsocr.watches; SELECT dsocr_detach(1)}), "t\n", 'without its table a superuser sees it, and may detach it');
+
 # ---- what it costs: an UPDATE of another column touches nothing of the document in TOAST
 $node->safe_psql('origin', q{CREATE TABLE big (id int PRIMARY KEY, title text, scan bytea); ALTER TABLE big ALTER scan SET STORAGE EXTERNAL;
 	INSERT INTO big SELECT g, '', convert_to(repeat('x', 1000000), 'UTF8') FROM generate_series(1, 20) g; SELECT dsocr_attach('big', 'scan', backfill => false)});
