@@ -660,22 +660,35 @@ CREATE VIEW dsocr.watches WITH (security_barrier) AS
                ELSE pg_catalog.has_table_privilege(s.oid, 'SELECT') END;
 COMMENT ON VIEW dsocr.watches IS 'Tables that read themselves. problem: why a watch is not served at present.';
 
+CREATE VIEW dsocr.seen_job WITH (security_barrier) AS
+    SELECT j.id AS job, j.watch, w.source_schema, w.source_table, CASE WHEN j.watch <> 0 THEN COALESCE((
+               SELECT jsonb_object_agg(k.name, CASE WHEN t.base = ANY ('{int2,int4,int8,float4,float8,numeric}'::regtype[])
+                          AND k.value ~ '^-?[0-9]+([.][0-9]+)?(e[-+]?[0-9]+)?$' THEN to_jsonb(k.value::numeric)
+                      WHEN t.base = 'bool'::regtype AND k.value IN ('t', 'f') THEN to_jsonb(k.value = 't') ELSE to_jsonb(k.value) END)
+               FROM ROWS FROM (unnest(w.key_columns), unnest(j.key)) k(name, value)
+               LEFT JOIN LATERAL (SELECT CASE y.typtype WHEN 'd' THEN y.typbasetype ELSE y.oid END AS base
+                                  FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type y ON y.oid = a.atttypid
+                                  WHERE a.attrelid = w.source AND a.attname = k.name) t ON true
+               WHERE k.name IS NOT NULL), '{}') END AS key,
+           j.key AS texts, j.state, j.pages, j.attempts, j.crashes, j.suspect, j.not_before, j.created_at, j.claimed_at, j.failed_at, j.error_code, j.error_message
+    FROM dsocr.job j LEFT JOIN dsocr.watches w ON w.watch = j.watch LEFT JOIN dsocr.inbox i ON j.watch = 0 AND i.job = j.id
+    WHERE w.watch IS NOT NULL OR pg_catalog.pg_has_role(i.role, 'USAGE');
+COMMENT ON VIEW dsocr.seen_job IS 'Part of dsocr.jobs and dsocr.failed_items. key: as dsocr_search shows it and dsocr_correct takes it.';
+
 CREATE VIEW dsocr.jobs WITH (security_barrier) AS
-    SELECT j.id AS job, j.watch, w.source_schema, w.source_table, j.key, j.state, p.done AS pages_done, COALESCE(p.count, j.pages) AS pages,
+    SELECT j.job, j.watch, j.source_schema, j.source_table, j.key, j.state, p.done AS pages_done, COALESCE(p.count, j.pages) AS pages,
            CASE j.state WHEN 'claimed' THEN greatest(j.claimed_at, p.last) END AS page_since, j.attempts, j.suspect, j.not_before, j.created_at, j.claimed_at,
            j.error_code, j.error_message
-    FROM dsocr.job j
+    FROM dsocr.seen_job j
     CROSS JOIN LATERAL (SELECT count(*)::int AS done, max(p.page_count) AS count, max(p.read_at) AS last
-                        FROM dsocr.page p WHERE p.watch = j.watch AND p.key = j.key) p
-    LEFT JOIN dsocr.watches w ON w.watch = j.watch LEFT JOIN dsocr.inbox i ON j.watch = 0 AND i.job = j.id
-    WHERE j.state <> 'dead' AND (w.watch IS NOT NULL OR pg_catalog.pg_has_role(i.role, 'USAGE'));
-COMMENT ON VIEW dsocr.jobs IS 'What is queued, what is being read (claimed), and rows that were deleted or have another key, and whose results have not followed yet (gone); watch 0: dsocr_submit. pages_done of pages are read and kept; page_since: when the last of them was, so how long the next one has taken. error_message: why the last attempt came to nothing. dsocr_cancel withdraws a job.';
+                        FROM dsocr.page p WHERE p.watch = j.watch AND p.key = j.texts) p
+    WHERE j.state <> 'dead';
+COMMENT ON VIEW dsocr.jobs IS 'What is queued, what is being read (claimed), and rows that were deleted or have another key, and whose results have not followed yet (gone); watch 0: dsocr_submit, which has no key; key {}: all rows, or those of a partition. pages_done of pages are read and kept; page_since: when the last of them was, so how long the next one has taken. error_message: why the last attempt came to nothing. dsocr_cancel withdraws a job.';
 
 CREATE VIEW dsocr.failed_items WITH (security_barrier) AS
-    SELECT j.id AS job, j.watch, w.source_schema, w.source_table, j.key, j.error_code, j.error_message, j.attempts, j.crashes, j.created_at, j.failed_at
-    FROM dsocr.job j LEFT JOIN dsocr.watches w ON w.watch = j.watch LEFT JOIN dsocr.inbox i ON j.watch = 0 AND i.job = j.id
-    WHERE j.state = 'dead' AND (w.watch IS NOT NULL OR pg_catalog.pg_has_role(i.role, 'USAGE'));
-COMMENT ON VIEW dsocr.failed_items IS 'Documents that were given up, and why; dsocr_retry queues them again.';
+    SELECT j.job, j.watch, j.source_schema, j.source_table, j.key, j.error_code, j.error_message, j.attempts, j.crashes, j.created_at, j.failed_at
+    FROM dsocr.seen_job j WHERE j.state = 'dead';
+COMMENT ON VIEW dsocr.failed_items IS 'Documents that were given up, and why; dsocr_retry queues them again. watch 0: dsocr_submit, which has no key.';
 
 CREATE VIEW dsocr.coverage WITH (security_barrier) AS
     SELECT w.watch, w.source_schema, w.source_table, w.doc_column, COALESCE(t.documents, 0) AS done, q.pending, q.failed, h.half_read, w.backfill,

@@ -184,7 +184,7 @@ is(sql(q{SELECT count(*) FROM (SELECT FROM s_scan_ocr WHERE current GROUP BY id,
 is( sql(q{SELECT count(*) FROM (SELECT FROM audit GROUP BY id, page, sha256 HAVING count(*) > 1) d}),
 	0, '0 twice: no version of a document was stored two times');
 is(sql(q{SELECT count(*) FROM audit WHERE what <> 'INSERT'}), 0, 'no result was written over');
-is(sql(q{SELECT string_agg(key[1] || ' ' || error_code, ', ' ORDER BY key[1] DESC) FROM dsocr.failed_items}),
+is(sql(q{SELECT string_agg((key->>'id') || ' ' || error_code, ', ' ORDER BY key->>'id' DESC) FROM dsocr.failed_items}),
 	"$poison[0] bad_input, $poison[1] limit, $poison[2] engine_crash, $poison[3] bad_input", 'given up is exactly the poison');
 is(sql('SELECT count(*) FROM dsocr.page'), 0, 'nothing is left of documents that were half read');
 

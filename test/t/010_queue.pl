@@ -75,7 +75,7 @@ is(sql(q{SELECT result->>'error_code' FROM archive_scan_ocr WHERE id = 20 AND pa
 is(sql(q{SELECT page, status, result->>'error_code' FROM archive_scan_ocr WHERE id = 21}),
 	'0|error|bad_input', 'a document that cannot be opened is one row, page 0');
 is(sql(q{SELECT watch, key, error_code, error_message FROM dsocr.failed_items}),
-	'1|{21}|bad_input|the fake engine fails', 'and it is in failed_items');
+	'1|{"id": 21}|bad_input|the fake engine fails', 'and it is in failed_items');
 is(sql(q{SELECT search_text FROM archive_scan_ocr WHERE id = 22}), 'good neighbour', 'its neighbour is read');
 is(sql(q{SELECT done >= 10, pending, failed, problem IS NULL FROM dsocr.coverage}), 't|0|1|t', 'coverage counts') or diag(sql('SELECT * FROM dsocr.coverage'));
 is(sql(q{SELECT string_agg(key::text || page, ' ' ORDER BY page) FROM dsocr.review}), '{"id": 21}0 {"id": 20}2', 'review lists doubtful pages');

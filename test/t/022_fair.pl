@@ -37,7 +37,7 @@ sql(q{SELECT dsocr_pause(1); INSERT INTO s SELECT g, convert_to('TEXT:' || g, 'U
 	INSERT INTO s VALUES (1200, 'FAKE:pages=50;'); UPDATE dsocr.job SET long = true WHERE key = '{1200}'});
 faults($node, 'hold=1');
 sql('SELECT dsocr_resume(1)');
-until_true(q{SELECT count(*) = 8 FROM dsocr.jobs WHERE state = 'claimed' AND key[1] IN ('1001', '1002', '1003', '1004', '1005', '1006', '1007', '1200')},
+until_true(q{SELECT count(*) = 8 FROM dsocr.jobs WHERE state = 'claimed' AND key->>'id' IN ('1001', '1002', '1003', '1004', '1005', '1006', '1007', '1200')},
 	'a long document has its place beside the oldest short ones');
 no_faults($node);
 all_read('short ones and a long one');
