@@ -47,7 +47,7 @@ JS
 
 look() { # WIDTH OPTIONS...
     local width=$1; shift
-    timeout 120 "$browser" --headless=new --no-sandbox --disable-gpu --disable-background-networking --disable-component-update \
+    timeout 600 "$browser" --headless=new --no-sandbox --disable-gpu --disable-background-networking --disable-component-update \
         --no-first-run --user-data-dir="$dir/profile" --window-size="$width,1400" --enable-logging=stderr "$@" 2>>"$dir/log"
 }
 : >"$dir/log"

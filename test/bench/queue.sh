@@ -46,7 +46,7 @@ measure() {
         awk -v name="${name// /_}" '$1 == "Pss:" { pss = $2 } $1 == "Pss_Anon:" { anon = $2 } END { print name, "pss", pss; print name, "private", anon }' "/proc/$pid/smaps_rollup"
         [ "$name" != engine ] || continue
         sql "SELECT pg_log_backend_memory_contexts($pid)" >/dev/null
-        for _ in $(seq 50); do grep -q "\[$pid\] LOG:  Grand total" "$top/c/log" && break; sleep 0.1; done
+        for _ in $(seq 1200); do grep -q "\[$pid\] LOG:  Grand total" "$top/c/log" && break; sleep 0.1; done
         sed -n "s/.*\[$pid\] LOG:  Grand total: .*; \([0-9]*\) used.*/${name// /_} contexts \1/p" "$top/c/log" | tail -n 1 | awk '{ print $1, $2, int($3 / 1024) }'
     done
 }

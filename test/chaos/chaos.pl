@@ -9,7 +9,7 @@
 use strict;
 use warnings;
 use Dsocr;
-use List::Util qw(sum0);
+use List::Util qw(max sum0);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time sleep);
@@ -92,10 +92,19 @@ sub change_some
 }
 
 # ---- kills
-sub pid_of { return sql("SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE backend_type = 'dsocr $_[0]'") }
+# Of a process that may just be starting; 0: it does not come.
+sub pid
+{
+	my ($query, $pid) = @_;
+	for (my $until = time + 30; time < $until; sleep 0.05)
+	{
+		last if $pid = sql($query);
+	}
+	return $pid;
+}
 
-sub end_engine { my $pid = status_of('pid'); return $pid && kill 'KILL', $pid }
-sub status_of { return sql("SELECT dsocr_status()->>'$_[0]'") }
+sub pid_of { return pid("SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE backend_type = 'dsocr $_[0]'") }
+sub end_engine { my $pid = pid(q{SELECT dsocr_status()->>'pid'}); return $pid && kill 'KILL', $pid }
 sub end_worker { my $pid = pid_of($_[0]); return $pid && sql("SELECT pg_terminate_backend($pid)") eq 't' }
 
 sub end_backend
@@ -140,7 +149,7 @@ sub poll
 sub let_suspects_pass
 {
 	sql('SELECT pg_reload_conf()'); # and the engine's back-off is forgotten
-	poll(q{SELECT NOT EXISTS (SELECT FROM dsocr.job WHERE suspect AND state <> 'dead')}, 30);
+	poll(q{SELECT NOT EXISTS (SELECT FROM dsocr.job WHERE suspect AND state <> 'dead')}, max(30, $patience));
 }
 
 my ($fed, $landed, $done) = (0, 0, 0);
@@ -153,7 +162,7 @@ for my $kind (plan_of_kills())
 	feed($fed + 1, $fed + $portion);
 	$fed += $portion;
 	change_some($fed);
-	poll(q{SELECT EXISTS (SELECT FROM dsocr.job WHERE state = 'claimed') AND dsocr_status()->>'state' = 'ready'}, 15);
+	poll(q{SELECT EXISTS (SELECT FROM dsocr.job WHERE state = 'claimed') AND dsocr_status()->>'state' = 'ready'}, 60);
 	change_some($fed) if $done % 2;
 	my ($claimed, $ok);
 	for (1 .. 100)

@@ -14,7 +14,7 @@ sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub waits
 {
 	my ($watch, $promise) = @_;
-	is(sql("SELECT dsocr_wait($watch, '20s')"), 0, "$promise: all is read");
+	is(sql("SELECT dsocr_wait($watch, '3min')"), 0, "$promise: all is read");
 }
 
 # ---- attach, insert, read

@@ -33,7 +33,8 @@ my $whole = q{SELECT dsocr_wait(timeout => '3min'); SELECT (SELECT count(*) || '
 # ---- whatever dies at page 40, reading goes on at page 41
 my %death = (
 	'the engine' => sub { kill 'KILL', status($node, 'pid') },
-	'the queue worker' => sub { sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'dsocr queue worker'}) },
+	# Until it is gone: the engine would read on for it, as soon as it is no longer held.
+	'the queue worker' => sub { sql(q{SELECT pg_terminate_backend(pid, 180000) FROM pg_stat_activity WHERE backend_type = 'dsocr queue worker'}) },
 	'the cluster' => sub { $node->stop('immediate'); $node->start; wait_for_state($node, 'ready') });
 my $id = 0;
 for my $what ('the engine', 'the queue worker', 'the cluster')
@@ -80,16 +81,16 @@ is(sql(q{SELECT documents, pages FROM dsocr.stats WHERE watch = 1}) =~ /^6\|/ ? 
 readings();
 
 # ---- cancelled while it is read
-sql("INSERT INTO s VALUES (20, 'FAKE:pages=1000,page_slow=400;'), (21, 'FAKE:slow=60000;')");
+sql("INSERT INTO s VALUES (20, 'FAKE:pages=1000,page_slow=1000;'), (21, 'FAKE:slow=400,page_slow=1000000;')");
 until_true(q{SELECT count(*) = 1 FROM dsocr.jobs WHERE pages_done > 1}, 'a slow document is being read');
 until_true(q{SELECT count(*) = 2 FROM dsocr.jobs WHERE pages > 0 AND page_since IS NOT NULL}, 'both tell how many pages there are, and since when');
 is($node->safe_psql('postgres', q{SELECT dsocr_status()->>'active' > '1'}), 't', 'two are in the engine');
 my ($rc, $out, $err) = $node->psql('postgres', q{CREATE ROLE nobody LOGIN; SELECT dsocr_grant('nobody', 'manage'); SET ROLE nobody; SELECT dsocr_cancel(max(id)) FROM (SELECT currval('dsocr.job_id_seq') AS id) s});
 isnt($rc, 0, 'a stranger cancels nothing');
-my $start = time;
+my $until = time + $PostgreSQL::Test::Utils::timeout_default;
 is(sql(q{SELECT bool_and(dsocr_cancel(job)) FROM dsocr.jobs}), 't', 'jobs of a watch are cancelled');
 my $free = 0;
-while (time < $start + 30 && !$free) { $free = slots_free(); sleep 0.02 unless $free }
+while (time < $until && !$free) { $free = slots_free(); sleep 0.02 unless $free }
 ok($free, 'the engine is free of them long before they would be read');
 is(sql(q{SELECT (SELECT count(*) FROM dsocr.job), (SELECT count(*) FROM dsocr.page), (SELECT count(*) FROM s_scan_ocr WHERE id IN (20, 21))}), '0|0|0', 'and nothing is left of them');
 is(sql(q{SELECT dsocr_cancel(123456)}), 'f', 'a job that is not there');

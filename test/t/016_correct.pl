@@ -5,7 +5,7 @@ use warnings;
 use Dsocr;
 use Test::More;
 
-my $node = server('correct', engine => fake_engine(), conf => "dsocr.retry_delay = 100ms\ndeadlock_timeout = 500ms");
+my $node = server('correct', engine => fake_engine(), conf => "dsocr.retry_delay = 100ms");
 wait_for_state($node, 'ready');
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 my $current = q{SELECT string_agg(page || ':' || version || ':' || coalesce(search_text, '-') || CASE WHEN corrected_by IS NULL THEN '' ELSE '!' END, ' ' ORDER BY page)

@@ -11,7 +11,7 @@ my $node = server('mishaps', engine => fake_engine(),
 wait_for_state($node, 'ready');
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub all_read { is(sql("SELECT dsocr_wait($_[0], '30s')"), 0, "$_[1]: all is read") }
+sub all_read { is(sql("SELECT dsocr_wait($_[0], '3min')"), 0, "$_[1]: all is read") }
 sub until_true { ok($node->poll_query_until('postgres', $_[0]), $_[1]) or diag(sql('SELECT * FROM dsocr.watches; SELECT * FROM dsocr.job')) }
 sub problem { until_true("SELECT problem = '$_[1]' FROM dsocr.coverage WHERE watch = $_[0]", "dsocr.coverage says: $_[1]") }
 

@@ -49,7 +49,7 @@ is(sql(q{SELECT string_agg(source_table, '') || string_agg(doc_column, '') FROM 
 # ---- what two roles see of each other
 sql(qq{CREATE TABLE "s 2".t (id int PRIMARY KEY, scan bytea); INSERT INTO "s 2".t VALUES (1, 'TEXT:mine'), (2, 'FAKE:error=bad_input;'), (3, 'FAKE:pages=2,bad_page=1;');
 	SELECT dsocr_attach('"s 2".t', 'scan'); SELECT dsocr_submit('FAKE:error=bad_input;')}, $other);
-is(sql("SELECT dsocr_wait(2, '30s')", $other), 0, 'the other has a table, too');
+is(sql("SELECT dsocr_wait(2, '3min')", $other), 0, 'the other has a table, too');
 $node->poll_query_until($db, q{SELECT count(*) = 2 FROM dsocr.job WHERE state = 'dead'});
 sql("SELECT dsocr_pause(2); INSERT INTO \"s 2\".t VALUES (4, 'TEXT:waits')", $other);
 my %seen = (watches => 1, jobs => 1, failed_items => 2, coverage => 1, review => 2, stats => 1);
@@ -113,7 +113,7 @@ $node->safe_psql('postgres', encode_utf8('ALTER ROLE ' . quoted($other) . ' SET 
 for my $call (
 	q{dsocr_text('TEXT:x')}, q{dsocr_extract('TEXT:x')}, q{dsocr_try_extract('TEXT:x')}, q{dsocr_info('TEXT:x')}, q{dsocr_markdown('TEXT:x')}, q{dsocr_status()}, q{dsocr_version()},
 	q{dsocr_pages('TEXT:x')}, q{dsocr_read('SELECT scan FROM "s 2".t WHERE id OPERATOR(pg_catalog.=) 1')}, q{dsocr_resume(2)}, q{dsocr_pause(2)}, q{dsocr_resume(2)}, q{dsocr_retry(2)}, q{dsocr_reprocess(2, 'model')}, q{dsocr_reprocess(2, 'failed')},
-	q{dsocr_reprocess(2, 'missing')}, q{dsocr_wait(2, '30s')}, q{dsocr_result(dsocr_submit('TEXT:y'))}, q{dsocr_cancel(1)},
+	q{dsocr_reprocess(2, 'missing')}, q{dsocr_wait(2, '3min')}, q{dsocr_result(dsocr_submit('TEXT:y'))}, q{dsocr_cancel(1)},
 	q{dsocr_search('"s 2".t', 'mine')}, q{dsocr_search('"s 2".t', 'mine', fuzzy => true)}, q{dsocr_correct(2, '{"id": 1}', 1, 'better')}, q{dsocr_training_set(2)},
 	q{dsocr_to_html(dsocr_extract('TEXT:x'))}, q{dsocr_chunks(dsocr_extract('TEXT:x'))}, q{dsocr_detach(2)}, q{dsocr_attach('"s 2".t', 'scan', result_table => 'again', options => '{"dpi": 200}')},
 	q{dsocr_attach('"s 2".t', 'scan', result_table => 'again2')})
