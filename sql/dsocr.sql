@@ -823,7 +823,8 @@ AS $f$
         SELECT l.element, l.place, min(l.o) AS o, (array_agg(l.old))[1] AS old, string_agg(l.text, E'\n' ORDER BY l.o) AS text, bool_or(l.changed) AS changed,
                bool_or(l.in_table) AS in_table, array_agg(l.line ORDER BY l.o) AS numbers, array_agg(l.text ORDER BY l.o) AS texts,
                jsonb_agg(CASE WHEN l.line IS NULL THEN jsonb_build_object('text', l.text, 'corrected', true)
-                              WHEN l.changed THEN ((l.old->'lines'->(l.line - 1)) - 'confidence') || jsonb_build_object('text', l.text, 'corrected', true)
+                              WHEN l.changed THEN jsonb_build_object('read', l.old->'lines'->(l.line - 1)->'text') || ((l.old->'lines'->(l.line - 1)) - 'confidence')
+                                                  || jsonb_build_object('text', l.text, 'corrected', true)
                               ELSE l.old->'lines'->(l.line - 1) END ORDER BY l.o) AS lines
         FROM laid l GROUP BY l.element, l.place),
     elements AS (
@@ -850,7 +851,7 @@ AS $f$
     FROM (SELECT jsonb_agg(m.element ORDER BY m.n) AS elements, string_agg(m.text, E'\n\n' ORDER BY m.n) FILTER (WHERE m.text <> '') AS text,
                  string_agg(m.element->>'content', E'\n\n' ORDER BY m.n) FILTER (WHERE m.element->>'content' <> '') AS markdown FROM made m) m
 $f$;
-COMMENT ON FUNCTION dsocr.corrected(jsonb, text, int) IS 'A page''s result with its text, or that of one element, corrected: boxes stay, lines that changed say so.';
+COMMENT ON FUNCTION dsocr.corrected(jsonb, text, int) IS 'A page''s result with its text, or that of one element, corrected: boxes stay, lines that changed say so, and what was read there at first.';
 
 CREATE FUNCTION dsocr.own_columns(results regclass, keys text[]) RETURNS text[]
 LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
@@ -951,11 +952,17 @@ LANGUAGE plpgsql STABLE ROWS 1000 COST 100000 SET search_path = pg_catalog, pg_t
 AS $f$
 #variable_conflict use_column
 DECLARE
+    -- Of a line's characters: where more of them were changed, and more than these few, the text is another line's.
+    far constant real := 0.6;
+    few constant int := 3;
+    home constant text := (SELECT e.extnamespace::regnamespace::text FROM pg_extension e WHERE e.extname = 'dsocr');
     w dsocr.watches;
     r record;
     doc bytea;
+    near jsonb;
     loose bigint := 0;
     outdated bigint := 0;
+    unlike bigint := 0;
 BEGIN
     SELECT * INTO w FROM dsocr.watches s WHERE s.watch = dsocr_training_set.watch;
     IF w.results IS NULL THEN
@@ -976,19 +983,24 @@ BEGIN
             CONTINUE;
         END IF;
         doc := r.doc;
+        EXECUTE format('SELECT jsonb_agg(e.l ORDER BY e.o) FROM jsonb_array_elements($1) WITH ORDINALITY e(l, o),
+            LATERAL (SELECT e.l->>''text'' AS now, COALESCE(e.l->>''read'', e.l->>''text'') AS was) t,
+            LATERAL (SELECT %s.dsocr_cer(t.now, t.was) * length(t.now) AS n) c WHERE c.n <= $2 OR c.n <= $3 * greatest(length(t.now), length(t.was))', home)
+        INTO near USING r.lines, few, far;
+        unlike := unlike + COALESCE(jsonb_array_length(r.lines), 0) - COALESCE(jsonb_array_length(near), 0);
         RETURN QUERY SELECT u.image, u.text FROM (
             SELECT dsocr.cut_lines(doc, r.page, r.rotation, array_agg(box(point((b->>0)::float8, (b->>1)::float8), point((b->>2)::float8, (b->>3)::float8)) ORDER BY o)) AS images,
                    array_agg(l->>'text' ORDER BY o) AS texts
-            FROM jsonb_array_elements(r.lines) WITH ORDINALITY e(l, o), LATERAL (SELECT l->'bbox' AS b) b WHERE jsonb_typeof(b) = 'array') c,
+            FROM jsonb_array_elements(near) WITH ORDINALITY e(l, o), LATERAL (SELECT l->'bbox' AS b) b WHERE jsonb_typeof(b) = 'array') c,
             unnest(c.images, c.texts) u(image, text);
     END LOOP;
-    IF loose + outdated > 0 THEN
-        RAISE NOTICE USING MESSAGE = format('%s corrected lines were left out', loose + outdated),
-            DETAIL = format('%s have no line on the page, %s belong to documents that have changed.', loose, outdated);
+    IF loose + outdated + unlike > 0 THEN
+        RAISE NOTICE USING MESSAGE = format('%s corrected lines were left out', loose + outdated + unlike),
+            DETAIL = format('%s have no line on the page, %s belong to documents that have changed, %s have little in common with what was read there.', loose, outdated, unlike);
     END IF;
 END $f$;
 COMMENT ON FUNCTION dsocr_training_set(int) IS
-'The lines that were corrected, as (image, text), for fine-tuning: train/README.md. Bent and sloped ones are straight in their image, as the reader sees them. Those that have no place on the page are counted in a notice.';
+'The lines that were corrected, as (image, text), for fine-tuning: train/README.md. Bent and sloped ones are straight in their image, as the reader sees them. Those that have no place on the page, and those of which more than six characters in ten were changed, which may be another line''s text, are left out, and counted in a notice.';
 
 REVOKE ALL ON FUNCTION dsocr_correct(int, jsonb, int, text, int), dsocr_training_set(int) FROM PUBLIC;
 

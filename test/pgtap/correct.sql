@@ -1,7 +1,7 @@
 -- correct.sql - what dsocr_correct and dsocr_training_set promise: boxes are kept, history too, and the text is searched.
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(73);
+SELECT plan(76);
 
 -- ---- a text laid on lines
 CREATE TEMP TABLE t AS SELECT '{"page": 1, "status": "ok", "width": 1000, "height": 1400, "text": "The old title\n\nfirst lne here\nof the archi-\nvists end", "elements": [
@@ -83,10 +83,16 @@ SELECT is((SELECT corrected_by FROM :results WHERE key_page = 1 AND current), cu
 SELECT is((SELECT count(*) FROM dsocr_search(:watch, '"line here"')), 1::bigint, 'it is found by its new words');
 SELECT is((SELECT string_agg(key->>'page', ' ') FROM dsocr_search(:watch, 'lne')), '2', 'and by the old ones no more');
 SELECT is((SELECT highlights#>'{0,bbox,1}' FROM dsocr_search(:watch, '"line here"')), '100', 'where it stands');
-SELECT is(dsocr_correct(:watch, '{"page": 1, "k''y": "a"}', 1, 'Title', 1), 3, 'a correction of a correction');
-SELECT is((SELECT result->>'text' FROM :results WHERE key_page = 1 AND current), E'Title\n\nfirst line here\nof the archi-\nvists'' end', 'of one element');
-SELECT is((SELECT string_agg(text, '|') FROM dsocr_training_set(:watch)), 'Title|first line here|vists'' end', 'the lines that were corrected, in either');
+SELECT is(dsocr_correct(:watch, '{"page": 1, "k''y": "a"}', 1, 'Old title', 1), 3, 'a correction of a correction');
+SELECT is((SELECT result->>'text' FROM :results WHERE key_page = 1 AND current), E'Old title\n\nfirst line here\nof the archi-\nvists'' end', 'of one element');
+SELECT is((SELECT string_agg(text, '|') FROM dsocr_training_set(:watch)), 'Old title|first line here|vists'' end', 'the lines that were corrected, in either');
 SELECT is((SELECT string_agg((i->'pages'->0->>'width') || 'x' || (i->'pages'->0->>'height'), ' ') FROM dsocr_training_set(:watch), dsocr_info(image) i), '400x40 400x30 400x40', 'with their images');
+SELECT is((SELECT string_agg((l->>'read') || '>' || (l->>'text'), '|') FROM :results, jsonb_path_query(result, '$.elements[*].lines[*] ? (@.corrected == true)') l WHERE key_page = 1 AND current),
+  'The old title>Old title|first lne here>first line here|vists end>vists'' end', 'what was read at first is kept beside them');
+SELECT is(dsocr_correct(:watch, '{"page": 2, "k''y": "a"}', 1, E'Quite unlike it: whoever\nhas written\nZum Beispiel 47,11 DM\nwas somewhere'), 2, 'another text altogether');
+SELECT is((SELECT string_agg(text, '|') FROM dsocr_training_set(:watch)), 'Old title|first line here|vists'' end', 'makes no lines to learn from');
+DELETE FROM :results WHERE key_page = 2 AND version = 2;
+UPDATE :results SET current = true WHERE key_page = 2;
 
 -- ---- columns of one's own
 ALTER TABLE :results ADD "my ""note" text, ADD tags text[] DEFAULT '{new}', ADD number serial UNIQUE, ADD id int GENERATED ALWAYS AS IDENTITY, ADD long int GENERATED ALWAYS AS (length(search_text)) STORED, ADD gone int;
