@@ -65,6 +65,10 @@ cells_beside(int i, int w, int h, int next[4])
     next[3] = i + w < w * h ? i + w : -1;
 }
 
+/* --- lines_screens.c: fields of fine dots become paper ------------------------------------------- */
+
+bool screens_lift(uint8_t *grey, int w, int h, Arena *arena); /* grey: [h, w] */
+
 /* --- lines_tints.c: tinted fields become paper --------------------------------------------------- */
 
 bool tints_lift(uint8_t *grey, int w, int h, Arena *arena); /* grey: [h, w] */

@@ -385,6 +385,7 @@ sheet_make(const Image *page, int reduce, bool clear, Ticker *ticker, Arena *are
     int w, h;
 
     if (!grey_plane(page, reduce, ticker, arena, &grey) ||
+        (clear && !screens_lift(grey.px, grey.w, grey.h, arena)) ||
         (clear && !tints_lift(grey.px, grey.w, grey.h, arena)))
         return false;
     w = grey.w / REDUCE > 1 ? grey.w / REDUCE : 1;

@@ -560,7 +560,41 @@ pale_ink(void)
     promise("and its views are as dark as any", dark == 16);
 }
 
-/* A table whose every second row is shaded, and darker than the page's own ink is pale. */
+/* Fine dots `step` pixels apart, every second row of them between those of the row above. */
+static void
+set_screen(Paper *p, int x0, int y0, int x1, int y1, int step, uint8_t v)
+{
+    for (int row = 0; y0 + row * step < y1; row++)
+        for (int x = x0 + row % 2 * step / 2; x < x1; x += step)
+            fill(p, x, y0 + row * step, x + 2, y0 + row * step + 2, v);
+}
+
+/* Print on a printed screen whose dots run into each other a little, as scans have them. */
+static void
+screened(void)
+{
+    for (int step = 3; step <= 4; step++)
+    {
+        Paper p = paper(1200, 1000);
+        PageLines l;
+        int base = 0, left = 0;
+
+        fill(&p, 80, 500, 1120, 820, step == 3 ? 205 : 190);
+        set_screen(&p, 80, 500, 1120, 820, step, 120);
+        set_column(&p, 110, 150, 4, 60, 5, 40);
+        set_column(&p, 110, 560, 4, 60, 5, 40);
+        l = find(&p.image, 0);
+        for (int i = 0; i < l.nlines; i++)
+        {
+            base += fabsf(l.lines[i].baseline - (i < 5 ? 150 + 60 * i : 260 + 60 * i)) <= 3;
+            left += near(l.lines[i].box.x0, 110, 8) && l.lines[i].box.x1 < 1080;
+        }
+        promise(step == 3 ? "print on a fine screen is print" : "so it is on a less fine one",
+                l.nlines == 10 && base == 10 && left == 10);
+        done(&p);
+    }
+}
+
 static void
 shaded_rows(void)
 {
@@ -1193,6 +1227,7 @@ main(void)
     square_leaders();
     pale_ink();
     shaded_rows();
+    screened();
     on_a_table();
     dashes();
     rough_rules();
