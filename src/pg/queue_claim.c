@@ -273,6 +273,27 @@ open_first(void *arg)
     store_open(me.waiting, &watch);
 }
 
+/* Others of the table would wait for the same lock one after the other, and all tables with them. */
+static void
+give_back_others(const Job *tried, const ErrorData *error)
+{
+    Job **at = &me.waiting;
+
+    while (*at)
+    {
+        Job *item = *at;
+
+        if (item->watch != tried->watch)
+        {
+            at = &item->next;
+            continue;
+        }
+        *at = item->next;
+        not_tried(item, tried, error);
+        forget_item(item);
+    }
+}
+
 /* From the claim to the engine; error: why it was not opened. */
 static void
 ask_first(ErrorData *error)
@@ -284,7 +305,11 @@ ask_first(ErrorData *error)
     me.bytes += item->bytes;
     note_in_flight();
     if (error)
+    {
         not_stored(item, error);
+        if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+            give_back_others(item, error);
+    }
     else if (item->ask && blob_is_refused(item->sha256, item->bytes))
         give_up(item, crash_error());
     else if (item->ask && !item->is_long && item->bytes > heavy_bytes() && !takes_long_place(item))

@@ -170,6 +170,17 @@ wait_for_others(Job *item, const AnswerError *e)
                          .message = e->message});
 }
 
+void
+not_tried(Job *item, const Job *tried, const ErrorData *error)
+{
+    give_back((GiveBack){.item = item,
+                         .suspect = item->suspect,
+                         .delay_ms = backoff_ms(tried->attempts),
+                         .code = "store_failed",
+                         .message = psprintf("not tried, since another of its table was: %s",
+                                             error->message ? error->message : "unknown")});
+}
+
 const AnswerError *
 crash_error(void)
 {

@@ -97,6 +97,8 @@ follow_notes(void *arg)
     Notes *notes = arg;
 
     notes->more = false;
+    if (notes->n > 1)
+        wait_for_nobody();
     for (int i = 0; i < notes->n && !notes->more; i++)
         notes->more = store_gone(&notes->of[i]);
 }

@@ -102,6 +102,8 @@ extern void drop_cancelled(void);
 /* queue_fail.c */
 extern void not_answered(Job *item, const AnswerError *e);
 extern void not_stored(Job *item, ErrorData *error); /* a transaction of the job's failed */
+/* It was claimed together with one of its table that somebody has locked: that is no attempt. */
+extern void not_tried(Job *item, const Job *tried, const ErrorData *error);
 extern void give_up(Job *item, const AnswerError *e);
 /* Until a place for long documents is free; pages that are read are kept. */
 extern void give_back_long(Job *item);

@@ -34,7 +34,7 @@ END $$;
 
 CREATE PROCEDURE no_scans() LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM dsocr_detach(watch) FROM dsocr.watches;
+    PERFORM pg_reload_conf(), dsocr_detach(watch) FROM dsocr.watches;
     DROP TABLE IF EXISTS scans, scans_scan_ocr, others, others_scan_ocr, anew;
 END $$;
 
@@ -50,7 +50,7 @@ END $$;
 CREATE PROCEDURE ask_again(rows int) LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE scans_scan_ocr SET search_text = 'doubtful';
-    PERFORM dsocr.add_job(watch(), ARRAY[id::text]) FROM scans WHERE id <= rows;
+    PERFORM dsocr.add_job(watch(), ARRAY[id::text]) FROM generate_series(1, rows) id;
     COMMIT;
 END $$;
 
@@ -90,12 +90,13 @@ BEGIN
     CALL until('EXISTS (SELECT FROM others_scan_ocr)');
 END $$;
 
--- The queue has another worker.
+-- The queue has another worker, who knows the settings of now.
 CREATE PROCEDURE another_worker() LANGUAGE plpgsql AS $$
 DECLARE
     worker constant text := 'SELECT pid FROM pg_stat_activity WHERE application_name = ''dsocr queue worker'' AND datname = current_database()';
     old int;
 BEGIN
+    PERFORM pg_reload_conf();
     EXECUTE worker INTO old;
     PERFORM pg_terminate_backend(old);
     CALL until(format('(%s) <> %s', worker, old));
