@@ -59,7 +59,7 @@ queue_made_here(int watch)
 
 /* ---- rows ---- */
 
-/* SPI is connected. */
+/* SPI is connected. Sharp edge: the search_path is the user's still, to save time, so that operators are named in full. */
 static void
 run_as_owner(SPIPlanPtr *plan, const char *sql, Arguments *a)
 {
@@ -297,8 +297,8 @@ enqueue_becomes(int watch, ItemPointerData note, Datum key)
     add_argument(&a, TEXTARRAYOID, key, false);
     add_int(&a, watch);
     run_as_owner(&plan,
-                 "UPDATE dsocr.job SET becomes = $2 WHERE ctid = $1 AND watch = $3 AND state = "
-                 "'gone'",
+                 "UPDATE dsocr.job SET becomes = $2 WHERE ctid OPERATOR(pg_catalog.=) $1 AND watch "
+                 "OPERATOR(pg_catalog.=) $3 AND state OPERATOR(pg_catalog.=) 'gone'",
                  &a);
     SPI_finish();
 }

@@ -83,6 +83,14 @@ sql(q{UPDATE parts SET region = 's', id = id + 10 WHERE id IN (1, 2); DELETE FRO
 done('rows go to another partition');
 is(results('parts'), '4:1:old 4 11:2:mine 1! 12:1:old 2|4', 'results go with their rows, corrections and all');
 is(sql(q{SELECT string_agg(region, '' ORDER BY id) FROM parts_scan_ocr WHERE current}), 'nss', 'under their new keys');
+sql(q{INSERT INTO parts VALUES (6, 'n', 'TEXT:six')});
+done('one more');
+sql(q{CREATE SCHEMA hostile; SET search_path = hostile, pg_catalog, public;
+	CREATE FUNCTION same(tid, tid) RETURNS bool LANGUAGE plpgsql AS $$BEGIN RAISE 'gotcha'; END$$; CREATE OPERATOR = (LEFTARG = tid, RIGHTARG = tid, FUNCTION = hostile.same);
+	CREATE FUNCTION same(int, int) RETURNS bool LANGUAGE plpgsql AS $$BEGIN RAISE 'gotcha'; END$$; CREATE OPERATOR = (LEFTARG = int, RIGHTARG = int, FUNCTION = hostile.same);
+	CREATE FUNCTION same(bigint, bigint) RETURNS bool LANGUAGE plpgsql AS $$BEGIN RAISE 'gotcha'; END$$; CREATE OPERATOR = (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = hostile.same);
+	UPDATE parts SET region = 's' WHERE id OPERATOR(pg_catalog.=) 6; DELETE FROM parts WHERE id OPERATOR(pg_catalog.=) 6});
+done('hostile operators');
 sql(q{CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER no BEFORE INSERT ON parts_s FOR EACH ROW EXECUTE FUNCTION no();
 	DO $$BEGIN UPDATE parts SET region = 's' WHERE id = 4; DROP TRIGGER no ON parts_s; INSERT INTO parts VALUES (5, 's', 'TEXT:five'); END$$});
 done('a row that does not arrive');
