@@ -225,6 +225,17 @@ not_answered(Job *item, const AnswerError *e)
         give_up(item, e);
 }
 
+/* That is no fault of the document either. */
+static void
+come_back(Job *item, const AnswerError *e)
+{
+    give_back((GiveBack){.item = item,
+                         .suspect = item->suspect,
+                         .delay_ms = Max(1000, dsocr_retry_delay),
+                         .code = e->code,
+                         .message = e->message});
+}
+
 /* A transaction of the job's failed. */
 void
 not_stored(Job *item, ErrorData *error)
@@ -246,11 +257,7 @@ not_stored(Job *item, ErrorData *error)
     if (no_room)
         rest_watch(item->watch, state, e->message);
     if (of_the_moment)
-        give_back((GiveBack){.item = item,
-                             .suspect = item->suspect,
-                             .delay_ms = Max(1000, dsocr_retry_delay),
-                             .code = e->code,
-                             .message = e->message});
+        come_back(item, e);
     else if (state == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
     {
         e->code = "limit";
@@ -261,6 +268,8 @@ not_stored(Job *item, ErrorData *error)
     else if (state == ERRCODE_FOREIGN_KEY_VIOLATION || state == ERRCODE_SYSTEM_ERROR ||
              class == ERRCODE_INTERNAL_ERROR || state == ERRCODE_INSUFFICIENT_PRIVILEGE)
         try_again_later(item, e);
+    else if (has_problem(item->watch))
+        come_back(item, e);
     else
         give_up(item, e);
 }

@@ -48,6 +48,12 @@ follow_renamed(void)
     "w.key_columns FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY "               \
     "((i.indkey::int2[])[:i.indnkeyatts - 1])))"
 
+/* Results are found by the key, as attached; a bigint would not fit where an integer was. */
+#define HAS_TYPES                                                                                  \
+    "NOT EXISTS (SELECT FROM unnest(w.key_columns, w.result_columns) u(k, r), pg_attribute a, "    \
+    "pg_attribute b WHERE a.attrelid = c.oid AND a.attname = u.k AND b.attrelid = r.oid AND "      \
+    "b.attname = u.r AND a.atttypid <> b.atttypid)"
+
 /* pg_restore -j makes triggers before it is done. A table that was served before is not what it restores; and only who may
  * pause a watch holds it up in this way. */
 #define IS_RESTORED                                                                                \
@@ -101,6 +107,7 @@ resolve_watches(void *arg)
         "THEN 'a column of its key does not exist' "
         "WHEN NOT " IS_UNIQUE " THEN 'its key is no longer unique' WHEN NOT " HAS_KEY
         " THEN 'its table of results has no unique index over key, page and version' "
+        "WHEN NOT " HAS_TYPES " THEN 'a column of its key has another type than in its results' "
         "WHEN " IS_RESTORED " THEN 'pg_restore is at work' ELSE coalesce(" MAY_NOT ", " IS_HIDDEN
         ", (SELECT why FROM unnest($1, $2) r(watch, why) WHERE r.watch = w.id)) END AS problem "
         "FROM dsocr.watch w "

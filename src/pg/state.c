@@ -117,6 +117,8 @@ run_sql(const char *sql, const Arguments *a, long limit)
 typedef struct Kept
 {
     char *sql;
+    int n;
+    Oid *types; /* [n], of the arguments: a key's may have changed */
     SPIPlanPtr plan;
 } Kept;
 
@@ -129,8 +131,16 @@ forget_kept(void)
     for (; nkept > 0; nkept--)
     {
         SPI_freeplan(kept[nkept - 1].plan);
+        pfree(kept[nkept - 1].types);
         pfree(kept[nkept - 1].sql);
     }
+}
+
+static bool
+is_kept(const Kept *k, const char *sql, const Arguments *a)
+{
+    return strcmp(k->sql, sql) == 0 && k->n == a->n &&
+           memcmp(k->types, a->types, sizeof(Oid) * a->n) == 0;
 }
 
 static SPIPlanPtr
@@ -139,15 +149,18 @@ kept_plan(const char *sql, const Arguments *a)
     SPIPlanPtr plan;
 
     for (int i = 0; i < nkept; i++)
-        if (strcmp(kept[i].sql, sql) == 0)
+        if (is_kept(&kept[i], sql, a))
             return kept[i].plan;
     if (nkept == KEPT_MAX)
         forget_kept();
     plan = SPI_prepare(sql, a->n, (Oid *)a->types);
     if (plan == NULL || SPI_keepplan(plan) != 0)
         elog(ERROR, "SPI failed: %s", SPI_result_code_string(SPI_result));
-    kept[nkept].sql = MemoryContextStrdup(TopMemoryContext, sql);
-    kept[nkept++].plan = plan;
+    kept[nkept] = (Kept){.sql = MemoryContextStrdup(TopMemoryContext, sql),
+                         .n = a->n,
+                         .types = MemoryContextAlloc(TopMemoryContext, sizeof(Oid) * (a->n + 1)),
+                         .plan = plan};
+    memcpy(kept[nkept++].types, a->types, sizeof(Oid) * a->n);
     return plan;
 }
 

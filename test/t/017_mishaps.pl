@@ -66,6 +66,15 @@ sql(q{DELETE FROM twins WHERE scan = 'TEXT:twin'; CREATE UNIQUE INDEX ON twins (
 all_read($w, 'the key is unique again');
 is(sql(q{SELECT string_agg(search_text, ',' ORDER BY id) FROM twins_scan_ocr WHERE current}), 'first,late 2,late 3,late 4,fifth', 'and results are those of their rows');
 
+$w = table('wider');
+while_reading('wider', $w, 'ALTER TABLE wider ALTER id TYPE bigint');
+problem($w, 'a column of its key has another type than in its results');
+sql(q{INSERT INTO wider VALUES (4294967297, '', 'TEXT:beyond')}); # 1, to whom takes it for an int
+is(sql("SELECT pending > 0, failed FROM dsocr.coverage WHERE watch = $w"), 't|0', 'what has come since waits');
+sql('ALTER TABLE wider_scan_ocr ALTER id TYPE bigint');
+all_read($w, 'results have the type, too');
+is(sql(q{SELECT string_agg(id || ':' || search_text, ',' ORDER BY id) FROM wider_scan_ocr WHERE current}), '1:first,2:late 2,3:late 3,4:late 4,4294967297:beyond', 'and are those of their rows');
+
 # ---- dropped: column, table, table of results
 $w = table('dropped_column');
 while_reading('dropped_column', $w, 'ALTER TABLE dropped_column DROP scan');
