@@ -277,8 +277,8 @@ put_request(Client *client, Call *c)
     h.database = MyDatabaseId;
     h.options_length = noptions;
     h.body_length = c->size;
-    h.flags =
-        (c->losses > 0 || c->q->alone ? WIRE_ALONE : 0) | (c->q->pagewise ? WIRE_PAGEWISE : 0);
+    h.flags = (c->losses > 0 || c->q->alone ? WIRE_ALONE : 0) |
+              (c->q->pagewise ? WIRE_PAGEWISE : 0) | (c->q->many ? WIRE_MANY : 0);
     h.timeout_ms = client->deadline ? Max(1, milliseconds_left(client->deadline)) : 0;
     resetStringInfo(&c->out);
     appendBinaryStringInfo(&c->out, (char *)&h, sizeof h);

@@ -22,6 +22,7 @@ typedef struct Question
     const char *options; /* UTF-8 JSON */
     struct varlena *doc; /* as it came, perhaps still in TOAST; NULL: no body */
     bool bulk, alone;    /* gives way to others; nothing else may be in the engine meanwhile */
+    bool many;           /* one of many: those who ask for one are not kept out by them */
     bool pagewise;       /* pages are wanted as soon as they are read */
 
     Part *

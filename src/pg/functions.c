@@ -425,7 +425,8 @@ dsocr_extract_many(PG_FUNCTION_ARGS)
         }
         questions[n] = (Question){.kind = WIRE_READ,
                                   .doc = (struct varlena *)DatumGetPointer(docs[i]),
-                                  .options = options};
+                                  .options = options,
+                                  .many = ndocs > 1};
         many.ord[n++] = i + 1;
     }
     client_ask(questions, n, put_answer, &many);

@@ -117,6 +117,7 @@ make_asked(Reading *r, HeapTuple row, TupleDesc desc)
     if (!null)
         a->question.doc = (struct varlena *)DatumGetPointer(datumCopy(doc, false, -1));
     a->question.kind = WIRE_READ;
+    a->question.many = true;
     a->question.options = r->options;
     MemoryContextSwitchTo(old);
     return a;

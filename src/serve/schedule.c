@@ -70,6 +70,14 @@ best_of(Schedule *s, Turns *t, int class_, bool (*may)(const Schedule *, const A
     return best;
 }
 
+static Pool
+pool_of(const Ask *a)
+{
+    if (a->class_ == WIRE_BULK)
+        return POOL_BULK;
+    return a->many ? POOL_MANY : POOL_SINGLE;
+}
+
 /* ---- coming and going ---- */
 
 void
@@ -112,7 +120,7 @@ schedule_enter(Schedule *s, Ask *a)
 void
 schedule_hold(Schedule *s, Ask *a, uint64_t bytes)
 {
-    s->held[a->class_] += bytes - a->held;
+    s->held[pool_of(a)] += bytes - a->held;
     a->held = bytes;
 }
 
@@ -124,7 +132,7 @@ schedule_leave(Schedule *s, Ask *a)
     if (a->state == ASK_ADMITTED)
     {
         s->admitted--;
-        s->reading[a->class_] -= a->reads;
+        s->reading[pool_of(a)] -= a->reads;
         if (a->alone)
             s->alone = false;
     }
@@ -138,7 +146,7 @@ schedule_leave(Schedule *s, Ask *a)
 
 /* ---- admission ---- */
 
-/* Documents of a class that may be in at once: enough to keep every slot fed and a few on the way. */
+/* Documents of a pool that may be in at once: enough to keep every slot fed and a few on the way. */
 static int
 most_reading(const Schedule *s)
 {
@@ -149,47 +157,97 @@ static bool
 may_enter(const Schedule *s, const Ask *a)
 {
     return a->state == ASK_WAITING &&
-           (!a->reads || (s->ready && s->reading[a->class_] < most_reading(s)));
+           (!a->reads || (s->ready && s->reading[pool_of(a)] < most_reading(s)));
 }
 
-/* Bulk leaves a quarter to those who sit and wait. */
 static bool
-bulk_full(const Schedule *s, const Ask *a)
+may_enter_single(const Schedule *s, const Ask *a)
 {
-    return a->class_ == WIRE_BULK && s->held[WIRE_BULK] > 0 &&
-           s->held[WIRE_BULK] + a->bytes > s->limits.max_inflight_bytes / 8 * 3;
+    return pool_of(a) == POOL_SINGLE && may_enter(s, a);
+}
+
+static uint64_t
+room(const Schedule *s)
+{
+    return s->limits.max_inflight_bytes / 2;
+}
+
+/* A quarter is for those who sit and wait for one document. */
+static bool
+leaves_no_quarter(const Schedule *s, const Ask *a)
+{
+    Pool pool = pool_of(a);
+
+    return pool != POOL_SINGLE && s->held[pool] > 0 &&
+           s->held[POOL_MANY] + s->held[POOL_BULK] + a->bytes > room(s) / 4 * 3;
 }
 
 static bool
 has_room(const Schedule *s, const Ask *a)
 {
-    uint64_t held = s->held[0] + s->held[1] + s->replies;
+    uint64_t held = s->held[POOL_SINGLE] + s->held[POOL_MANY] + s->held[POOL_BULK] + s->replies;
 
-    return held == 0 || held + a->bytes <= s->limits.max_inflight_bytes / 2;
+    return held == 0 || held + a->bytes <= room(s);
+}
+
+/* The next of a class, or NULL. */
+static Ask *
+next_in_turn(Schedule *s, int class_)
+{
+    Ask *a = best_of(s, &s->admission, class_, may_enter);
+
+    if (a && leaves_no_quarter(s, a))
+        a = best_of(s, &s->admission, class_, may_enter_single);
+    return a;
+}
+
+static bool
+is_small(const Schedule *s, const Ask *a)
+{
+    return pool_of(a) == POOL_SINGLE && a->bytes <= room(s) / 32;
+}
+
+static bool
+may_pass(const Schedule *s, const Ask *a)
+{
+    return is_small(s, a) && may_enter(s, a);
+}
+
+/* Who may pass a large one that waits for room: small ones, as long as all of them together leave it enough. */
+static Ask *
+one_that_passes(Schedule *s, const Ask *large)
+{
+    Ask *a = best_of(s, &s->admission, WIRE_INTERACTIVE, may_pass);
+    uint64_t held = 0;
+
+    for (const Ask *b = s->first; b; b = b->next)
+        held += is_small(s, b) ? b->held : 0;
+    if (a == NULL || large->bytes > room(s) / 4 * 3 || held + a->bytes > room(s) / 4)
+        return NULL;
+    return has_room(s, a) ? a : NULL;
 }
 
 Ask *
 schedule_admit(Schedule *s)
 {
-    Turns *t = &s->admission;
-    int due = class_due(t);
-    Ask *a = best_of(s, t, due, may_enter);
+    int due = class_due(&s->admission);
+    Ask *a = next_in_turn(s, due);
 
     if (s->alone)
         return NULL;
-    if (a == NULL || bulk_full(s, a))
-        a = best_of(s, t, !due, may_enter);
-    if (a == NULL || bulk_full(s, a))
+    if (a == NULL)
+        a = next_in_turn(s, !due);
+    if (a == NULL || (a->alone && s->admitted > 0))
         return NULL;
-    /* The next in turn does not fit yet: nobody passes it, or it would wait for ever. */
-    if (!has_room(s, a) || (a->alone && s->admitted > 0))
+    /* Nobody else passes the next in turn, or it would wait for ever. */
+    if (!has_room(s, a) && (a = one_that_passes(s, a)) == NULL)
         return NULL;
-    serve_turn(s, t, a);
+    serve_turn(s, &s->admission, a);
     a->served = 0;
     a->state = ASK_ADMITTED;
     s->waiting--;
     s->admitted++;
-    s->reading[a->class_] += a->reads;
+    s->reading[pool_of(a)] += a->reads;
     s->alone = a->alone;
     schedule_hold(s, a, a->bytes);
     return a;

@@ -8,6 +8,9 @@
  * one class's alone, and interactive work may be half a second ahead of its share: a short call waits for no bulk
  * step but the one it found running, and a flood of calls still leaves bulk its ninth.
  *
+ * Who has many documents, or gives way, leaves a quarter of the room to those who ask for one, and has places of his own: long
+ * documents of one session would else keep every short call out for minutes.
+ *
  * Sharp edge: memory is half for documents, half for decoded pages, and each half always lets one in when it holds
  * nothing, else a document that fills its half could never be decoded. */
 #ifndef DS_SCHEDULE_H
@@ -38,6 +41,7 @@ typedef struct Ask
     int class_; /* WIRE_INTERACTIVE or WIRE_BULK */
     uint32_t role, database;
     bool alone;     /* nothing else may be admitted meanwhile */
+    bool many;      /* one of many that its asker has at hand */
     bool reads;     /* needs the model; others are admitted while it loads, and take no place */
     uint64_t bytes; /* of the document */
     /* the caller's, once the document has been looked into */
@@ -49,6 +53,15 @@ typedef struct Ask
     uint64_t held;            /* bytes of document or answer that it is charged with */
     struct Ask *next, *prev;
 } Ask;
+
+/* Who shares places and room. */
+typedef enum Pool
+{
+    POOL_SINGLE, /* one document of an interactive asker */
+    POOL_MANY,
+    POOL_BULK,
+    POOLS,
+} Pool;
 
 #define SCHEDULE_KEYS 256
 
@@ -63,9 +76,9 @@ typedef struct Schedule
     ScheduleLimits limits;
     bool ready; /* the model is there */
     Ask *first, *last;
-    int waiting, admitted, reading[2];
+    int waiting, admitted, reading[POOLS];
     bool alone;
-    uint64_t held[2], pixels; /* bytes by class; bytes of decoded pages */
+    uint64_t held[POOLS], pixels; /* bytes of documents; of decoded pages */
     uint64_t replies;  /* bytes of answers that are still being taken: the caller's to count */
     int living[2];     /* pages handed out and not given back */
     int preparing[2];  /* of them, not yet with the engine */

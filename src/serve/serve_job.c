@@ -36,6 +36,7 @@ job_new(const WireHeader *h, int64_t now)
                      .role = h->role,
                      .database = h->database,
                      .alone = h->flags & WIRE_ALONE,
+                     .many = h->flags & WIRE_MANY,
                      .reads = h->kind == WIRE_READ,
                      .bytes = h->body_length};
     job->pagewise = h->flags & WIRE_PAGEWISE;

@@ -26,7 +26,8 @@ rss_bytes(void)
 static uint64_t
 inflight_bytes(const Server *s)
 {
-    return s->schedule.held[0] + s->schedule.held[1] + s->schedule.pixels + s->schedule.replies;
+    return s->schedule.held[POOL_SINGLE] + s->schedule.held[POOL_MANY] +
+           s->schedule.held[POOL_BULK] + s->schedule.pixels + s->schedule.replies;
 }
 
 /* The directory's last part, until the model says its own name. */

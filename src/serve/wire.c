@@ -29,7 +29,7 @@ check_request(const WireHeader *h)
         return "a request of an unknown kind";
     if (h->class_ != WIRE_INTERACTIVE && h->class_ != WIRE_BULK)
         return "a request of an unknown class";
-    if (h->flags & ~(uint32_t)(WIRE_ALONE | WIRE_PAGEWISE))
+    if (h->flags & ~(uint32_t)(WIRE_ALONE | WIRE_PAGEWISE | WIRE_MANY))
         return "a request with unknown flags";
     return NULL;
 }

@@ -80,13 +80,14 @@ typedef struct WireHeader
     uint16_t class_;         /* WIRE_INTERACTIVE or WIRE_BULK */
     uint32_t role, database; /* oids of who asks, for the log and for fairness */
     uint32_t timeout_ms;     /* 0: none; counted from the header's arrival */
-    uint32_t flags;          /* WIRE_ALONE, WIRE_PAGEWISE */
+    uint32_t flags;          /* WIRE_ALONE, WIRE_PAGEWISE, WIRE_MANY */
 } WireHeader;
 
 enum
 {
     WIRE_ALONE = 1,    /* nothing else may be in the engine while this is read (suspects) */
     WIRE_PAGEWISE = 2, /* the asker keeps pages as they come, in whatever order they are done */
+    WIRE_MANY = 4,     /* one of many that the asker has: room is left to those who ask for one */
 };
 
 typedef struct WireProgress

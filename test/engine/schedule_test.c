@@ -329,6 +329,94 @@ roles(void)
             world_done(&w, WIRE_BULK, 7) - w.done[0] == 10);
 }
 
+static Ask *
+world_add(World *w, bool many, int pages, uint64_t bytes)
+{
+    Ask *a;
+
+    world_ask(w, WIRE_INTERACTIVE, 7, pages);
+    a = &w->asks[w->n - 1];
+    a->many = many;
+    a->bytes = bytes;
+    return a;
+}
+
+static int
+steps_until_done(World *w, const Ask *a, int most)
+{
+    int n = 0;
+
+    for (; n < most && w->done[a - w->asks] == 0; n++)
+        world_step(w, 10);
+    return n;
+}
+
+/* dsocr_read of books, and short calls of the same role beside it. */
+static void
+one_of_many(void)
+{
+    static const uint64_t sizes[] = {MB, 9 * MB, 40 * MB};
+
+    for (int k = 0; k < 3; k++)
+    {
+        World w;
+        uint64_t most = 0;
+        int longest = 0, books = 0;
+        char what[100];
+
+        world_init(&w);
+        for (int i = 0; i < 64; i++)
+            world_add(&w, true, 300, sizes[k]);
+        for (int i = 0; i < 10; i++)
+            world_step(&w, 10);
+        most = w.s.held[POOL_MANY];
+        for (int i = 0; i < 64; i++)
+            books += w.asks[i].state == ASK_ADMITTED;
+        for (int i = 0; i < 10; i++)
+        {
+            int n = steps_until_done(&w, world_add(&w, false, 1, 5 * MB), 1000);
+
+            longest = n > longest ? n : longest;
+        }
+        snprintf(what, sizeof what,
+                 "beside 64 books of %d MB a page of the same role waits for pages, not for books",
+                 (int)(sizes[k] / MB));
+        promise(what, longest <= 40);
+        snprintf(what, sizeof what,
+                 "and the books fill the engine: %d are in, or three quarters of the room", books);
+        promise(what, (books >= usual.slots || most + sizes[k] > 96 * MB) && most <= 96 * MB);
+    }
+}
+
+static void
+passing(void)
+{
+    Schedule s;
+    Ask book = ask_of(WIRE_INTERACTIVE, 1, 60 * MB), large = ask_of(WIRE_INTERACTIVE, 2, 90 * MB),
+        small[20], other = ask_of(WIRE_INTERACTIVE, 3, 8 * MB);
+    int passed = 0;
+
+    schedule_init(&s, &usual);
+    s.limits.slots = 100;
+    s.ready = true;
+    book.many = true;
+    schedule_enter(&s, &book), schedule_admit(&s);
+    schedule_enter(&s, &large), schedule_enter(&s, &other);
+    promise("a large document waits for room, and so does what comes after it",
+            schedule_admit(&s) == NULL);
+    for (int i = 0; i < 20; i++)
+    {
+        small[i] = ask_of(WIRE_INTERACTIVE, 4, 4 * MB);
+        schedule_enter(&s, &small[i]);
+    }
+    while (schedule_admit(&s))
+        passed++;
+    promise("small ones pass it, until they hold a quarter of the room",
+            passed == 8 && large.state == ASK_WAITING && other.state == ASK_WAITING);
+    schedule_leave(&s, &book);
+    promise("then it is its turn, whatever small ones do", schedule_admit(&s) == &large);
+}
+
 static void
 alone(void)
 {
@@ -386,6 +474,8 @@ main(void)
     steps();
     calls_in_a_row();
     roles();
+    one_of_many();
+    passing();
     alone();
     pages_ahead();
     return report();

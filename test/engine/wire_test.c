@@ -60,7 +60,7 @@ words(void)
     promise("kind 5 is refused", !fine(h));
     h = request(), h.class_ = 2;
     promise("an unknown class is refused", !fine(h));
-    h = request(), h.flags = WIRE_PAGEWISE << 1;
+    h = request(), h.flags = WIRE_MANY << 1;
     promise("unknown flags are refused", !fine(h));
     wire_header(&h, WIRE_RESULT, 1), h.options_length = 1;
     promise("an answer with options is refused", !fine(h));
