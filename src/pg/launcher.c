@@ -24,6 +24,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
@@ -221,6 +222,17 @@ open_databases(void)
     return databases;
 }
 
+static bool
+database_exists(Oid database)
+{
+    bool exists;
+
+    StartTransactionCommand();
+    exists = SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database));
+    CommitTransactionCommand();
+    return exists;
+}
+
 /* Slots of databases that are gone are free again. */
 static void
 free_slots(const List *databases)
@@ -351,9 +363,13 @@ start_wanted(void)
         QueueSlot *slot = &queue_state->slots[i];
         Oid database = pg_atomic_read_u32(&slot->database);
 
-        if (OidIsValid(database) && pg_atomic_read_u32(&slot->unserved) == 0 &&
-            pg_atomic_read_u32(&slot->wanted) != 0 && !has_worker(database))
+        if (!OidIsValid(database) || pg_atomic_read_u32(&slot->unserved) != 0 ||
+            pg_atomic_read_u32(&slot->wanted) == 0 || has_worker(database))
+            continue;
+        if (database_exists(database))
             all &= start_worker(database, false);
+        else
+            pg_atomic_write_u32(&slot->database, InvalidOid); /* its last worker gave way to that */
     }
     return all;
 }

@@ -50,6 +50,13 @@ ok(no_worker(), 'the worker leaves');
 $go_on->('SELECT 1');
 $node->safe_psql('goes', q{CREATE TABLE s (id int PRIMARY KEY, scan bytea); INSERT INTO s VALUES (1, 'TEXT:read all the same'); SELECT dsocr_attach('s', 'scan')});
 is($node->safe_psql('goes', q{SELECT dsocr_wait(timeout => '3min'); SELECT search_text FROM s_scan_ocr}), "0\nread all the same", 'the next one does the work');
+
+# A database that is dropped while its worker has much to do: nobody knocks at its door for the next hour.
+$node->safe_psql('goes', q{INSERT INTO s SELECT g, 'TEXT:work' FROM generate_series(2, 20000) g});
+$node->safe_psql('postgres', 'DROP DATABASE goes');
+sleep 4; # once a second it would be
+my @knocks = PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /database \d+ does not exist/g;
+cmp_ok(scalar @knocks, '<=', 1, 'no worker is started for a database that is gone, but for one on the way');
 same_bystander('all that');
 not_restarted($node);
 $node->stop('fast');
