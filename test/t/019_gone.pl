@@ -120,17 +120,17 @@ is(results('by_role'), '|0', 'and empties');
 # ---- a search, while the queue is held up
 my $search = q{SELECT string_agg(key->>'id' || ':' || snippet, ' ' ORDER BY key) FROM dsocr_search('held', 'old or mine')};
 $w = table('held', 4);
-my $before = session('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM held');
+my @before = map { session("BEGIN ISOLATION LEVEL $_; SELECT count(*) FROM held") } 'REPEATABLE READ', 'SERIALIZABLE';
 $user = session(q{BEGIN; UPDATE held_scan_ocr SET status = status});
 sql(q{DELETE FROM held WHERE id IN (1, 2); UPDATE held SET id = 30 WHERE id = 3});
 until_true(qq{SELECT error_message LIKE '%lock timeout%' FROM dsocr.jobs WHERE watch = $w AND state = 'gone' AND key->>'id' = '1'}, 'results cannot be deleted now');
 is(results('held'), '1:2:mine 1! 2:1:old 2 3:1:old 3 4:1:old 4|5', 'and are still there');
 is(sql($search), '4:[old] 30:[old]', 'a search shows nothing of rows that are gone, and keys as they are');
-is($before->query_safe($search), '1:[mine] 2:[old] 3:[old] 4:[old]', 'one with an older snapshot shows what was there then');
+is($_->query_safe($search), '1:[mine] 2:[old] 3:[old] 4:[old]', 'one with an older snapshot shows what was there then') for @before;
 sql(qq{SELECT dsocr_pause($w); DELETE FROM held WHERE id = 4});
 is(sql($search), '30:[old]', 'so it is while the watch is paused');
 sql(qq{SELECT dsocr_resume($w)});
-$_->quit for $before, $user;
+$_->quit for @before, $user;
 done('a search');
 is(sql($search), '30:[old]', 'and when the queue has followed');
 
