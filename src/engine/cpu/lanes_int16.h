@@ -166,30 +166,63 @@ zeros_only(int mr, const Tile *t, int b)
     return any == 0;
 }
 
+/* Whole panels leave without a look at each for where the outputs end. */
+INLINE void
+put_tile(int mr, int np, const Tile *t, Floats sums[ROWS_MOST][PANELS_MOST])
+{
+    const Spot *out = &t->out;
+    bool whole = out->n + 16 * np <= out->w->n, adds = out->finish == FINISH_ADD;
+    Floats by[PANELS_MOST], bias[PANELS_MOST];
+
+    UNROLL for (int p = 0; p < np; p++)
+    {
+        by[p] = load((const float *)(t->panel + (size_t)p * t->apart));
+        bias[p] = whole && out->b ? load(out->b + out->n + 16 * p) : all(0);
+    }
+    UNROLL for (int m = 0; m < mr; m++) UNROLL for (int p = 0; p < np; p++) sums[m][p] =
+        mul(sums[m][p], by[p]);
+    if (!whole)
+    {
+        UNROLL for (int m = 0; m < mr; m++) UNROLL for (int p = 0; p < np; p++)
+            put(out, m, out->n + 16 * p, sums[m][p]);
+        return;
+    }
+    UNROLL for (int m = 0; m < mr; m++)
+    {
+        float *to = out->y + (size_t)m * (size_t)out->ldy + out->n;
+
+        UNROLL for (int p = 0; p < np; p++)
+        {
+            Floats sum = out->b ? add(sums[m][p], bias[p]) : sums[m][p];
+
+            store(to + 16 * p, adds ? add(load(to + 16 * p), sum) : sum);
+        }
+    }
+}
+
 INLINE void
 integer_product(int mr, int np, const Tile *t)
 {
-    float(*sums)[PANELS_MOST][16] = t->sums;
+    float(*kept)[PANELS_MOST][16] = t->sums;
+    int blocks = t->blocks, b = 0;
     Ints acc[ROWS_MOST][PANELS_MOST];
+    Floats sums[ROWS_MOST][PANELS_MOST];
 
-    for (int b = 0; b < t->blocks; b++)
+    do
     {
-        int from = b * t->block, end = b + 1 < t->blocks ? from + t->block : t->pairs;
+        int from = b * t->block, end = b + 1 < blocks ? from + t->block : t->pairs;
 
         block_sums(mr, np, t, from, t->zeros && zeros_only(mr, t, b) ? from : end, acc);
-        UNROLL for (int m = 0; m < mr; m++) UNROLL for (int p = 0; p < np; p++)
-        {
-            Floats sum = mul(floats_of(acc[m][p]), all(t->scales[m * t->blocks + b]));
-
-            if (b > 0)
-                sum = add(sum, load(sums[m][p]));
-            if (b + 1 < t->blocks)
-                store(sums[m][p], sum);
-            else
-                put(&t->out, m, t->out.n + 16 * p,
-                    mul(sum, load((const float *)(t->panel + (size_t)p * t->apart))));
-        }
-    }
+        UNROLL for (int m = 0; m < mr; m++) UNROLL for (int p = 0; p < np; p++) sums[m][p] =
+            mul(floats_of(acc[m][p]), all(t->scales[m * blocks + b]));
+        if (b > 0)
+            UNROLL for (int m = 0; m < mr; m++) UNROLL for (int p = 0; p < np; p++) sums[m][p] =
+                add(sums[m][p], load(kept[m][p]));
+        if (b + 1 < blocks)
+            UNROLL for (int m = 0; m < mr; m++) UNROLL for (int p = 0; p < np; p++)
+                store(kept[m][p], sums[m][p]);
+    } while (++b < blocks);
+    put_tile(mr, np, t, sums);
 }
 
 #define INTEGER_PRODUCT(mr, np)                                                                    \
