@@ -115,11 +115,10 @@ part_from_rules(Look *l)
         return false;
     if (!rules || (n = sheet_count_runs(&l->sheet, rules)) > 2 * LINES_MAX_RUNS)
         return true;
-    if (!go_on(&l->ticker) || !parts_find(&l->sheet, rules, n, &l->scratch, &l->parts) ||
-        !parts_sort(&l->parts, &l->scratch, &l->pictures, &l->npictures))
+    if (!go_on(&l->ticker) || !parts_find(&l->sheet, rules, n, &l->scratch, &l->parts))
         return false;
     l->parts.combs = combs;
-    return true;
+    return parts_sort(&l->parts, &l->scratch, &l->pictures, &l->npictures);
 }
 
 static bool

@@ -31,7 +31,8 @@ part_is_dot(const Part *p)
     return w <= h + h / 2 && h <= w + w / 2 && p->nruns == h && p->area > SOLID * w * h;
 }
 
-/* Median height, each part counting by its width, of those that could be letters. */
+/* Median height, each part counting by its width, of those that could be letters. The rules of a page with combs are many
+ * and of one height, and do not count; elsewhere the few there are decide nothing. */
 static float
 median_height(const Parts *p, bool dots)
 {
@@ -42,8 +43,8 @@ median_height(const Parts *p, bool dots)
     {
         int w = width(&p->parts[i]), h = height(&p->parts[i]);
 
-        if (p->parts[i].rule || h < least || h >= HEIGHTS || w * 8 < h || w > 30 * h ||
-            h > p->h / 4 + 8 || (!dots && part_is_dot(&p->parts[i])))
+        if ((p->combs.n && p->parts[i].rule) || h < least || h >= HEIGHTS || w * 8 < h ||
+            w > 30 * h || h > p->h / 4 + 8 || (!dots && part_is_dot(&p->parts[i])))
             continue;
         hist[h] += w < 3 * h ? w : 3 * h;
         all += w < 3 * h ? w : 3 * h;
