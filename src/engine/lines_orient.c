@@ -216,13 +216,16 @@ letter_votes(const Part *part, float top, float bottom, float x, Votes *v)
         v->down++;
 }
 
-/* A mark with no letter over or under it: full stops stand low, quotes high. */
+/* A mark with no letter over or under it: full stops stand low, quotes high. Dashes and leaders may be a rule's. */
 static void
 mark_votes(const Parts *p, const Rows *rows, const Row *r, int m, float top, float bottom, Votes *v)
 {
-    const Box *mark = &p->parts[rows->members[r->first + m]].box;
+    const Part *part = &p->parts[rows->members[r->first + m]];
+    const Box *mark = &part->box;
     float middle = (mark->y0 + mark->y1) / 2.0f, third = (bottom - top) / 3;
 
+    if (part->leader || 2 * (mark->x1 - mark->x0) > 3 * (mark->y1 - mark->y0))
+        return;
     for (int k = m - 8 < 0 ? 0 : m - 8; k < r->n && k < m + 8; k++)
     {
         const Box *o = &p->parts[rows->members[r->first + k]].box;

@@ -865,6 +865,15 @@ turned(void)
     set_line(&p, 100, 150, 4, "gay");
     promise("a page with few letters stays as it is", find(&p.image, -1).rotation == 0);
     done(&p);
+    p = paper(1200, 900);
+    for (int i = 0; i < 5; i++)
+    {
+        set_line(&p, 100, 150 + 150 * i, 3, "HO 5000 HOHO                OH H050");
+        for (int x = 100; x < 700; x += 11)
+            fill(&p, x, 117 + 150 * i, x + 8, 120 + 150 * i, p.ink);
+    }
+    promise("rules of dashes over figures do not turn a receipt", find(&p.image, -1).rotation == 0);
+    done(&p);
 }
 
 /* The page turned about its middle so that its lines fall to the right by `degrees`. */
