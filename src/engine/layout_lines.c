@@ -5,12 +5,21 @@
  * stain), and only the first concerns the page:
  *   repetition  more than half of the page's tokens are from views that looped
  *   truncated   else, a view ran into the token limit with a confidence of a half or more
- * What such views gave up to there stays in the text either way; their low confidence shows. */
+ * What such views gave up to there stays in the text either way; their low confidence shows.
+ *
+ * A line read with great doubt on a page that is well read is no print: the grain of a table, a page's edge, an ornament,
+ * print that shines through. It is left out. Paler ink than the page's needs a surer reading. A page that is badly read as a
+ * whole keeps all its lines, and the page's confidences are those of all that was read. */
 #include "layout_parts.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-#define CREDIBLE 0.5f
+#define CREDIBLE  0.5f
+#define WELL_READ 0.8f  /* half of what is read on the page is at least so sure */
+#define DOUBT     0.35f /* less sure a line is no print, */
+#define PALER     3.5f  /* by so much more for each part that its ink is paler, */
+#define MOST      0.6f  /* and at most this */
 
 typedef struct Joiner
 {
@@ -20,6 +29,7 @@ typedef struct Joiner
     Arena *arena;
     PageReading *page;
     DsError *err;
+    bool well_read;
 } Joiner;
 
 /* One line's text as it grows. */
@@ -95,7 +105,53 @@ add_view_means(const Joiner *j, const TextLine *line, Mean *mean)
     }
 }
 
-/* A line in which nothing was read was a stain, and is left out. */
+typedef struct Sure
+{
+    float confidence;
+    int tokens;
+} Sure;
+
+static int
+by_confidence(const void *a, const void *b)
+{
+    const Sure *p = a, *q = b;
+
+    return (p->confidence > q->confidence) - (p->confidence < q->confidence);
+}
+
+/* Whether half of the page's tokens are in lines that are surely read. */
+static DsStatus
+look_how_sure(Joiner *j)
+{
+    int n = j->lines->nlines, all = 0, i = 0;
+    Sure *sure = arena_array(j->arena, (size_t)n + 1, sizeof *sure);
+
+    if (sure == NULL)
+        return layout_no_room(j->err);
+    for (int k = 0; k < n; k++)
+    {
+        Mean mean = {0};
+
+        add_view_means(j, &j->lines->lines[k], &mean);
+        sure[k] = (Sure){mean_value(&mean), mean.n};
+        all += mean.n;
+    }
+    qsort(sure, n, sizeof *sure, by_confidence);
+    for (int below = 0; i < n && 2 * (below += sure[i].tokens) < all; i++)
+        ;
+    j->well_read = i < n && sure[i].confidence >= WELL_READ;
+    return DS_OK;
+}
+
+static bool
+is_no_print(const Joiner *j, const TextLine *line, float confidence)
+{
+    float paler = line->ink > 0 && line->ink < 1 ? 1 - line->ink : 0, least = DOUBT + PALER * paler;
+
+    return j->well_read && confidence < (least < MOST ? least : MOST);
+}
+
+/* A line in which nothing was read was a stain, and is left out; so is what is no print. */
 static DsStatus
 add_line(Joiner *j, const TextLine *line, Element *e, Mean *mean)
 {
@@ -106,6 +162,8 @@ add_line(Joiner *j, const TextLine *line, Element *e, Mean *mean)
     if ((st = join_views(j, line, &out->text)) != DS_OK || out->text[0] == '\0')
         return st;
     add_view_means(j, line, &own);
+    if (is_no_print(j, line, mean_value(&own)))
+        return DS_OK;
     mean->logs += own.logs;
     mean->n += own.n;
     out->box = line->box;
@@ -284,7 +342,7 @@ DsStatus
 layout_from_lines(const Tokenizer *t, const PageLines *lines, const Generated *pieces, Arena *arena,
                   PageReading *page, DsError *err)
 {
-    Joiner j = {t, lines, pieces, arena, page, err};
+    Joiner j = {t, lines, pieces, arena, page, err, false};
     DsStatus st;
 
     page->width = lines->width;
@@ -297,7 +355,8 @@ layout_from_lines(const Tokenizer *t, const PageLines *lines, const Generated *p
                                  sizeof *page->elements);
     if (page->elements == NULL)
         return layout_no_room(err);
-    if ((st = add_elements(&j)) != DS_OK || (st = layout_join(page, arena, err)) != DS_OK)
+    if ((st = look_how_sure(&j)) != DS_OK || (st = add_elements(&j)) != DS_OK ||
+        (st = layout_join(page, arena, err)) != DS_OK)
         return st;
     set_status(&j);
     return set_confidence(&j);

@@ -301,6 +301,7 @@ describe_line(const Look *l, const Row *r, int block, PageLines *out, TextLine *
                        .block = block,
                        .baseline = (float)y,
                        .x_height = r->x_height * l->reduce,
+                       .ink = l->rows.contrast > 0 ? r->contrast / l->rows.contrast : 0,
                        .first_view = out->nviews};
 }
 

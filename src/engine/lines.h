@@ -27,6 +27,7 @@ typedef struct TextLine
     int block;      /* index into blocks */
     float baseline; /* y in the upright page at the line's middle, pixels */
     float x_height; /* pixels; all lines of a block share one unless they clearly differ */
+    float ink;      /* how dark it is beside the page's writing: 1: as dark; 0: not known */
     int first_view, nviews;
 } TextLine;
 

@@ -198,7 +198,8 @@ typedef struct Rows
 {
     int n;
     Row *rows;
-    int *members; /* part indices */
+    int *members;   /* part indices */
+    float contrast; /* of the page's writing; 0: there is none */
     bool truncated;
 } Rows;
 

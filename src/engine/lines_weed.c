@@ -196,7 +196,7 @@ rows_weed(Parts *p, Arena *arena, Rows *rows)
 
     if (!tmp || !to || !find_rules(p, arena, &rules))
         return false;
-    contrast = median_contrast(rows, tmp);
+    rows->contrast = contrast = median_contrast(rows, tmp);
     if (is_noise(p, rows))
         contrast = 1e9f; /* which none reaches */
     for (int i = 0; i < rows->n; i++)

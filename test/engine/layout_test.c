@@ -378,6 +378,59 @@ lines_statuses(void)
     promise("a page without lines is blank", strcmp(p.status, "blank") == 0 && p.confidence < 0);
 }
 
+static PageReading
+read_doubtful(float third, float others, float ink)
+{
+    const char *texts[5] = {"The page", "goes on", "sJQ4i", "to", "its end"};
+    TextBlock block = {{10, 10, 300, 210}, "text", 0, 5};
+    TextLine lines[5];
+    LineView views[5] = {0};
+    PageLines l = {.width = 420,
+                   .height = 300,
+                   .nblocks = 1,
+                   .nlines = 5,
+                   .nviews = 5,
+                   .blocks = &block,
+                   .lines = lines,
+                   .views = views};
+    Generated pieces[5];
+    PageReading page = {.page = 1};
+
+    for (int i = 0; i < 5; i++)
+    {
+        lines[i] = (TextLine){.ink = i == 2 ? ink : 1, .first_view = i, .nviews = 1};
+        pieces[i] = generated(texts[i], strlen(texts[i]), "eos", &arena);
+        for (int k = 0; k < pieces[i].n; k++)
+            pieces[i].probabilities[k] = i == 2 ? third : others;
+    }
+    layout_from_lines(toy_tokenizer(), &l, pieces, &arena, &page, NULL);
+    return page;
+}
+
+static int
+lines_kept(float third, float others, float ink)
+{
+    PageReading p = read_doubtful(third, others, ink);
+
+    return p.nelements ? p.elements[0].nlines : 0;
+}
+
+static void
+doubtful_lines(void)
+{
+    PageReading p = read_doubtful(0.3f, 0.95f, 1);
+
+    promise("a line read with great doubt on a page that is well read is left out",
+            strcmp(p.text, "The page\ngoes on\nto\nits end") == 0);
+    promise("its doubt is still the page's", close_to(p.confidence_low, 0.3, 1e-6));
+    promise("with less doubt it stays", lines_kept(0.4f, 0.95f, 1) == 5);
+    promise("pale, it needs a surer reading",
+            lines_kept(0.4f, 0.95f, 0.9f) == 4 && lines_kept(0.75f, 0.95f, 0.5f) == 5);
+    promise("where it is not known how dark it is, it counts as dark",
+            lines_kept(0.4f, 0.95f, 0) == 5);
+    promise("a page that is badly read keeps all its lines", lines_kept(0.1f, 0.7f, 0.5f) == 5);
+}
+
 int
 main(void)
 {
@@ -393,6 +446,7 @@ main(void)
     confidences();
     lines_joined();
     lines_statuses();
+    doubtful_lines();
     promise("the fuzzer's corpus is harmless",
             replay("test/fuzz/layout_corpus", LLVMFuzzerTestOneInput) > 0);
     arena_free(&arena);
