@@ -425,6 +425,39 @@ fairness(void)
     server_stop(&t);
 }
 
+/* Pages that take for ever: whoever gets GO beside them has a place of another's. */
+static void
+one_of_many(void)
+{
+    TestServer t = server_start("many", "stub", "{\"cache_bytes\":0}");
+    Document slow = picture(100000, 20, TRICK_NONE, 1);
+    Question q = reading(slow);
+    int fds[STUB_SLOTS + 6];
+    bool answered = false;
+    Reply r;
+
+    q.flags = WIRE_MANY;
+    for (int i = 0; i < STUB_SLOTS + 4; i++)
+        fds[i] = begin_on(&t, q);
+    fds[STUB_SLOTS + 4] = ask_connect(t.socket);
+    ask_header(fds[STUB_SLOTS + 4], &q);
+    pause_ms(150);
+    promise("who has many documents gets places enough to keep the engine busy, and no more",
+            recv(fds[STUB_SLOTS + 4], &(char){0}, 1, MSG_DONTWAIT) < 0);
+    q.flags = 0;
+    fds[STUB_SLOTS + 5] = ask_connect(t.socket);
+    r = ask_go(fds[STUB_SLOTS + 5], &q);
+    for (int i = 0; i < STUB_SLOTS + 4; i++)
+        answered = answered || recv(fds[i], &(char){0}, 1, MSG_DONTWAIT) >= 0;
+    promise("who has one gets another before any of these is done", r.go && !answered);
+    free(r.text);
+    for (int i = 0; i < STUB_SLOTS + 6; i++)
+        close(fds[i]);
+    promise("and all of them can go", good_page(&t, 9));
+    free(slow.bytes);
+    server_stop(&t);
+}
+
 static void
 alone(void)
 {
@@ -768,6 +801,7 @@ main(void)
     deadlines();
     page_time();
     fairness();
+    one_of_many();
     alone();
     many_pages();
     memory();
