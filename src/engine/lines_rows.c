@@ -16,6 +16,8 @@
 #define LEADERS      6     /* dots in a row are leaders, */
 #define LEADERS_KEPT 3     /* and so many of them stay */
 #define CHAIN        6     /* rows looked at above and below */
+#define FEW_ROWS     5     /* so many between two that reach over a gap are no columns, */
+#define LEADING      2.2f  /* letter heights: when they are no further apart */
 #define RULED        3     /* so many of them with a rule under them are a table's */
 #define SPOTS        64    /* where a rule across a gap is looked for; */
 #define HOLE         1.5f  /* letter heights: it may be broken so far, */
@@ -229,6 +231,68 @@ table_beside(const Joiner *j, const Pair *pair)
     return ruled >= RULED && ruled * 3 >= n * 2;
 }
 
+/* Letters beside piece i are at x. */
+static bool
+print_at(const Joiner *j, int i, float x)
+{
+    const Piece *a = &j->pieces[i];
+
+    for (int b = index_band(&j->ix, (int)a->top); b <= index_band(&j->ix, (int)a->bottom); b++)
+        for (int k = j->ix.start[b]; k < j->ix.start[b + 1]; k++)
+        {
+            const Piece *p = &j->pieces[j->ix.items[k]];
+
+            if (p->box.x0 >= x)
+                break;
+            if (p->box.x1 > x && 2 * (least(a->bottom, p->bottom) - most(a->top, p->top)) > a->size)
+                return true;
+        }
+    return false;
+}
+
+/* The piece above (dir -1) or below piece i whose row reaches over the gap, with print at x in it, or -1; *rows:
+ * how many before it do not. */
+static int
+across(const Joiner *j, int i, float edge, float x, bool left, int dir, int *rows)
+{
+    int at = dir < 0 ? j->above[i] : j->below[i], last = i;
+
+    for (int k = 0; k <= FEW_ROWS && at >= 0; k++)
+    {
+        const Piece *a = &j->pieces[last], *b = &j->pieces[at];
+
+        if ((dir < 0 ? a->top - b->bottom : b->top - a->bottom) > LEADING * a->size)
+            return -1;
+        if (left ? j->spans[at].x1 > edge : j->spans[at].x0 < edge)
+            return b->size < 1.5f * a->size && a->size < 1.5f * b->size && print_at(j, at, x) ? at
+                                                                                              : -1;
+        ++*rows;
+        last = at;
+        at = dir < 0 ? j->above[at] : j->below[at];
+    }
+    return -1;
+}
+
+/* A few lines of a justified paragraph have wide spaces over each other: the lines before and after them have not. */
+static bool
+in_paragraph(const Joiner *j, const Pair *pair, float left_edge, float right_edge)
+{
+    float x = (left_edge + right_edge) / 2;
+    int rows[2] = {1, 1};
+    bool same = false;
+
+    for (int dir = -1; dir <= 1; dir += 2)
+    {
+        int l = across(j, pair->left, right_edge, x, true, dir, &rows[0]);
+        int r = across(j, pair->right, left_edge, x, false, dir, &rows[1]);
+
+        if (l < 0 || r < 0)
+            return false;
+        same |= j->spans[l].x0 == j->spans[r].x0 && j->spans[l].x1 == j->spans[r].x1;
+    }
+    return same && rows[0] <= FEW_ROWS && rows[1] <= FEW_ROWS;
+}
+
 static bool
 gutter(const Joiner *j, const Pair *pair)
 {
@@ -238,7 +302,9 @@ gutter(const Joiner *j, const Pair *pair)
 
     return column_beside(j, pair->left, r->box.x0 - 0.8f * size, true, size, &nl) &&
            column_beside(j, pair->right, l->box.x1 + 0.8f * size, false, size, &nr) &&
-           nl + nr >= 5 && !table_beside(j, pair);
+           nl + nr >= 5 &&
+           !in_paragraph(j, pair, l->box.x1 + 0.8f * size, r->box.x0 - 0.8f * size) &&
+           !table_beside(j, pair);
 }
 
 /* The edge of a box on a form stands in the gap. The lines of a table reach over many rows. */

@@ -77,6 +77,35 @@ two_columns(void)
     done(&p);
 }
 
+/* A paragraph whose words stand far apart, three of them over each other; and two columns of as many lines. */
+static void
+wide_spaces(void)
+{
+    for (int column = 0; column < 2; column++)
+    {
+        Paper p = paper(1400, 900);
+        PageLines l;
+
+        for (int i = 0; i < 8; i++)
+        {
+            bool wide = column || (i > 1 && i < 5);
+
+            if (wide)
+            {
+                set_line(&p, 100, 150 + 50 * i, 4, "nobody heard");
+                set_line(&p, 480, 150 + 50 * i, 4, i % 2 ? "the bell is" : "it had lost a");
+            }
+            else
+                set_line(&p, 100, 150 + 50 * i, 4, "on the hill a dog barred his do");
+        }
+        l = find(&p.image, 0);
+        promise(column ? "two columns of lines are two"
+                       : "wide spaces in a paragraph are no gutter",
+                l.nlines == (column ? 16 : 8) && l.nblocks == (column ? 2 : 1));
+        done(&p);
+    }
+}
+
 static void
 prices(void)
 {
@@ -1220,6 +1249,7 @@ main(void)
     arena_init(&arena, 0);
     one_column();
     two_columns();
+    wide_spaces();
     prices();
     ruled_table();
     not_text();
