@@ -223,6 +223,22 @@ expert_down(void *arg, int piece, int thread)
                           NULL, FINISH_SET);
 }
 
+/* y[0 .. n) += the weighted sum of rows `to` from column d. n is a constant: a compiler may take all at once. */
+static inline void
+add_columns(const ExpertsJob *j, float *y, const float *weights, const int32_t *to, int d, int n)
+{
+    float sums[4] = {0}, row[4];
+
+    for (int c = 0; c < j->top; c++)
+    {
+        memcpy(row, j->out + (size_t)to[c] * j->hidden + d, sizeof *row * (size_t)n);
+        for (int i = 0; i < n; i++)
+            sums[i] += weights[c] * row[i];
+    }
+    for (int i = 0; i < n; i++)
+        y[i] += sums[i];
+}
+
 /* Puts a row's experts together, in the order of their ids. */
 static void
 add_experts(void *arg, int r, int thread)
@@ -231,16 +247,13 @@ add_experts(void *arg, int r, int thread)
     const float *weights = j->weights + (size_t)r * j->top;
     const int32_t *to = j->to + (size_t)r * j->top;
     float *y = j->y + (size_t)r * j->hidden;
+    int d = 0;
 
     (void)thread;
-    for (int d = 0; d < j->hidden; d++)
-    {
-        float sum = 0;
-
-        for (int c = 0; c < j->top; c++)
-            sum += weights[c] * j->out[(size_t)to[c] * j->hidden + d];
-        y[d] += sum;
-    }
+    for (; d + 4 <= j->hidden; d += 4)
+        add_columns(j, y + d, weights, to, d, 4);
+    for (; d < j->hidden; d++)
+        add_columns(j, y + d, weights, to, d, 1);
 }
 
 void

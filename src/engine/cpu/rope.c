@@ -1,6 +1,11 @@
 /* rope.c - rotary positions, half-rotation: pairs are (j, j + dim/2), not neighbours. Spec 5.1. */
 #include "cpu.h"
+
+#include <string.h>
+
 #include "plant.h"
+
+#define TOGETHER 4 /* pairs */
 
 typedef struct RopeJob
 {
@@ -10,12 +15,31 @@ typedef struct RopeJob
     int ldx, rows, heads, dim, step;
 } RopeJob;
 
+/* All are read before one is written, so that a compiler may turn them at once. */
+static inline void
+turn_pairs(float *one, float *two, const float *cosines, const float *sines)
+{
+    float a[TOGETHER], b[TOGETHER], c[TOGETHER], s[TOGETHER];
+
+    memcpy(a, one, sizeof a);
+    memcpy(b, two, sizeof b);
+    memcpy(c, cosines, sizeof c);
+    memcpy(s, sines, sizeof s);
+    for (int i = 0; i < TOGETHER; i++)
+        one[i] = a[i] * c[i] - b[i] * s[i];
+    for (int i = 0; i < TOGETHER; i++)
+        two[i] = b[i] * c[i] + a[i] * s[i];
+}
+
 static void
 turn_head(float *x, const float *cosines, int half)
 {
     const float *sines = cosines + half;
+    int j = 0;
 
-    for (int j = 0; j < half; j++)
+    for (; j + TOGETHER <= half && !PLANTED(PLANT_PAIRS); j += TOGETHER)
+        turn_pairs(x + j, x + half + j, cosines + j, sines + j);
+    for (; j < half; j++)
     {
         float *one = PLANTED(PLANT_PAIRS) ? x + 2 * j : x + j;
         float *two = PLANTED(PLANT_PAIRS) ? one + 1 : one + half;
