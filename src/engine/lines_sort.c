@@ -32,7 +32,7 @@ part_is_dot(const Part *p)
 }
 
 /* Median height, each part counting by its width, of those that could be letters. The rules of a page with combs are many
- * and of one height, and do not count; elsewhere the few there are decide nothing. */
+ * and of one height, and do not count; elsewhere they are few. */
 static float
 median_height(const Parts *p, bool dots)
 {

@@ -16,7 +16,7 @@ dsocr.engine_path = '$fake'
 dsocr.naptime = 1s
 dsocr.retry_delay = 50ms
 dsocr.max_attempts = 2
-deadlock_timeout = 200ms
+deadlock_timeout = 1s
 log_min_messages = warning
 spec.patience = '${SPEC_PATIENCE:-3min}'
 ${SPEC_CONF:-}" || exit 1
