@@ -8,7 +8,8 @@
 #include <math.h>
 
 #define GAP       1.0f /* letter heights between stretches at least */
-#define MANY      12   /* letters; so many without one that rises are capitals or figures */
+#define MANY      24 /* letters; so many without one that rises or hangs are capitals or figures */
+#define OUT       0.2f /* of their height, and half a pixel: a letter rises or hangs by more */
 #define PIXEL     0.8f
 #define FEW       3     /* letters; fewer tell nothing about their size */
 #define SIZES     1.28f /* x-heights that differ by less, and a pixel, are one */
@@ -21,17 +22,34 @@ alike(float a, float b)
     return a < SIZES * b + PIXEL && b < SIZES * a + PIXEL;
 }
 
+/* Nothing rises above its letters or hangs below them, and they are many: in running text some would. */
+static bool
+is_capitals(const Parts *p, const Rows *rows, const Row *r, float band)
+{
+    for (int i = r->first; i < r->first + r->n; i++)
+    {
+        const Part *part = &p->parts[rows->members[i]];
+        float foot = row_foot(r, (part->box.x0 + part->box.x1) / 2.0f), out = OUT * band + 0.5f;
+
+        if (part->kind == PART_CORE &&
+            (foot - part->box.y0 > band + out || part->box.y1 - foot > out))
+            return false;
+    }
+    return r->ncore >= MANY;
+}
+
 /* A stretch may go with the row as it is: its letters are as high as the row's, or as its capitals would be, and
  * they stand where the row does. */
 static bool
-fits(const Row *r, const Row *of)
+fits(const Parts *p, const Rows *rows, const Row *r, const Row *of)
 {
     float x = (r->box.x0 + r->box.x1) / 2.0f,
           band = r->caps ? r->x_height / X_OF_CAPS : r->x_height;
 
     if (r->ncore < FEW)
         return true;
-    return (alike(r->x_height, of->x_height) || (r->ncore < MANY && alike(band, of->x_height))) &&
+    return (alike(r->x_height, of->x_height) ||
+            (alike(band, of->x_height) && !is_capitals(p, rows, r, band))) &&
            fabsf(row_foot(r, x) - row_foot(of, x)) < STANDING * of->x_height + PIXEL;
 }
 
@@ -79,10 +97,11 @@ group_end(const Parts *p, const Rows *rows, const Row *r, int i)
 
 /* Whether a group goes on the stretch before it: both belong to the row as it is, or are alike. */
 static bool
-goes_on(const Row *group, bool fit, const Row *last, bool last_fit)
+goes_on(const Parts *p, const Rows *rows, const Row *group, bool fit, const Row *last,
+        bool last_fit)
 {
     return group->ncore < FEW || last->ncore < FEW || (fit && last_fit) ||
-           (!fit && !last_fit && fits(group, last));
+           (!fit && !last_fit && fits(p, rows, group, last));
 }
 
 bool
@@ -102,8 +121,8 @@ row_stretches(const Parts *p, const Rows *rows, int row, Arena *arena, Row **out
 
         if (s.ncore >= FEW && !row_measure(p, rows, row, &s, arena))
             return false;
-        fit = fits(&s, r);
-        if (*n && goes_on(&s, fit, last = *out + *n - 1, last_fit))
+        fit = fits(p, rows, &s, r);
+        if (*n && goes_on(p, rows, &s, fit, last = *out + *n - 1, last_fit))
         {
             fit = last->ncore < FEW ? fit : last_fit;
             s = part_of_row(p, rows, r, last->first, last->n + end - i);

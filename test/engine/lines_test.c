@@ -456,6 +456,35 @@ two_sizes(void)
     done(&p);
 }
 
+/* Wide gaps around words in which no letter rises, as between dashes in a justified line. */
+static void
+low_words(void)
+{
+    Paper p = paper(1600, 900);
+    PageLines l;
+    int right = 0;
+
+    for (int i = 0; i < 6; i++)
+    {
+        set_line(&p, 60, 120 + 100 * i, 4, "bread and tea");
+        set_line(&p, 440, 120 + 100 * i, 4, "noonesoarsaneroses");
+        set_line(&p, 950, 120 + 100 * i, 4, "the old tin bell");
+    }
+    l = find(&p.image, 0);
+    for (int k = 0; k < l.nviews; k++)
+    {
+        const LineView *v = &l.views[k];
+        int x = (650 - v->box.x0) * shape.view_w / (v->box.x1 - v->box.x0);
+
+        if (v->box.x0 > 600 || v->box.x1 < 700)
+            continue;
+        right +=
+            near(ink_row(v, x - 20, x + 20, true) - ink_row(v, x - 20, x + 20, false) + 1, 11, 1);
+    }
+    promise("words in which no letter rises are no capitals of another size", right == 6);
+    done(&p);
+}
+
 /* A row of boxes that share their walls, one letter in each. */
 static void
 set_boxes(Paper *p, int x, int y, const char *text)
@@ -1262,6 +1291,7 @@ main(void)
     bent_lines();
     straight_lines();
     two_sizes();
+    low_words();
     leaders();
     square_leaders();
     pale_ink();
