@@ -123,7 +123,26 @@ edge_ink(const Parts *p, int part, int y)
     return best;
 }
 
-/* An empty box, as for a letter or a tick: hollow, its upper and lower edge straight. */
+/* In how many of the part's rows of pixels there is ink within a few columns from x on. */
+static int
+side_ink(const Parts *p, int part, int x)
+{
+    const Box *b = &p->parts[part].box;
+    int deep = width(&p->parts[part]) / 16 + 2, rows = 0;
+
+    for (int y = b->y0; y < b->y1; y++)
+    {
+        bool ink = false;
+
+        for (int i = runs_from(p, y, x);
+             i < p->row_start[y + 1] && p->runs[i].x0 < x + deep && !ink; i++)
+            ink = p->runs[i].part == part;
+        rows += ink;
+    }
+    return rows;
+}
+
+/* An empty box, as for a letter or a tick: hollow, its four edges straight. An E with serifs has three of them. */
 static bool
 is_box(const Parts *p, int part)
 {
@@ -133,7 +152,9 @@ is_box(const Parts *p, int part)
     return w > 0.9f * p->size && h > 0.9f * p->size && w < 5 * p->size && h < 5 * p->size &&
            b->nruns > 1.6f * h && b->nruns < most && b->area < 0.4f * w * h &&
            edge_ink(p, part, b->box.y0) > BOX_EDGE * w &&
-           edge_ink(p, part, b->box.y1 - w / 16 - 2) > BOX_EDGE * w;
+           edge_ink(p, part, b->box.y1 - w / 16 - 2) > BOX_EDGE * w &&
+           side_ink(p, part, b->box.x0) > BOX_EDGE * h &&
+           side_ink(p, part, b->box.x1 - w / 16 - 2) > BOX_EDGE * h;
 }
 
 static PartKind

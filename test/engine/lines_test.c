@@ -485,6 +485,40 @@ low_words(void)
     done(&p);
 }
 
+/* An E of 22 x 28 pixels whose arms end in serifs. */
+static void
+set_serif_e(Paper *p, int x, int y)
+{
+    fill(p, x + 3, y - 28, x + 6, y, p->ink);
+    for (int arm = 0; arm < 3; arm++)
+    {
+        int top = arm == 0 ? y - 28 : arm == 1 ? y - 15 : y - 2;
+
+        fill(p, x, top, arm == 1 ? x + 16 : x + 22, top + 2, p->ink);
+        fill(p, arm == 1 ? x + 14 : x + 20, arm == 0 ? top : top - 5, arm == 1 ? x + 16 : x + 22,
+             arm == 2 ? top + 2 : top + 7, p->ink);
+    }
+}
+
+static void
+serifs(void)
+{
+    Paper p = paper(1200, 900);
+    PageLines l;
+    int right = 0;
+
+    for (int i = 0; i < 8; i++)
+    {
+        set_serif_e(&p, 100, 150 + 60 * i);
+        set_line(&p, 126, 150 + 60 * i, 4, sentences[i]);
+    }
+    l = find(&p.image, 0);
+    for (int i = 0; i < l.nlines; i++)
+        right += near(l.lines[i].box.x0, 100, 4);
+    promise("an E with serifs is a letter and no box to tick", l.nlines == 8 && right == 8);
+    done(&p);
+}
+
 /* A row of boxes that share their walls, one letter in each. */
 static void
 set_boxes(Paper *p, int x, int y, const char *text)
@@ -1292,6 +1326,7 @@ main(void)
     straight_lines();
     two_sizes();
     low_words();
+    serifs();
     leaders();
     square_leaders();
     pale_ink();
