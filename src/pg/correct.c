@@ -27,6 +27,7 @@ PG_FUNCTION_INFO_V1(dsocr_lay_text);
 #define COST_CHANGE 3
 #define COST_GAP    2
 #define MOST_CELLS  ((Size)256 << 20) /* one byte each */
+#define LEAST_BAND  32
 
 /* Letters with runs of white space as one: a line end, a tab, or a space. */
 typedef struct Letters
@@ -183,13 +184,26 @@ align_within(const Letters *a, const Letters *b, int band, int *to)
     return sure;
 }
 
+/* Of the table for a band. */
+static Size
+cells(const Letters *a, const Letters *b, int band)
+{
+    return (Size)(a->n + 1) * (abs(b->n - a->n) + (Size)2 * band + 1);
+}
+
 static void
 align_middle(const Letters *a, const Letters *b, int *to)
 {
     int most = Max(a->n, b->n);
 
-    for (int band = 32; !align_within(a, b, band, to) && band < most; band *= 4)
-        if ((Size)(a->n + 1) * (abs(b->n - a->n) + (Size)8 * band + 1) > MOST_CELLS)
+    if (cells(a, b, LEAST_BAND) > 4 * MOST_CELLS)
+        ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                        errmsg("the new text is too long to be laid on the old one"),
+                        errdetail("Where they differ, it has %d characters, and the old one %d.",
+                                  b->n, a->n),
+                        errhint("Is it the text of this page?")));
+    for (int band = LEAST_BAND; !align_within(a, b, band, to) && band < most; band *= 4)
+        if (cells(a, b, 4 * band) > MOST_CELLS)
             break; /* the texts are long and have little in common: as good as it gets */
 }
 
@@ -314,20 +328,25 @@ put_loose(Laying *l, int from, int to, int element, bool apart)
     }
 }
 
-/* Of the rows in [from, to) those that together resemble the old line most: [*begin, *end). */
+/* Of the rows in [from, to) those that together resemble the old line most: [*begin, *end). Rows that are longer than it by
+ * more than the least difference differ by more; a gap at either end does not count. */
 static void
 best_rows(const Laying *l, const OldLine *old, int from, int to, int *begin, int *end)
 {
-    int least = PG_INT32_MAX;
+    int64 least = PG_INT32_MAX, length = pg_mbstrlen(old->text);
 
     *begin = from;
     *end = to;
     for (int i = from; i < to; i++)
-        for (int j = i + 1; j <= to && (i == from || l->b.code[i - 1] == '\n'); j++)
+        for (int j = i + 1;
+             j <= to && (i == from || l->b.code[i - 1] == '\n') && j - i - 2 <= length + least; j++)
             if (j == to || l->b.code[j] == '\n')
             {
-                int d = difference(new_text(l, i, j), old->text);
+                char *text = new_text(l, i, j);
+                int d = difference(text, old->text);
 
+                CHECK_FOR_INTERRUPTS();
+                pfree(text);
                 if (d < least)
                 {
                     least = d;

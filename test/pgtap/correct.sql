@@ -1,7 +1,7 @@
 -- correct.sql - what dsocr_correct and dsocr_training_set promise: boxes are kept, history too, and the text is searched.
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(76);
+SELECT plan(78);
 
 -- ---- a text laid on lines
 CREATE TEMP TABLE t AS SELECT '{"page": 1, "status": "ok", "width": 1000, "height": 1400, "text": "The old title\n\nfirst lne here\nof the archi-\nvists end", "elements": [
@@ -34,6 +34,13 @@ SELECT ok((SELECT bool_and(substr(c->>'text', (e->>'char_start')::int + 1, (e->>
 SELECT is((SELECT string_agg(l->>'text', ',') FROM t, jsonb_path_query(dsocr.corrected(r, 'The old title first line here of the archivists end', NULL), '$.elements[*].lines[*] ? (@.corrected == true)') l), 'first line here', 'only lines that changed say so');
 SELECT is((SELECT l->'confidence' FROM t, jsonb_path_query(dsocr.corrected(r, 'The old title first line here of the archivists end', NULL), '$.elements[*].lines[*] ? (@.corrected == true)') l), NULL, 'and have no confidence');
 SELECT is((SELECT count(*) FROM dsocr.lay_text('{"page": 1, "status": "error", "elements": []}', E'typed\nby hand\n\nall', NULL)), 3::bigint, 'a page that had no text');
+CREATE FUNCTION pg_temp.one_line(words text) RETURNS jsonb LANGUAGE sql AS $$
+  SELECT jsonb_build_object('page', 1, 'status', 'ok', 'elements', jsonb_build_array(jsonb_build_object('id', 0, 'type', 'text', 'content', words, 'text', words,
+    'lines', jsonb_build_array(jsonb_build_object('text', words, 'bbox', '[1, 2, 3, 4]'::jsonb))))) $$;
+SELECT is((SELECT count(*) FROM dsocr.lay_text(pg_temp.one_line('one line here'), (SELECT string_agg('line number ' || g, E'\n') FROM generate_series(1, 3000) g), NULL)),
+  3000::bigint, 'three thousand lines for one: in a moment, where it once took all memory');
+SELECT throws_ok($$SELECT dsocr.lay_text(pg_temp.one_line((SELECT string_agg(md5(g::text), ' ') FROM generate_series(1, 1000) g)),
+  (SELECT string_agg(md5((-g)::text), ' ') FROM generate_series(1, 3000) g), NULL)$$, '54000', 'the new text is too long to be laid on the old one', 'a text of a hundred thousand characters for another of thirty');
 SELECT is((SELECT string_agg(type || '=' || text, '|') FROM dsocr_elements(dsocr.corrected('{"page": 1, "status": "error", "error_code": "x", "elements": []}', E'typed\nby hand\n\nall', NULL))), E'text=typed\nby hand|text=all', 'gets elements');
 SELECT is(dsocr.corrected('{"page": 1, "status": "error", "error_code": "x", "elements": []}', 'a', NULL) - 'elements', '{"page": 1, "status": "ok", "text": "a", "markdown": "a"}', 'and is well read');
 SELECT throws_ok('SELECT dsocr.corrected(r, ''x'', 4) FROM t', '22023', 'the page has no element 4', 'an element that is not there');
