@@ -116,11 +116,29 @@ finish(Call *c)
     c->whole = NULL;
 }
 
+/* Switches to the context of the call's error. Returns what was current. */
+static MemoryContext
+begin_error(Client *client, Call *c)
+{
+    c->q->error_context =
+        AllocSetContextCreate(client->answers, "dsocr error", ALLOCSET_SMALL_SIZES);
+    return MemoryContextSwitchTo(c->q->error_context);
+}
+
+void
+client_free_error(Question *q)
+{
+    if (q->error_context)
+        MemoryContextDelete(q->error_context);
+    q->error_context = NULL;
+    q->error = NULL;
+}
+
 static void
 fail(Client *client, Call *c, int sqlstate, const char *code, const char *message,
      const char *detail, const char *hint)
 {
-    MemoryContext old = MemoryContextSwitchTo(client->answers);
+    MemoryContext old = begin_error(client, c);
 
     c->q->error =
         answer_error_made(sqlstate, code, pstrdup(message), detail ? pstrdup(detail) : NULL, hint);
@@ -398,17 +416,17 @@ static void
 take_error(Client *client, Call *c)
 {
     EngineStateName state = pg_atomic_read_u32(&engine_state->state);
-    MemoryContext old = MemoryContextSwitchTo(client->answers);
-    AnswerError *e = answer_error(c->body.data, c->body.len);
+    MemoryContext old = begin_error(client, c);
 
+    c->q->error = answer_error(c->body.data, c->body.len);
     MemoryContextSwitchTo(old);
-    if (strcmp(e->code, "not_ready") == 0 &&
+    if (strcmp(c->q->error->code, "not_ready") == 0 &&
         (state == ENGINE_STARTING || state == ENGINE_LOADING) && c->again++ < AGAIN_MAX)
     {
+        client_free_error(c->q);
         wait_for_engine(c);
         return;
     }
-    c->q->error = e;
     finish(c);
 }
 

@@ -31,6 +31,8 @@ typedef struct Question
     char *reply;  /* UTF-8 JSON from the engine, or NULL */
     size_t nreply;
     AnswerError *error; /* why there is no reply, or NULL */
+    MemoryContext
+        error_context; /* of the error; with it goes all of that, also when the rest stays */
 } Question;
 
 /* Called for each question as soon as it is answered. */
@@ -59,5 +61,6 @@ extern void client_drop(Client *client, const Question *q); /* cancels one; no d
 /* The same, but what the engine has told until now is taken: its parts, and perhaps the answer. True: it is answered. */
 extern bool client_hang_up(Client *client, const Question *q);
 extern void client_free_part(Part *part);
+extern void client_free_error(Question *q);
 
 #endif

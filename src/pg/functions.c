@@ -396,6 +396,7 @@ put_answer(int index, Question *q, void *arg)
     if (q->reply)
         pfree(q->reply);
     q->reply = NULL;
+    client_free_error(q);
 }
 
 Datum

@@ -250,6 +250,7 @@ make_row(FuncCallContext *call, Asked *a)
     row = heap_form_tuple(call->tuple_desc, values, nulls);
     if (a->question.reply)
         pfree(a->question.reply);
+    client_free_error(&a->question);
     MemoryContextDelete(a->context);
     return HeapTupleGetDatum(row);
 }

@@ -143,6 +143,7 @@ forget_item(Job *item)
     }
     if (item->question.reply)
         pfree(item->question.reply);
+    client_free_error(&item->question);
     MemoryContextDelete(item->context);
 }
 

@@ -210,7 +210,7 @@ finish_answered(void)
             me.done++;
         }
     if (client_busy(me.client) == 0)
-        MemoryContextReset(me.answers); /* what errors have left */
+        MemoryContextReset(me.answers); /* its blocks: nothing is in them */
     return true;
 }
 

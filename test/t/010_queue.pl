@@ -3,6 +3,7 @@ use strict;
 use warnings;
 use Dsocr;
 use Test::More;
+use Time::HiRes qw(sleep);
 
 my $node = server('queue', engine => fake_engine());
 wait_for_state($node, 'ready');
@@ -236,6 +237,31 @@ is($node->safe_psql('postgres', "SELECT dsocr_result($job, '3min')->'document'->
 sql(q{SELECT dsocr_grant('writer', 'read')});
 ($rc, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\nSELECT dsocr_result($job)", extra_params => [ '-U', 'writer' ]);
 like($err, qr/ERROR:  42704/, "and sees no job of another's");
+
+# ---- many that fail, beside one that is read for hours: nothing of them stays in the worker's memory
+sub worker_bytes
+{
+	my ($log, $bytes, $offset) = ('', undef, -s $node->logfile);
+	sql(q{SELECT pg_log_backend_memory_contexts(pid) FROM pg_stat_activity WHERE application_name = 'dsocr queue worker'});
+	for (1 .. 600)
+	{
+		$log = PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset);
+		return $1 if $log =~ /Grand total: .* (\d+) used/;
+		sleep 0.1;
+	}
+}
+sql(q{CREATE TABLE bad (id int PRIMARY KEY, scan bytea); INSERT INTO bad VALUES (0, 'FAKE:slow=100000000;')});
+$w = sql(q{SELECT dsocr_attach('bad', 'scan')});
+$node->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM dsocr.jobs WHERE state = 'claimed' AND watch = $w)");
+sql(q{INSERT INTO bad SELECT g, convert_to('FAKE:error=bad_input;' || g, 'UTF8') FROM generate_series(1, 300) g});
+$node->poll_query_until('postgres', "SELECT count(*) = 300 FROM dsocr.failed_items WHERE watch = $w");
+my $before = worker_bytes();
+sql(q{INSERT INTO bad SELECT g, convert_to('FAKE:error=bad_input;' || g, 'UTF8') FROM generate_series(301, 1500) g});
+$node->poll_query_until('postgres', "SELECT count(*) = 1500 FROM dsocr.failed_items WHERE watch = $w");
+my $grown = worker_bytes() - $before;
+cmp_ok($grown, '<', 400_000, "1,200 documents that fail: the worker's memory has grown by $grown bytes");
+is(sql("SELECT state FROM dsocr.jobs WHERE watch = $w"), 'claimed', 'beside one that was read all the time');
+sql("SELECT dsocr_detach($w)");
 
 sql('SELECT dsocr_detach(1)');
 is(sql('SELECT (SELECT count(*) FROM dsocr.watch), (SELECT count(*) FROM dsocr.job WHERE watch <> 0)'), '0|0', 'after detach nothing is left behind');
