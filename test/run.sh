@@ -65,7 +65,7 @@ why() {
         $0 ~ failed { if (last[(NR - 1) % 8] ~ /^#/) say(NR - 1); say(NR); more = 5; bad = 1; next }
         /^# Looks like your test (exited|died)/ { for (n = NR < 8 ? 1 : NR - 7; n <= NR; n++) say(n); next }
         /^#/ && more > 0 { say(NR); more--; next }
-        /Sanitizer: |runtime error: / { say(NR); next }
+        /Sanitizer: |runtime error: |^Bail/ { say(NR); next }
         /error:|ERROR: / && !/^(ok|#)/ { if (errors < 10) error[errors++] = NR ":" substr($0, 1, 400) }
         NF > 0 { more = 0 }
         END {
