@@ -162,7 +162,7 @@ for my $kind (plan_of_kills())
 	feed($fed + 1, $fed + $portion);
 	$fed += $portion;
 	change_some($fed);
-	poll(q{SELECT EXISTS (SELECT FROM dsocr.job WHERE state = 'claimed') AND dsocr_status()->>'state' = 'ready'}, 60);
+	poll(q{SELECT EXISTS (SELECT FROM dsocr.job WHERE state = 'claimed') AND dsocr_status()->>'state' = 'ready'}, 15);
 	change_some($fed) if $done % 2;
 	my ($claimed, $ok);
 	for (1 .. 100)
