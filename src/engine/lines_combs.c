@@ -179,18 +179,11 @@ has_level(const Outline *o)
 {
     const Parts *p = o->p;
     const Box *b = &o->part->box;
-
     int off = (int)(fabsf(o->slope) * o->n) + 2;
 
     for (int y = b->y0 + o->upper + off; y < b->y1 - o->lower - off; y++)
-    {
-        int ink = 0;
-
-        for (int i = runs_from(p, y, b->x0); i < p->row_start[y + 1] && p->runs[i].x0 < b->x1; i++)
-            ink += &p->parts[p->runs[i].part] == o->part ? p->runs[i].x1 - p->runs[i].x0 : 0;
-        if (ink > LEVEL * o->n)
+        if (row_ink(p, (int)(o->part - p->parts), y) > LEVEL * o->n)
             return true;
-    }
     return false;
 }
 
@@ -211,14 +204,8 @@ is_flat(const Parts *p, int part, int y, int dir)
     int least = (b->x1 - b->x0) * (b->x1 - b->x0 < LONG * p->size ? 3 : 1) / 4;
 
     for (int end = y + 4 * dir; y != end && y > b->y0 - 1 && y < b->y1; y += dir)
-    {
-        int ink = 0;
-
-        for (int i = runs_from(p, y, b->x0); i < p->row_start[y + 1] && p->runs[i].x0 < b->x1; i++)
-            ink += p->runs[i].part == part ? p->runs[i].x1 - p->runs[i].x0 : 0;
-        if (ink >= least)
+        if (row_ink(p, part, y) >= least)
             return true;
-    }
     return false;
 }
 

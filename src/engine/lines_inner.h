@@ -148,6 +148,8 @@ typedef struct Parts
 int sheet_count_runs(const Sheet *s, const uint8_t *rules);
 /* The first run of row y that ends after x. */
 int runs_from(const Parts *p, int y, int x);
+/* How many pixels of a part stand in row y of the sheet, which must have it. */
+int row_ink(const Parts *p, int part, int y);
 
 bool parts_find(const Sheet *s, const uint8_t *rules, int nruns, Arena *arena, Parts *out);
 

@@ -99,6 +99,17 @@ runs_from(const Parts *p, int y, int x)
     return lo;
 }
 
+int
+row_ink(const Parts *p, int part, int y)
+{
+    const Box *b = &p->parts[part].box;
+    int ink = 0;
+
+    for (int i = runs_from(p, y, b->x0); i < p->row_start[y + 1] && p->runs[i].x0 < b->x1; i++)
+        ink += p->runs[i].part == part ? p->runs[i].x1 - p->runs[i].x0 : 0;
+    return ink;
+}
+
 static int
 root_of(int *parent, int i)
 {

@@ -113,11 +113,8 @@ edge_ink(const Parts *p, int part, int y)
 
     for (int v = y < 0 ? 0 : y; v < y + deep && v < p->h; v++)
     {
-        int ink = 0;
+        int ink = row_ink(p, part, v);
 
-        for (int i = runs_from(p, v, p->parts[part].box.x0);
-             i < p->row_start[v + 1] && p->runs[i].x0 < p->parts[part].box.x1; i++)
-            ink += p->runs[i].part == part ? p->runs[i].x1 - p->runs[i].x0 : 0;
         best = ink > best ? ink : best;
     }
     return best;
