@@ -107,7 +107,7 @@ HAND = re.compile(r"Comic|Purisa|Dkg|hand|script|Breip", re.I)
 SANS = re.compile(r"Sans|Lato|Roboto(?!.*Slab)|Gillius|Universalis|Switzera|Heros|Adventor|Karla|Manrope|Tuffy|Cabin|"
                   r"Carlito|Arimo|Gothic|Yanone|Biolinum|Libris|Cantarell|Solothurn", re.I)
 SHARE = dict(serif=.34, sans=.21, mono=.19, old=.23, hand=.03)
-WHAT = dict(prose=.41, list=.1, receipt=.11, table=.06, soup=.07, label=.08, typed=.08, early=.05, form=.04)
+WHAT = dict(prose=.395, list=.1, receipt=.11, table=.06, soup=.085, label=.08, typed=.08, early=.05, form=.04)
 # Those that held-out lines are drawn with, for good, so that figures compare.
 HELD_SHARE = dict(serif=.31, sans=.18, mono=.26, old=.22, hand=.03)
 HELD_WHAT = dict(prose=.55, list=.12, receipt=.12, table=.07, soup=.05, label=.09)
@@ -118,7 +118,7 @@ TYPEWRITER = re.compile(r"Courier Prime(?! *(Sans|Code))|GNUTypewriter|FreeMono|
                         r"lmmono(lt)?10-(regular|bold\.)|cmunt[bt]\.|Compagnon-(Roman|Medium)", re.I)
 SLANTED = re.compile(r"Italic|Oblique|Slant|it\.", re.I)
 SMALL_CAPS = re.compile(r"(mono|roman)caps|Small-?caps", re.I)
-FOREIGN, COARSE = .05, .1  # parts of the pages
+FOREIGN, COARSE, AGAIN = .05, .1, .17  # parts of the pages; AGAIN: their views are damaged once more
 SCRIPTS = {"абвгдежзийклмнопрстуфхцчшщыьюя": .42, "αβγδεζηθικλμνξοπρστυφχψως": .34, "אבגדהוזחטילמנסעפצקרשת": .08,
            "აბგდევზთიკლმნოპჟრსტუფქღყშჩცძწჭხჯჰ": .04, "աբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցւփք": .04,
            "กขคงจฉชซญดตถทธนบปผพฟมยรลวสหอ": .04, "कखगघचछजटठडतथदधनपफबमयरलवशसह": .04}
@@ -551,6 +551,7 @@ class Source:
         what = self.only or r.choices(list(kinds), share)[0]
         # The held-out lines have none of these, so that figures of different times compare.
         foreign, coarse = (what == "unreadable", False) if not new or self.only else (r.random() < FOREIGN, r.random() < COARSE)
+        again = new and not foreign and r.random() < AGAIN
         if foreign:
             what = "unreadable"
         kind, face, script = self.choose(r, what, new)
@@ -584,7 +585,7 @@ class Source:
         if not pen.chars.label:
             return []
         scan = Scan(r, rng, pen, kind, bases, what)
-        scan.coarse, scan.new = coarse, new
+        scan.coarse, scan.new, scan.again = coarse, new, again
         return scan.found(self.finder) if self.finder and r.random() < self.found else scan.views()
 
     def choose(self, r, what, new):
@@ -837,6 +838,15 @@ class Source:
             self.write(pen, row, left + r.random() * .2 * width * (len(row) < 3), y, line, space)
 
 
+def to_bytes(img):
+    """0..1 -> uint8"""
+    return (np.clip(img, 0, 1) * 255).astype(np.uint8)
+
+
+def as_grey(im):
+    return np.asarray(im, np.float32) / 255
+
+
 def legible(view, text, centres):
     """At most one letter in eight has lost its ink."""
     darkest = np.minimum.reduceat(view[3:30].min(0), np.arange(0, VIEW_W, 4))
@@ -857,7 +867,7 @@ class Scan:
     def __init__(self, r, rng, pen, kind, bases, what):
         self.r, self.rng, self.pen, self.kind, self.what = r, rng, pen, kind, what
         self.bases = bases
-        self.clean, self.straight, self.coarse, self.new = r.random() < .06, False, False, False
+        self.clean, self.straight, self.coarse, self.new, self.again = r.random() < .06, False, False, False, False
         self.x_height = max(5.5, min(24, math.exp(r.gauss(math.log(12.5), .33))))
 
     def noise(self, shape, cell):
@@ -896,7 +906,7 @@ class Scan:
         a = evened(im.filter(ImageFilter.GaussianBlur(r.uniform(.8, 2.2))))
         edge = r.uniform(.25, .52) + r.uniform(.02, .2) * self.noise(a.shape, r.uniform(2, 6))
         edge = edge + r.uniform(0, .15) * self.noise(a.shape, 30)
-        return Image.fromarray((np.clip((a - edge) * r.uniform(2, 8) + .5, 0, 1) * 255).astype(np.uint8))
+        return Image.fromarray(to_bytes((a - edge) * r.uniform(2, 8) + .5))
 
     def typed(self, im):
         """A ribbon's weave, or a carbon copy's soft and spread ink."""
@@ -979,7 +989,7 @@ class Scan:
     def paper(self, a):
         """Coverage -> grey [h, w] uint8: paper, the other side, stains, optics, sensor, threshold, JPEG."""
         r, rng = self.r, self.rng
-        if self.clean:
+        if self.clean or self.again and r.random() < .8:
             return (255 - a * 255).astype(np.uint8)
         a = self.marks(a)
         if self.coarse:
@@ -994,19 +1004,22 @@ class Scan:
         if r.random() < .25:
             img = img + r.uniform(.01, .06) * self.noise(a.shape, r.uniform(2, 6))
         if r.random() < .45:
-            blurred = Image.fromarray((np.clip(img, 0, 1) * 255).astype(np.uint8))
+            blurred = Image.fromarray(to_bytes(img))
             blurred = blurred.filter(ImageFilter.GaussianBlur(r.uniform(.3, 1.1) * max(.6, self.x_height / 12)))
-            img = np.asarray(blurred, np.float32) / 255
+            img = as_grey(blurred)
         if r.random() < .45:
             img = img + rng.standard_normal(img.shape, np.float32) * (r.uniform(.005, .1) * (light - dark))
         if r.random() < .2:
             img = (img > (light + dark) / 2 + r.gauss(.03, .06) * (light - dark)).astype(np.float32)
-        out = (np.clip(img, 0, 1) * 255).astype(np.uint8)
+        out = to_bytes(img)
         if r.random() < .3:
-            f = io.BytesIO()
-            Image.fromarray(out).save(f, "JPEG", quality=r.randrange(20, 90))
-            out = np.asarray(Image.open(f).convert("L"))
+            out = np.asarray(self.jpeg(out))
         return out
+
+    def jpeg(self, grey):
+        f = io.BytesIO()
+        Image.fromarray(grey).save(f, "JPEG", quality=self.r.randrange(20, 90))
+        return Image.open(f).convert("L")
 
     def resampled(self, a):
         """A page that was scanned or faxed at 75 to 100 dpi and made larger afterwards."""
@@ -1122,8 +1135,57 @@ class Scan:
             if 0 < len(text) <= LONGEST and legible(view, text, centres):
                 if self.new and r.random() < .05:
                     view = self.runs_on(view, int((b - a) * X_HEIGHT / height))
+                if self.again:
+                    view = self.damaged(view, min(VIEW_W, int((b - a) * X_HEIGHT / height) + 1))
+                    if not legible(view, text, centres):
+                        continue
                 rows.append((view, text, centres))
         return rows
+
+    def damaged(self, view, end):
+        """A view of a scan so coarse that its pixels are the view's: remains of neighbours, the other side, strokes, uneven
+        ink, grain, threshold and JPEG on the small grid, `end` columns of it; and paper brought to white once more."""
+        r, rng = self.r, self.rng
+        ink = 1 - view[:, :end].astype(np.float32) / 255
+        if r.random() < .3:
+            rows = r.randrange(1, 7)
+            rest = np.roll(ink[BASELINE - 5:BASELINE - 5 + rows], r.randrange(end), 1) * r.uniform(.4, 1)
+            at = slice(0, rows) if r.random() < .5 else slice(VIEW_H - rows, VIEW_H)
+            ink[at] = np.maximum(ink[at], rest)
+        if r.random() < .12:
+            ink = np.maximum(ink, np.roll(ink[:, ::-1], r.randrange(end), 1) * r.uniform(.08, .3))
+        if r.random() < .05:
+            x = r.choice([r.randrange(4), max(0, end - r.randrange(1, 6))])
+            ink[:, x:x + r.randrange(1, 3)] = 1
+        if r.random() < .08:
+            y = r.choice([r.randrange(4), VIEW_H - 1 - r.randrange(4)])
+            ink[y:y + r.randrange(1, 3)] = 1
+        if r.random() < .18:
+            blots = np.kron(rng.random((4, end // 16 + 1), np.float32), np.ones((8, 16), np.float32))[:, :end]
+            ink = ink * (1 - r.uniform(.1, .5) * blots)
+        light = r.uniform(.6, 1) if r.random() < .6 else 1.0
+        dark = r.uniform(0, .5) * light if r.random() < .6 else 0.0
+        img = light + (dark - light) * np.clip(ink * r.uniform(.7, 1.3), 0, 1)
+        if r.random() < .2:
+            img = img + r.gauss(0, .1) * np.linspace(-.5, .5, end)[None] + r.gauss(0, .05) * np.linspace(-.5, .5, VIEW_H)[:, None]
+        if r.random() < .2:
+            grain = rng.standard_normal((VIEW_H // 4, end // 4 + 1), np.float32)
+            img = img + np.kron(grain, np.ones((4, 4), np.float32))[:, :end] * r.uniform(.01, .05)
+        if r.random() < .35:
+            img = as_grey(Image.fromarray(to_bytes(img)).filter(ImageFilter.GaussianBlur(r.uniform(.2, 1))))
+        if r.random() < .45:
+            img = img + rng.standard_normal(img.shape, np.float32) * (r.uniform(.005, .09) * (light - dark))
+        if r.random() < .06:
+            img = np.where(rng.random(img.shape) < r.uniform(.001, .02), rng.integers(0, 2, img.shape), img)
+        if r.random() < .15:
+            img = (img > (light + dark) / 2 + r.gauss(0, .04)).astype(np.float32)
+        if r.random() < .25:
+            img = as_grey(self.jpeg(to_bytes(img)))
+        parts = np.array_split(np.arange(end), max(1, end // 32))
+        level = np.interp(np.arange(end), [p.mean() for p in parts], [max(.16, float(np.quantile(img[:, p], .9))) for p in parts])
+        out = np.full((VIEW_H, VIEW_W), 255, np.uint8)
+        out[:, :end] = to_bytes(img / level)
+        return out
 
     def runs_on(self, view, end):
         """A line that its finder let run on behind its text, into what nothing()s hold."""

@@ -197,6 +197,7 @@ def test_lines(folder, fonts):
     promise("marks are set on letters that bear them, nothing else is changed", set(marked) > {"12"} and set("".join(marked)) <= chars and
             len(set(marked)) > 3 and {"".join(c for c in w if not lines.unicodedata.combining(c)) for w in bare} == set(plain), marked)
     test_clutter(next(v for v, t, _ in rows if t))
+    test_damaged(rows)
     test_typewriter(fonts)
     held = lines.faces(fonts, held=True)
     seen = {f.path for fs in source.faces.values() for family in fs for f in family}
@@ -212,6 +213,18 @@ def test_clutter(view):
     long = [scan.runs_on(view, 120) for _ in range(20)]
     promise("a line that runs on keeps its text as it was", all(np.array_equal(v[:, :120], view[:, :120]) for v in long) and
             any((v < view).any() for v in long))
+
+
+def test_damaged(rows):
+    scan = lines.Scan(lines.random.Random(4), np.random.default_rng(4), None, "serif", [], "prose")
+    views = [v for v, t, _ in rows if t]
+    ends = [int(np.flatnonzero((v < 255).any(0))[-1]) + 1 for v in views]
+    got = [(v, scan.damaged(v, end), end) for v, end in zip(views, ends) if end > 40 for _ in range(8)]
+    promise("a damaged view is a view, white behind its end", all(g.shape == v.shape and g.dtype == np.uint8 and (g[:, end:] == 255).all() for v, g, end in got))
+    like = np.array([np.corrcoef(g[4:28, :end].ravel(), v[4:28, :end].ravel())[0, 1] for v, g, end in got if g.std()])
+    promise("it is another, and its line is still there", np.median(like) > .8 and like.min() < .95 and
+            np.mean([np.array_equal(v, g) for v, g, _ in got]) < .1, like.round(2))
+    promise("its paper is white", np.median([np.quantile(g[:, :end], .85) for _, g, end in got]) > 235)
 
 
 def test_typewriter(fonts):
