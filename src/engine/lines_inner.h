@@ -215,10 +215,18 @@ bool rows_measure(const Sheet *s, const Parts *p, Arena *arena, Rows *rows);
 float row_foot(const Row *r, float x);
 float row_reach(const Row *r);
 
+/* --- lines_ends.c: what stands off at a row's end, beyond the others, and is paler ---------------- */
+
+/* Such ends become rows of their own, measured. */
+bool rows_cut_ends(const Sheet *s, Parts *p, Arena *arena, Rows *rows);
+
 /* --- lines_stretch.c: a row whose letters are not of one size, or do not stand at one height ----- */
 
 /* What follows in a row and is of one size, as rows of their own: the row itself if all is. */
 bool row_stretches(const Parts *p, const Rows *rows, int row, Arena *arena, Row **out, int *n);
+
+/* Members first .. first + n of row r, as a row; not measured. */
+Row row_part(const Parts *p, const Rows *rows, const Row *r, int first, int n);
 
 /* Baseline, x-height, slope and bend of r, all or a stretch of rows[row]. */
 bool row_measure(const Parts *p, const Rows *rows, int row, Row *r, Arena *arena);

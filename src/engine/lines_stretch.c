@@ -53,9 +53,8 @@ fits(const Parts *p, const Rows *rows, const Row *r, const Row *of)
            fabsf(row_foot(r, x) - row_foot(of, x)) < STANDING * of->x_height + PIXEL;
 }
 
-/* members first .. first + n of the row, as a row. */
-static Row
-part_of_row(const Parts *p, const Rows *rows, const Row *r, int first, int n)
+Row
+row_part(const Parts *p, const Rows *rows, const Row *r, int first, int n)
 {
     Row s = *r;
 
@@ -116,7 +115,7 @@ row_stretches(const Parts *p, const Rows *rows, int row, Arena *arena, Row **out
         return false;
     for (int i = r->first, end; i < r->first + r->n; i = end)
     {
-        Row s = part_of_row(p, rows, r, i, (end = group_end(p, rows, r, i)) - i), *last = NULL;
+        Row s = row_part(p, rows, r, i, (end = group_end(p, rows, r, i)) - i), *last = NULL;
         bool fit;
 
         if (s.ncore >= FEW && !row_measure(p, rows, row, &s, arena))
@@ -125,11 +124,11 @@ row_stretches(const Parts *p, const Rows *rows, int row, Arena *arena, Row **out
         if (*n && goes_on(p, rows, &s, fit, last = *out + *n - 1, last_fit))
         {
             fit = last->ncore < FEW ? fit : last_fit;
-            s = part_of_row(p, rows, r, last->first, last->n + end - i);
+            s = row_part(p, rows, r, last->first, last->n + end - i);
             --*n;
         }
         else if (fit)
-            s = part_of_row(p, rows, r, i, end - i);
+            s = row_part(p, rows, r, i, end - i);
         if (!fit && !row_measure(p, rows, row, &s, arena))
             return false;
         (*out)[(*n)++] = s;

@@ -106,6 +106,38 @@ wide_spaces(void)
     }
 }
 
+/* Marks in the margin beside some lines of a column, or beside all: as pale as a shadow, or as dark as print. */
+static void
+at_rows_ends(void)
+{
+    static const char *const what[] = {"pale marks in a margin are no line's",
+                                       "figures as dark as print are their line's",
+                                       "so are pale ones beside most lines"};
+
+    for (int kind = 0; kind < 3; kind++)
+    {
+        Paper p = paper(1300, 900);
+        PageLines l;
+        int reach = 0, all = 0;
+
+        set_column(&p, 160, 150, 4, 60, 10, 40);
+        p.ink = kind == 1 ? 20 : 135;
+        for (int i = 0; i < 10; i += kind == 2 ? 1 : 4)
+        {
+            set_line(&p, 1232, 150 + 60 * i, 4, "5");
+            set_line(&p, 60, 150 + 60 * i, 4, "0");
+        }
+        l = find(&p.image, 0);
+        for (int i = 0; i < l.nlines; i++)
+        {
+            all += l.lines[i].box.x0 < 180 && l.lines[i].box.x1 > 600;
+            reach += l.lines[i].box.x0 < 100 && l.lines[i].box.x1 > 1200;
+        }
+        promise(what[kind], all == 10 && reach == (kind == 0 ? 0 : kind == 1 ? 3 : 10));
+        done(&p);
+    }
+}
+
 static void
 prices(void)
 {
@@ -1314,6 +1346,7 @@ main(void)
     two_columns();
     wide_spaces();
     prices();
+    at_rows_ends();
     ruled_table();
     not_text();
     heavy_heading();
