@@ -15,6 +15,8 @@
 #define BENT_WIDE  8  /* over twice so many letter heights, */
 #define BENT_ENDS  3  /* with so many in its first and last sixth */
 #define MOST_SLOPE 0.08f
+#define NEAR                                                                                       \
+    3 /* so many members before or after it, from left to right, a letter's other half is */
 #define EDGE                                                                                       \
     0.35f /* from the crossing of LEVEL to the edge, the profile being a mean of three rows */
 
@@ -365,6 +367,33 @@ gather_feet(const Parts *p, const Rows *rows, const Row *r, Feet *f, float *heig
     return f->n;
 }
 
+/* Upper and lower half of a letter that worn type or a faint ribbon broke in two: no paper to speak of lies between, and
+ * the upper one is higher than an accent. */
+static bool
+are_halves(const Box *upper, const Box *lower)
+{
+    int left = upper->x0 > lower->x0 ? upper->x0 : lower->x0;
+    int right = upper->x1 < lower->x1 ? upper->x1 : lower->x1;
+
+    return upper->y0 < lower->y0 && upper->y1 >= lower->y0 - 1 && upper->y1 < lower->y1 &&
+           2 * (right - left) > lower->x1 - lower->x0 &&
+           2 * (right - left) > upper->x1 - upper->x0 &&
+           2 * (upper->y1 - upper->y0) > lower->y1 - lower->y0;
+}
+
+/* Upper edge of the letter that member i is, or is the lower half of. */
+static int
+letter_top(const Parts *p, const int *members, int n, int i)
+{
+    const Box *b = &p->parts[members[i]].box;
+    int top = b->y0;
+
+    for (int k = i < NEAR ? 0 : i - NEAR; k < n && k <= i + NEAR; k++)
+        if (are_halves(&p->parts[members[k]].box, b) && p->parts[members[k]].box.y0 < top)
+            top = p->parts[members[k]].box.y0;
+    return top;
+}
+
 /* Heights over the baseline of the letters that stand on it, ascending; returns how many. */
 static int
 heights_over(const Parts *p, const Rows *rows, const Row *r, float *out)
@@ -377,7 +406,7 @@ heights_over(const Parts *p, const Rows *rows, const Row *r, float *out)
         float foot = row_foot(r, (part->box.x0 + part->box.x1) / 2.0f);
 
         if (part->kind == PART_CORE && fabsf(part->box.y1 - foot) < 0.2f * r->x_height + 0.5f)
-            out[n++] = foot - part->box.y0;
+            out[n++] = foot - letter_top(p, rows->members + r->first, r->n, i);
     }
     qsort(out, n, sizeof(float), by_float);
     return n;

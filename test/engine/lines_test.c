@@ -488,6 +488,32 @@ two_sizes(void)
     done(&p);
 }
 
+/* A word of worn type at a line's end: white runs across two of its letters, so that each is two pieces of ink. */
+static void
+broken_letters(void)
+{
+    Paper p = paper(1200, 900);
+    PageLines l;
+    int whole = 0;
+
+    for (int i = 0; i < 6; i++)
+    {
+        int end = set_line(&p, 100, 120 + 100 * i, 4, "the old tin bell"), x = end + 60;
+
+        set_line(&p, x, 120 + 100 * i, 4, "noss");
+        fill(&p, x + 48, 120 + 100 * i - 13, x + 96, 120 + 100 * i - 12, 245);
+    }
+    l = find(&p.image, 0);
+    for (int i = 0; i < l.nlines; i++)
+    {
+        const Box *b = &l.views[l.lines[i].first_view + l.lines[i].nviews - 1].box;
+
+        whole += near(b->y1 - b->y0, 20 * shape.view_h / (int)shape.x_height, 4);
+    }
+    promise("a word of broken letters is as large as its line", l.nlines == 6 && whole == 6);
+    done(&p);
+}
+
 /* Wide gaps around words in which no letter rises, as between dashes in a justified line. */
 static void
 low_words(void)
@@ -1358,6 +1384,7 @@ main(void)
     bent_lines();
     straight_lines();
     two_sizes();
+    broken_letters();
     low_words();
     serifs();
     leaders();
