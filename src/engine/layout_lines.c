@@ -7,17 +7,19 @@
  *   truncated   else, a view ran into the token limit with a confidence of a half or more
  * What such views gave up to there stays in the text either way; their low confidence shows.
  *
- * A line read with great doubt on a page that is well read is no print: the grain of a table, a page's edge, an ornament,
- * print that shines through. It is left out. Paler ink than the page's needs a surer reading. A page that is badly read as a
- * whole keeps all its lines, and the page's confidences are those of all that was read. */
+ * A line read with great doubt on a page that is well read, or a quarter of it, is no print: the grain of a table, a page's
+ * edge, an ornament, hatching of a map, print that shines through. It is left out. Paler ink than the page's needs a surer
+ * reading, and so does a line that stands alone: print comes in blocks of lines. A page that is badly read as a whole keeps
+ * all its lines, and the page's confidences are those of all that was read. */
 #include "layout_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define CREDIBLE  0.5f
-#define WELL_READ 0.8f  /* half of what is read on the page is at least so sure */
+#define WELL_READ 0.8f  /* a quarter of what is read on the page is at least so sure */
 #define DOUBT     0.35f /* less sure a line is no print, */
+#define ALONE     0.5f  /* less sure one that stands alone or with one other, */
 #define PALER     3.5f  /* by so much more for each part that its ink is paler, */
 #define MOST      0.6f  /* and at most this */
 
@@ -119,7 +121,7 @@ by_confidence(const void *a, const void *b)
     return (p->confidence > q->confidence) - (p->confidence < q->confidence);
 }
 
-/* Whether half of the page's tokens are in lines that are surely read. */
+/* Whether a quarter of the page's tokens are in lines that are surely read. */
 static DsStatus
 look_how_sure(Joiner *j)
 {
@@ -137,7 +139,7 @@ look_how_sure(Joiner *j)
         all += mean.n;
     }
     qsort(sure, n, sizeof *sure, by_confidence);
-    for (int below = 0; i < n && 2 * (below += sure[i].tokens) < all; i++)
+    for (int below = 0; i < n && 4 * (below += sure[i].tokens) < 3 * all; i++)
         ;
     j->well_read = i < n && sure[i].confidence >= WELL_READ;
     return DS_OK;
@@ -146,7 +148,9 @@ look_how_sure(Joiner *j)
 static bool
 is_no_print(const Joiner *j, const TextLine *line, float confidence)
 {
-    float paler = line->ink > 0 && line->ink < 1 ? 1 - line->ink : 0, least = DOUBT + PALER * paler;
+    float paler = line->ink > 0 && line->ink < 1 ? 1 - line->ink : 0;
+    bool alone = j->lines->blocks[line->block].nlines < 3;
+    float least = (alone ? ALONE : DOUBT) + PALER * paler;
 
     return j->well_read && confidence < (least < MOST ? least : MOST);
 }

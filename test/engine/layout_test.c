@@ -378,19 +378,22 @@ lines_statuses(void)
     promise("a page without lines is blank", strcmp(p.status, "blank") == 0 && p.confidence < 0);
 }
 
+/* Five lines as surely read as `sure` says, the third in this ink; alone: in a block of its own. */
 static PageReading
-read_doubtful(float third, float others, float ink)
+read_doubtful(const float sure[5], float ink, bool alone)
 {
     const char *texts[5] = {"The page", "goes on", "sJQ4i", "to", "its end"};
-    TextBlock block = {{10, 10, 300, 210}, "text", 0, 5};
+    Box box = {10, 10, 300, 210};
+    TextBlock whole = {box, "text", 0, 5};
+    TextBlock parts[3] = {{box, "text", 0, 2}, {box, "text", 2, 1}, {box, "text", 3, 2}};
     TextLine lines[5];
     LineView views[5] = {0};
     PageLines l = {.width = 420,
                    .height = 300,
-                   .nblocks = 1,
+                   .nblocks = alone ? 3 : 1,
                    .nlines = 5,
                    .nviews = 5,
-                   .blocks = &block,
+                   .blocks = alone ? parts : &whole,
                    .lines = lines,
                    .views = views};
     Generated pieces[5];
@@ -398,27 +401,44 @@ read_doubtful(float third, float others, float ink)
 
     for (int i = 0; i < 5; i++)
     {
-        lines[i] = (TextLine){.ink = i == 2 ? ink : 1, .first_view = i, .nviews = 1};
+        lines[i] = (TextLine){.block = alone ? (i > 1) + (i > 2) : 0,
+                              .ink = i == 2 ? ink : 1,
+                              .first_view = i,
+                              .nviews = 1};
         pieces[i] = generated(texts[i], strlen(texts[i]), "eos", &arena);
         for (int k = 0; k < pieces[i].n; k++)
-            pieces[i].probabilities[k] = i == 2 ? third : others;
+            pieces[i].probabilities[k] = sure[i];
     }
     layout_from_lines(toy_tokenizer(), &l, pieces, &arena, &page, NULL);
     return page;
 }
 
 static int
+kept(const PageReading *p)
+{
+    int n = 0;
+
+    for (int i = 0; i < p->nelements; i++)
+        n += p->elements[i].nlines;
+    return n;
+}
+
+static int
 lines_kept(float third, float others, float ink)
 {
-    PageReading p = read_doubtful(third, others, ink);
+    PageReading p = read_doubtful((float[]){others, others, third, others, others}, ink, false);
 
-    return p.nelements ? p.elements[0].nlines : 0;
+    return kept(&p);
 }
 
 static void
 doubtful_lines(void)
 {
-    PageReading p = read_doubtful(0.3f, 0.95f, 1);
+    static const float doubt[] = {0.95f, 0.95f, 0.3f, 0.95f, 0.95f},
+                       less[] = {0.95f, 0.95f, 0.45f, 0.95f, 0.95f},
+                       mostly[] = {0.7f, 0.7f, 0.3f, 0.95f, 0.95f},
+                       hardly[] = {0.7f, 0.7f, 0.3f, 0.95f, 0.7f};
+    PageReading p = read_doubtful(doubt, 1, false);
 
     promise("a line read with great doubt on a page that is well read is left out",
             strcmp(p.text, "The page\ngoes on\nto\nits end") == 0);
@@ -429,6 +449,12 @@ doubtful_lines(void)
     promise("where it is not known how dark it is, it counts as dark",
             lines_kept(0.4f, 0.95f, 0) == 5);
     promise("a page that is badly read keeps all its lines", lines_kept(0.1f, 0.7f, 0.5f) == 5);
+    p = read_doubtful(less, 1, true);
+    promise("a line that stands alone needs a surer reading than one of a block", kept(&p) == 4);
+    p = read_doubtful(mostly, 1, false);
+    promise("a page of which a quarter is well read leaves a doubtful line out", kept(&p) == 4);
+    p = read_doubtful(hardly, 1, false);
+    promise("one of which less is keeps it", kept(&p) == 5);
 }
 
 int
