@@ -210,24 +210,15 @@ static DsStatus
 find_lines(const DsEngine *e, DsPage *p, const Image *image, int (*tick)(void *), void *tick_arg,
            DsError *err)
 {
-    const ModelFacts *f = model_facts(e->model);
-    View *views;
+    const LineShape *shape = &model_facts(e->model)->line;
+    PageLines found;
     DsStatus st;
 
-    if ((st = lines_find(image, &f->line, p->options.rotate, tick, tick_arg, &p->arena, &p->lines,
-                         err)))
+    if ((st = lines_find(image, shape, p->options.rotate, tick, tick_arg, &p->arena, &found, err)))
         return st;
-    p->reading.width = p->lines.width;
-    p->reading.height = p->lines.height;
-    p->reading.rotation = p->lines.rotation;
-    p->reading.skew = p->lines.skew;
-    p->nviews = p->lines.nviews;
-    if ((views = arena_array(&p->arena, (size_t)p->nviews + 1, sizeof *views)) == NULL)
-        return ds_fail(err, DS_LIMIT, "page needs more than its working memory");
-    for (int i = 0; i < p->nviews; i++)
-        views[i] = p->lines.views[i].view;
-    p->views = views;
-    return DS_OK;
+    if (!found.turn_doubtful)
+        return reading_take_lines(p, &found, err);
+    return turn_begin(p, image, shape, &found, tick, tick_arg, err);
 }
 
 /* A page reader is given the page as it lies; only an asked-for rotation turns it. */

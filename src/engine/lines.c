@@ -30,6 +30,7 @@ typedef struct Look
     Picture *pictures;
     int npictures;
     int reduce, rotation;
+    bool turn_doubtful;
     float skew; /* degrees the lines fell to the right */
     Ticker ticker;
 } Look;
@@ -170,7 +171,7 @@ look_at(Look *l, const Image *page, int rotate, DsError *err)
         (st = outcome(l, turn_sheet(l, rotate), err)) ||
         (st = outcome(l, straighten_sheet(l), err)) || (st = outcome(l, find_rows(l), err)))
         return st;
-    if (rotate == -1 && rows_upside_down(&l->parts, &l->rows) &&
+    if (rotate == -1 && rows_upside_down(&l->parts, &l->rows, &l->turn_doubtful) &&
         (st = outcome(l, change_sheet(l, 180, 0) && find_parts(l) && find_rows(l), err)))
         return st;
     return outcome(l, blocks_find(&l->parts, &l->rows, &l->scratch, &l->blocks), err);
@@ -387,6 +388,7 @@ take_results(Look *l, const Image *page, const LineShape *shape, Arena *arena, P
     *out = (PageLines){.width = across ? page->height : page->width,
                        .height = across ? page->width : page->height,
                        .rotation = l->rotation,
+                       .turn_doubtful = l->turn_doubtful,
                        .skew = l->skew,
                        .npictures = l->npictures,
                        .truncated = l->rows.truncated};

@@ -55,7 +55,8 @@ typedef struct PageLines
 {
     int width, height; /* upright */
     int rotation; /* degrees clockwise the given image was turned by to be upright: 0, 90, 180, 270 */
-    float skew;   /* degrees that were straightened */
+    bool turn_doubtful; /* it may stand on its head: only reading tells */
+    float skew;         /* degrees that were straightened */
     int nblocks, nlines, nviews, npictures;
     TextBlock *blocks; /* in reading order */
     TextLine *lines;   /* in reading order, each block's together */

@@ -238,7 +238,7 @@ mark_votes(const Parts *p, const Rows *rows, const Row *r, int m, float top, flo
 }
 
 bool
-rows_upside_down(const Parts *p, const Rows *rows)
+rows_upside_down(const Parts *p, const Rows *rows, bool *doubtful)
 {
     Votes v = {0, 0};
 
@@ -260,5 +260,6 @@ rows_upside_down(const Parts *p, const Rows *rows)
                 mark_votes(p, rows, r, m, bottom - band, bottom, &v);
         }
     }
+    *doubtful = v.down >= FEW_LETTERS / 2 && 1.5 * v.down > v.up;
     return v.down >= FEW_LETTERS / 2 && v.down > 1.5 * v.up;
 }

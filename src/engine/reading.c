@@ -64,6 +64,25 @@ prepare_sequence(const DsEngine *e, DsPage *p, Sequence *s, DsError *err)
 }
 
 DsStatus
+reading_take_lines(DsPage *p, const PageLines *lines, DsError *err)
+{
+    View *views = arena_array(&p->arena, (size_t)lines->nviews + 1, sizeof *views);
+
+    if (views == NULL)
+        return out_of_page_memory(err);
+    for (int i = 0; i < lines->nviews; i++)
+        views[i] = lines->views[i].view;
+    p->lines = *lines;
+    p->views = views;
+    p->nviews = lines->nviews;
+    p->reading.width = lines->width;
+    p->reading.height = lines->height;
+    p->reading.rotation = lines->rotation;
+    p->reading.skew = lines->skew;
+    return DS_OK;
+}
+
+DsStatus
 reading_prepare(const DsEngine *e, DsPage *p, DsError *err)
 {
     const ModelFacts *f = model_facts(e->model);
@@ -441,7 +460,9 @@ reading_finish(DsEngine *e, DsPage *p, DsError *err)
                   strcmp(p->sequences[0].finish, "repeat") == 0;
     DsStatus st;
 
-    if (looped && p->attempt < p->options.retries)
+    if (p->turn)
+        st = turn_decide(e, p, err);
+    else if (looped && p->attempt < p->options.retries)
         st = try_again(e, p, err);
     else
     {

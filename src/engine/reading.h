@@ -38,6 +38,8 @@ typedef struct Sequence
     const char *finish; /* "eos", "length", "repeat" */
 } Sequence;
 
+typedef struct Turn Turn;
+
 struct DsPage
 {
     Arena arena;
@@ -45,6 +47,7 @@ struct DsPage
     int number;
     DsOptions options;
     PageLines lines;   /* line readers */
+    Turn *turn;        /* while it is tried which way up the page stands; or NULL */
     const View *views; /* [nviews] */
     int nviews, columns, rows;
     Sequence *sequences; /* [nsequences] */
@@ -77,6 +80,9 @@ struct DsEngine
 #define PASS_ROWS   512
 #define GROUP_VIEWS 8
 
+/* Makes these lines the page's, and their views what is read. */
+DsStatus reading_take_lines(DsPage *p, const PageLines *lines, DsError *err);
+
 /* Lays out the sequences of a page whose views are cut. */
 DsStatus reading_prepare(const DsEngine *e, DsPage *p, DsError *err);
 
@@ -93,6 +99,15 @@ void reading_admit(DsEngine *e, DsPage *const *pages, int n);
 DsStatus reading_finish(DsEngine *e, DsPage *p, DsError *err);
 
 void reading_free_slots(DsEngine *e, DsPage *p);
+
+/* --- turn.c: a page of which the line finder does not know which way up it stands ---------------------- */
+
+/* Has some views of the page as it was `found` read, and some of it turned by 180 degrees. */
+DsStatus turn_begin(DsPage *p, const Image *image, const LineShape *shape, const PageLines *found,
+                    int (*tick)(void *), void *tick_arg, DsError *err);
+
+/* They are read: makes the lines that were read with more certainty the page's. */
+DsStatus turn_decide(const DsEngine *e, DsPage *p, DsError *err);
 
 double ds_now_ms(void); /* a monotonic clock */
 

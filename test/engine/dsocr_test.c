@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "dsocr.h"
+#include "../../src/engine/lines.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define FEW_PAGES 1
@@ -53,33 +54,39 @@ is_scan(const struct dirent *d)
            (strcmp(dot, ".jpg") == 0 || strcmp(dot, ".tif") == 0 || strcmp(dot, ".png") == 0);
 }
 
+static Scan
+load_scan(const char *path)
+{
+    Scan s;
+    ImageInfo info;
+    Arena arena;
+    DsError err;
+    size_t bytes;
+
+    arena_init(&arena, 0);
+    s.blob = whole_file(path, &s.n);
+    if (image_info(s.blob, s.n, &image_default_limits, &arena, &info, &err))
+        exit(1);
+    bytes =
+        (size_t)info.pages[0].width * (size_t)info.pages[0].height * (size_t)info.pages[0].channels;
+    if (image_decode(s.blob, s.n, 0, &image_default_limits, malloc(bytes), bytes, &s.image, &err))
+        exit(1);
+    arena_free(&arena);
+    return s;
+}
+
 static void
 load_scans(void)
 {
     struct dirent **names;
     int n = scandir("test/pages", &names, is_scan, by_name);
-    Arena arena;
-    DsError err;
 
     for (int i = 0; i < n && nscans < MOST; i++)
     {
-        Scan *s = &scans[nscans];
-        ImageInfo info;
         char path[300];
-        size_t bytes;
 
         snprintf(path, sizeof path, "test/pages/%s", names[i]->d_name);
-        arena_init(&arena, 0);
-        s->blob = whole_file(path, &s->n);
-        if (image_info(s->blob, s->n, &image_default_limits, &arena, &info, &err))
-            exit(1);
-        bytes = (size_t)info.pages[0].width * (size_t)info.pages[0].height *
-                (size_t)info.pages[0].channels;
-        if (image_decode(s->blob, s->n, 0, &image_default_limits, malloc(bytes), bytes, &s->image,
-                         &err))
-            exit(1);
-        arena_free(&arena);
-        nscans++;
+        scans[nscans++] = load_scan(path);
     }
     for (int i = 0; i < n; i++)
         free(names[i]);
@@ -306,6 +313,62 @@ blank(void)
     free(white);
 }
 
+/* Reads the page, beside a scan if `company`: how it was turned, and how sure what was read is. */
+static int
+rotation_read(DsEngine *e, const Image *image, bool company, float *confidence)
+{
+    DsOptions o = default_options();
+    DsPage *pages[2];
+    DsError err;
+    bool worked = true;
+    int rotation;
+
+    if (ds_page_begin(e, image, 1, &o, NULL, NULL, &pages[0], &err) ||
+        ds_page_begin(e, &scans[4].image, 1, &o, NULL, NULL, &pages[1], &err))
+        exit(1);
+    while (!ds_page_done(pages[0]) && ds_step(e, pages, 1 + company, &worked, &err) == DS_OK &&
+           worked)
+        ;
+    *confidence = ds_page_reading(pages[0])->confidence;
+    rotation = ds_page_reading(pages[0])->rotation;
+    ds_page_end(e, pages[0]);
+    ds_page_end(e, pages[1]);
+    return rotation;
+}
+
+static void
+which_way_up(void)
+{
+    DsEngine *e = engine(1, 4, NULL, NULL);
+    LineShape shape = {.view_w = 256, .view_h = 32, .x_height = 11, .baseline = 23};
+    Scan s = load_scan("test/golden/turned.png");
+    Image turned;
+    PageLines lines;
+    Arena arena;
+    DsError err;
+    float sure[3];
+
+    arena_init(&arena, 0);
+    promise("this page's letters have it stand on its head, with doubt",
+            lines_find(&s.image, &shape, -1, NULL, NULL, &arena, &lines, &err) == DS_OK &&
+                lines.rotation == 180 && lines.turn_doubtful);
+    promise("an ordinary scan's do not",
+            lines_find(&scans[4].image, &shape, -1, NULL, NULL, &arena, &lines, &err) == DS_OK &&
+                !lines.turn_doubtful);
+    promise("reading tells that it stands upright",
+            rotation_read(e, &s.image, false, &sure[0]) == 0 && sure[0] > 0.8f);
+    promise("in company too, with the same certainty",
+            rotation_read(e, &s.image, true, &sure[1]) == 0 && sure[1] == sure[0]);
+    if (image_rotate(&scans[4].image, 180, &arena, &turned, &err))
+        exit(1);
+    promise("and that the scan does not, turned",
+            rotation_read(e, &turned, false, &sure[2]) == 180 && sure[2] > 0.8f);
+    arena_free(&arena);
+    free(s.image.pixels);
+    free(s.blob);
+    ds_close(e);
+}
+
 static void
 refusals(void)
 {
@@ -330,6 +393,7 @@ main(void)
     given_up();
     dropped();
     blank();
+    which_way_up();
     refusals();
     free(alone);
     for (int i = 0; i < nscans && scans[i].blob; i++)
