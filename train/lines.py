@@ -68,19 +68,19 @@ def cut(grey, x0, x1, base, height, dark):
         s = e
 
 
-def end_of_view(ink, s, n):
-    best, i = None, s + VIEW_W // 3
-    while i < s + VIEW_W:
+def end_of_view(ink, s, n, most=VIEW_W):
+    best, i = None, s + most // 3
+    while i < s + most:
         if ink[i]:
             i += 1
             continue
         j = i
         while j < n and not ink[j]:
             j += 1
-        worth = (min(j - i, 8) + (i - s) / VIEW_W * 6, (i + min(j, s + VIEW_W)) // 2)
+        worth = (min(j - i, 8) + (i - s) / most * 6, (i + min(j, s + most)) // 2)
         best = max(best, worth) if best else worth
         i = j
-    return best[1] if best else s + VIEW_W
+    return best[1] if best else s + most
 
 
 def otsu(grey):
@@ -373,22 +373,43 @@ def capital(c):
 
 
 class Pen:
-    """Draws words on an ink page [h, w], white on black, and notes where the characters are."""
+    """Draws words on an ink page [h, w], white on black, and notes where the characters are.
+
+    What lays ink is in begin() to frame(), and strike() of a typewriter: compose.py only notes there what is to be laid."""
 
     def __init__(self, r, size, face, height):
-        self.r, self.face = r, face
-        self.font, self.x_height, self.cap = face.at(height)
-        self.image = Image.new("L", size, 0)
-        self.draw = ImageDraw.Draw(self.image)
-        self.chars = Chars()
+        self.r, self.face, self.chars = r, face, Chars()
+        self.begin(size, height)
         self.track = self.shake = self.wave = 0.0
         self.long_s, self.features, self.small = False, None, None
         self.capitals = SMALL_CAPS.search(face.path) is not None
+
+    def begin(self, size, height):
+        self.font, self.x_height, self.cap = self.face.at(height)
+        self.image = Image.new("L", size, 0)
+        self.draw = ImageDraw.Draw(self.image)
 
     def beside(self, pen):
         """Another pen's page is this one's too."""
         self.image, self.draw, self.chars = pen.image, pen.draw, pen.chars
         return self
+
+    def put(self, shown, x, y):
+        """A word as its face sets it, from x on at baseline y; -> where its characters end, counted from x, after a 0."""
+        self.draw.text((x, y), shown, font=self.font, fill=255, anchor="ls", features=self.features)
+        return [self.font.getlength(shown[:i], features=self.features) for i in range(len(shown) + 1)]
+
+    def letter(self, c, at, font, fill=255):
+        self.draw.text(at, c, font=font, fill=fill, anchor="ls")
+
+    def rule(self, ends, fill, thick):
+        self.draw.line(ends, fill, thick)
+
+    def dot(self, box):
+        self.draw.ellipse(box, 255)
+
+    def frame(self, box, fill, thick):
+        self.draw.rectangle(box, None, fill, thick)
 
     def length(self, word):
         return self.font.getlength(word) + self.track * len(word)
@@ -408,8 +429,7 @@ class Pen:
             y += self.wave * self.x_height * (math.sin(x / 90) + self.r.gauss(0, .5))
         if self.track or self.shake or self.small:
             return self._letters(word, shown, x, y, line)
-        self.draw.text((x, y), shown, font=self.font, fill=255, anchor="ls", features=self.features)
-        ends = [self.font.getlength(shown[:i], features=self.features) for i in range(len(shown) + 1)]
+        ends = self.put(shown, x, y)
         for c, a, b in zip(word, ends, ends[1:]):
             self.chars.add(self.label(c), x + (a + b) / 2, line)
         return x + ends[-1]
@@ -423,7 +443,7 @@ class Pen:
             w = font.getlength(d)
             at = (x + r.gauss(0, s), y + r.gauss(0, s * 1.3)) if s else (x, y)
             fill = 255 if not s else min(255, int(r.gauss(235, 35)))
-            self.draw.text(at, d, font=font, fill=max(110, fill), anchor="ls")
+            self.letter(d, at, font, max(110, fill))
             self.chars.add(self.label(c), x + w / 2, line)
             x += w + self.track
         return x
@@ -433,7 +453,7 @@ class Pen:
         font = self.font.font_variant(size=max(6, round(self.font.size * self.r.uniform(.55, .68))))
         for c in mark:
             w, up = font.getlength(c), {"1": "¹", "2": "²", "3": "³"}.get(c, c)
-            self.draw.text((x, y - self.x_height * .75), c, font=font, fill=255, anchor="ls")
+            self.letter(c, (x, y - self.x_height * .75), font)
             self.chars.add(up if up in known else c, x + w / 2, line)
             x += w
         return x
@@ -517,7 +537,17 @@ class Typewriter(Pen):
 
 
 class Source:
-    """Views for training: chunk(j, n) is the same for the same seed, j and n, wherever it runs."""
+    """Views for training: chunk(j, n) is the same for the same seed, j and n, wherever it runs.
+
+    What draws them is in pen(), scan() and stack(), which compose.py replaces."""
+
+    ink_heights = 18, 20, 22, 25
+
+    def pen(self, typed, *how):
+        return (Typewriter if typed else Pen)(*how)
+
+    def scan(self, *how):
+        return Scan(*how)
 
     def __init__(self, text, fonts, chars, seed=1, held=False, finder=None, found=0.0, only=None):
         """finder: a found.Finder that cuts the part `found` of the pages; only: one kind of page, of WHAT, or unreadable."""
@@ -531,6 +561,11 @@ class Source:
         typed = [[f for f in family if TYPEWRITER.search(os.path.basename(f.path)) and not SLANTED.search(f.path)]
                  for family in self.faces.get("mono", [])]
         self.typewriters = [family for family in typed if family]
+
+    @staticmethod
+    def stack(views, key):
+        """Views of rows as a batch that train.py takes; key: what no other batch has."""
+        return np.stack(views)
 
     def chunk(self, j, n):
         key = f"{self.seed}/{'held' if self.held else 'seen'}/{j}"
@@ -557,14 +592,14 @@ class Source:
         kind, face, script = self.choose(r, what, new)
         if face is None:
             return []
-        ink_height = r.choice([18, 20, 22, 25])
+        ink_height = r.choice(self.ink_heights)
         views = r.choice([1, 2, 2.5, 3, 3.6])
         width = int(views * VIEW_W / X_HEIGHT * ink_height)
         rows = r.randrange(3, 8) if what != "label" else r.randrange(1, 4)
         pitch = ink_height * r.choice([r.uniform(1.9, 2.4), r.uniform(2.2, 3.2), r.uniform(2.5, 4.2)])
         margin = 2 * ink_height
         size = int(width * 1.06 + 2 * margin), int(rows * pitch + 2 * margin + ink_height)
-        pen = (Typewriter if what == "typed" else Pen)(r, size, face, ink_height)
+        pen = self.pen(what == "typed", r, size, face, ink_height)
         if kind == "mono" and r.random() < .55:
             pen.shake = abs(r.gauss(0, .035))
         elif r.random() < .12:
@@ -584,7 +619,7 @@ class Source:
             getattr(self, what)(pen, r, margin, width, bases, case)
         if not pen.chars.label:
             return []
-        scan = Scan(r, rng, pen, kind, bases, what)
+        scan = self.scan(r, rng, pen, kind, bases, what)
         scan.coarse, scan.new, scan.again = coarse, new, again
         return scan.found(self.finder) if self.finder and r.random() < self.found else scan.views()
 
@@ -702,7 +737,7 @@ class Source:
     def form(self, pen, r, left, width, bases, case):
         """Captions and, on rules, on dots, in boxes or in combs, what was filled in."""
         own = r.random() < .65 and self.typewriters
-        entry = Typewriter(r, (8, 8), r.choice(r.choice(self.typewriters)), round(pen.x_height * r.uniform(.85, 1.15))).beside(pen) if own else pen
+        entry = self.pen(True, r, (8, 8), r.choice(r.choice(self.typewriters)), round(pen.x_height * r.uniform(.85, 1.15))).beside(pen) if own else pen
         space, x_height, end = max(2, pen.font.getlength(" ")), pen.x_height, left + width
         thick, dip, kinds = r.randrange(1, 4), r.uniform(0, .25) if r.random() < .6 else r.uniform(.2, .6), r.sample(range(4), 2)
         for line, y in enumerate(bases):
@@ -724,19 +759,19 @@ class Source:
                     if x > left:
                         pen.space(x, at - x, line)
                     for i in range(n + 1):
-                        pen.draw.line([(at + i * cell, top), (at + i * cell, rule)], 230, thick)
+                        pen.rule([(at + i * cell, top), (at + i * cell, rule)], 230, thick)
                     for h in (rule, top)[:1 + full]:
-                        pen.draw.line([(at, h), (at + n * cell, h)], 230, thick)
+                        pen.rule([(at, h), (at + n * cell, h)], 230, thick)
                     for i, c in enumerate(said[0][:n]):
                         entry.word(c, at + i * cell + (cell - entry.length(c)) / 2, y, line)
                 continue
             if kind == 0:
-                pen.draw.line([(at - space / 2, rule), (end, rule + r.gauss(0, .5))], r.randrange(150, 256), thick)
+                pen.rule([(at - space / 2, rule), (end, rule + r.gauss(0, .5))], r.randrange(150, 256), thick)
             elif kind == 1:
                 for k in range(int((end - at) / (x_height * .45))):
-                    pen.draw.ellipse([at + k * x_height * .45, rule - thick, at + k * x_height * .45 + thick, rule], 255)
+                    pen.dot([at + k * x_height * .45, rule - thick, at + k * x_height * .45 + thick, rule])
             else:
-                pen.draw.rectangle([left - x_height * .6, y - x_height * r.uniform(1.8, 2.4), end + x_height * .4, rule + x_height * .3], None, 220, thick)
+                pen.frame([left - x_height * .6, y - x_height * r.uniform(1.8, 2.4), end + x_height * .4, rule + x_height * .3], 220, thick)
             while said and at + sum(map(entry.length, said)) + space * len(said) > end:
                 said.pop()
             if said:
