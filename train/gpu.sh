@@ -8,8 +8,9 @@
 #
 # pack takes TEXT (a folder of text.py), MODEL, FONTS (folders), and if given ENGINE (a dsocr that runs there, for
 # --found) and WHEELS (a folder of wheels that Python lacks there); it fails above LIMIT bytes.
-# train gives train.py its options (--steps N is needed at first); the training is in a session of its own, so it
-# goes on between calls. A call brings its averaged weights (bf16, files of at most 16 MB), its curve and its log.
+# train gives train.py its options (--steps N is needed at first; the device draws the lines, but for --no-compose,
+# which --found needs); the training is in a session of its own, so it goes on between calls. A call brings its averaged
+# weights (bf16, files of at most 16 MB), its curve and its log.
 # The training lives in WORK, which must outlast a call. A new call after `stop`, or after a crash, resumes.
 set -euo pipefail
 PYTHON=${PYTHON:-python3} WORK=${WORK:-${TMPDIR:-/tmp}/dsocr-gpu} LIMIT=${LIMIT:-64000000}
@@ -78,7 +79,7 @@ start() {
     cd "$WORK/train"
     # shellcheck disable=SC2016 # expanded by the session's own shell
     setsid bash -c 'echo $$ >../pid; exec "$@"' - "$PYTHON" -u train.py "${what[@]}" --fonts ../fonts --device cuda \
-        --workers "$workers" --evaluate-every 60 "$@" >>run/log 2>&1 </dev/null &
+        --compose --workers "$workers" --evaluate-every 60 "$@" >>run/log 2>&1 </dev/null &
     cd - >/dev/null
     until [ -s "$WORK/pid" ]; do sleep .1; done
 }

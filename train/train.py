@@ -8,7 +8,7 @@ Weights come from --model (its config, tokenizer and, unless --fresh, its weight
 steps, never time. RUN/last.pt is written at least every ten minutes, to a temporary name first, so the
 last one stays whole; from it a run goes on exactly as if it had not stopped (batches are drawn from the
 seed and their number, by however many workers). On a GPU nothing waits for the device but the printing
-of the losses. Two heads that are dropped at export say where the characters are: one on SAM's
+of the losses; with --compose it also draws the lines, which workers only plan. Two heads that are dropped at export say where the characters are: one on SAM's
 columns, one on the vision tokens.
 """
 
@@ -32,6 +32,7 @@ import torch.nn.functional as F
 from rapidfuzz.distance import Levenshtein
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+import compose
 import found
 import lines
 import real
@@ -82,7 +83,7 @@ class Targets:
 
 
 def batches(source, chunk, size, targets):
-    """Chunk number `chunk` as BATCHES batches: views, ids, columns, slots."""
+    """Chunk number `chunk` as BATCHES batches: views (or what compose.py draws them from), ids, columns, slots."""
     rows = source.chunk(chunk, size * BATCHES)
     order = np.random.default_rng(chunk)
     rows.sort(key=lambda r: len(r[1]))
@@ -93,16 +94,22 @@ def batches(source, chunk, size, targets):
         for line, mine in zip(ids, said):
             line[:len(mine) + 2] = [BOS] + mine + [EOS]
         heads = [targets(mine, centres) for mine, (_, _, centres) in zip(said, part)]
-        yield np.stack([r[0] for r in part]), ids, np.stack([h[0] for h in heads]), np.stack([h[1] for h in heads])
+        yield source.stack([r[0] for r in part], [source.seed, chunk, b]), ids, np.stack([h[0] for h in heads]), np.stack([h[1] for h in heads])
 
 
-def worker(ready, a, config, step, first):
+def source_of(a, vocab, atlas):
+    if atlas:
+        return compose.Source(a.text, a.fonts, vocab.chars, atlas, seed=a.seed)
+    finder = found.Finder(a.engine, a.model) if a.found else None
+    return lines.Source(a.text, a.fonts, vocab.chars, seed=a.seed, finder=finder, found=a.found)
+
+
+def worker(ready, a, config, step, first, atlas):
     """Draws the batches after `step` that are its own, for ever: those of chunks first, first + a.workers, ..."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
     vocab = Vocab(a.model)
-    finder = found.Finder(a.engine, a.model) if a.found else None
-    source = lines.Source(a.text, a.fonts, vocab.chars, seed=a.seed, finder=finder, found=a.found)
+    source = source_of(a, vocab, atlas)
     targets = Targets(Family(config).sizes, vocab)
     for chunk in itertools.count(first, a.workers):
         for i, batch in enumerate(batches(source, chunk, a.batch, targets)):
@@ -113,12 +120,12 @@ def worker(ready, a, config, step, first):
 class Feed:
     """The batches after `step` in their order, which is the same for any number of workers."""
 
-    def __init__(self, a, config, step):
+    def __init__(self, a, config, step, atlas=None):
         self.step, self.workers = step, []
         chunk = step // BATCHES
         for first in range(chunk, chunk + a.workers):
             ready = mp.Queue(AHEAD)
-            process = mp.Process(target=worker, args=(ready, a, config, step, first), daemon=True)
+            process = mp.Process(target=worker, args=(ready, a, config, step, first, atlas), daemon=True)
             process.start()
             self.workers.append((ready, process))
         self.chunk = chunk
@@ -136,10 +143,19 @@ class Feed:
 
 def to_device(batch, device):
     """Arrays -> tensors there. A GPU's copies are only asked for: they are made while the step before is learnt."""
-    tensors = [torch.from_numpy(b) for b in batch]
-    if device.type == "cuda":
-        tensors = [t.pin_memory() for t in tensors]
-    return [t.to(device, non_blocking=True) for t in tensors]
+    def send(array):
+        t = torch.from_numpy(array)
+        return (t.pin_memory() if device.type == "cuda" else t).to(device, non_blocking=True)
+
+    return [b.map(send) if isinstance(b, compose.Batch) else send(b) for b in batch]
+
+
+def drawn(composer, batch, space):
+    """A batch of plans with its views drawn, on the device. Of lines that ageing has made illegible nothing is learnt."""
+    plans, ids, columns, slots = batch
+    views = composer(plans)
+    legible = compose.legible(views, columns, space)[:, None]
+    return [views, torch.where(legible | (ids == BOS), ids, PAD), *(torch.where(legible, y, UNKNOWN) for y in (columns, slots))]
 
 
 def has_bf16(device):
@@ -336,6 +352,7 @@ def arguments():
     p.add_argument("--real", help="folder with boxes.tsv and pages, to be read and never trained on")
     p.add_argument("--found", type=float, default=0.0, help="part of the pages that the engine's line finder cuts: for the last third")
     p.add_argument("--engine", default="../build/dsocr", help="for --found")
+    p.add_argument("--compose", action=argparse.BooleanOptionalAction, help="the device draws the lines (compose.py); not with --found")
     p.add_argument("--steps", type=int)
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--lr", type=float, default=2.5e-3)
@@ -361,6 +378,8 @@ def arguments():
         a = argparse.Namespace(**{**vars(a), **saved, **given, **here})
     if not a.steps:
         p.error("--steps is needed")
+    if a.compose and a.found:
+        p.error("--found needs pages that are drawn before the line finder sees them: --no-compose")
     if a.workers < 1:
         p.error("--workers: one at least")
     if a.device == "cuda" and not torch.cuda.is_available():
@@ -376,13 +395,15 @@ def main():
     torch.set_flush_denormal(True)
     if has_bf16(torch.device(a.device)):
         torch.set_float32_matmul_precision("medium")  # Muon's products too
+    chars = Vocab(a.model).chars
+    atlas = compose.atlas_of(a.fonts, chars, processes=a.workers) if a.compose else None  # by processes: before CUDA is there
     run = Run(a)
     if a.resume:
         run.restore(os.path.join(a.resume, "last.pt"))
-    chars = run.family_vocab.chars
     sets = {"held": lines.Source(a.text, a.fonts, chars, seed=778, held=True).chunk(0, 256)}
     pages = real.pages(a.real) if a.real else []
-    feed = Feed(a, run.config, run.step)
+    feed = Feed(a, run.config, run.step, atlas and atlas.without_data())
+    composer = compose.Composer(atlas.data, run.device) if atlas else None
     run.report(sets, pages)
     stop = []
     for sig in (signal.SIGTERM, signal.SIGINT):
@@ -397,7 +418,8 @@ def main():
         except SystemExit:
             run.save()
             raise
-        parts.append(run.update(to_device(batch, run.device)))
+        batch = to_device(batch, run.device)
+        parts.append(run.update(drawn(composer, batch, run.family_vocab.ids[" "]) if composer else batch))
         now = time.time()
         run.seconds, last = run.seconds + now - last, now
         if run.step % PRINT_EVERY == 0:

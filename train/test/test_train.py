@@ -37,7 +37,7 @@ try:
     from safetensors.torch import load_file
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.utils._python_dispatch import TorchDispatchMode
-    import evaluate, export, finetune, golden, lora, model, muon, real, train
+    import compose, evaluate, export, finetune, golden, lora, model, muon, real, train
 except ImportError as e:
     torch = None
     print(f"skipped: what needs Python's {e.name} (pip install -r train/requirements.txt): the model, training, export, adapters")
@@ -360,7 +360,7 @@ def nothing_comes_back():
     return Watch()
 
 
-def on_device(folder, work):
+def on_device(folder, work, batch=None):
     """work(run, batch) where only shapes and devices are followed -> the error, or None"""
     sys.argv = ["train.py", "--model", folder, "--fresh", "--out", folder, "--steps", "4", "--heads", "0.25"]
     a = train.arguments()
@@ -370,7 +370,7 @@ def on_device(folder, work):
             run = train.Run(a)
         try:
             run.joint.train()
-            work(run, train.to_device(made_up_batch(run.joint.family.sizes), run.device))
+            work(run, train.to_device(batch or made_up_batch(run.joint.family.sizes), run.device))
         except Exception as e:
             return e
 
@@ -472,10 +472,7 @@ def test_workers(folder, text_folder, fonts):
 def test_gpu(folder, text_folder, fonts):
     """pack, train, train, stop: on the processor, with a few faces and a few steps."""
     with tempfile.TemporaryDirectory() as d:
-        for group, k in ((lines.faces(fonts), 3), (lines.faces(fonts, held=True), 2)):
-            for face in [members[0] for families in group.values() for members in families][:k]:
-                os.makedirs(os.path.join(d, "faces"), exist_ok=True)
-                shutil.copy(face.path, os.path.join(d, "faces"))
+        few_faces(fonts, os.path.join(d, "faces"))
         env = os.environ | dict(PYTHON=sys.executable, WORK=os.path.join(d, "work"), TEXT=text_folder, MODEL=folder, FONTS=os.path.join(d, "faces"))
         pack, out, log = (os.path.join(d, n) for n in ("pack", "out", "work/train/run/log"))
 
@@ -506,6 +503,172 @@ def test_gpu(folder, text_folder, fonts):
         tensors = load_file(os.path.join(out, "model.safetensors"))
         promise("averaged weights come back in bf16, with the curve and the log", {t.dtype for t in tensors.values()} == {torch.bfloat16}
                 and sorted(os.listdir(out)) == ["curve.jsonl", "log", "model.safetensors"], os.listdir(out))
+
+
+# ---- lines that the device draws ---------------------------------------------------------------------
+
+
+def few_faces(fonts, folder):
+    """Some faces of every kind, and some that are held out, in a folder of their own."""
+    os.makedirs(folder, exist_ok=True)
+    for group, k in ((lines.faces(fonts), 3), (lines.faces(fonts, held=True), 2)):
+        for face in [members[0] for families in group.values() for members in families][:k]:
+            shutil.copy(face.path, folder)
+    return [folder]
+
+
+def composed(source, chunk, size, sizes, vocab):
+    """A chunk's batches as train.py has them, and their rows' labels and centres."""
+    rows = {}
+
+    def noted(plans, key):
+        rows[key[-1]] = [texts[id(p)] for p in plans]
+        return compose.Batch.of(plans, key)
+
+    whole, texts = source.chunk(chunk, size * train.BATCHES), {}
+    texts.update({id(r[0]): r[1:] for r in whole})
+    with mock.patch.object(source, "chunk", lambda j, n: whole), mock.patch.object(source, "stack", noted):
+        got = list(train.batches(source, chunk, size, train.Targets(sizes, vocab)))
+    return got, list(rows.values())
+
+
+def test_compose(text_folder, fonts):
+    vocab, family = Vocab(MINI), model.load(MINI)[0]
+    with tempfile.TemporaryDirectory() as d:
+        fonts = few_faces(fonts, d)
+        atlas = compose.atlas_of(fonts, vocab.chars)
+        composer = compose.Composer(atlas.data, "cpu")
+        test_device_draws(atlas, composer)
+        source = lambda **more: compose.Source(text_folder, fonts, vocab.chars, atlas, **{"seed": 3, **more})
+        draw = lambda batch: composer(train.to_device(batch, torch.device("cpu"))[0])
+        batches, rows = composed(source(), 2, 6, family.sizes, vocab)
+        views = [draw(b) for b in batches]
+        again = [draw(b) for b in composed(source(), 2, 6, family.sizes, vocab)[0]]
+        promise("the same plans draw the same views, whatever was drawn before", all(map(torch.equal, views, again)) and torch.equal(draw(batches[3]), views[3]))
+        promise("and others others", not any(map(torch.equal, views, (draw(b) for b in composed(source(seed=4), 2, 6, family.sizes, vocab)[0]))))
+        promise("drawn views are bytes, 32 x 256, and hold ink", all(v.shape == (6, 32, 256) and v.dtype == torch.uint8 for v in views)
+                and np.mean([float(v.min()) < 160 for v in torch.cat(views)]) > .9)
+        for size in (1, 3):
+            got = [draw(b) for b in composed(source(), 5, size, family.sizes, vocab)[0]]
+            promise(f"batches of {size} are drawn", all(v.shape == (size, 32, 256) for v in got) and any(v.min() < 128 for v in got))
+        nothing = compose.Batch.of([p for p, t, _ in source().chunk(0, 400) if not t], [1])
+        got = composer(nothing.map(torch.from_numpy))
+        promise("a batch in which nothing is written is drawn", len(got) == nothing.size > 3 and nothing.pixels == 0)
+        test_places(source, draw, family, vocab)
+        test_illegible(composer, batches[0])
+        bare = compose.atlas_of(fonts, vocab.chars - set("e"))
+        rows = compose.Source(text_folder, fonts, vocab.chars, bare, seed=3).chunk(0, 48)
+        promise("what a face has no glyph of is not written with it", not any("e" in t for _, t, _ in rows) and any("a" in t for _, t, _ in rows))
+        for what in compose.WHAT:
+            plans = source(only=what).chunk(0, 12)
+            promise(f"pages of this kind are planned: {what}", any(t for _, t, _ in plans) and all(len(c) == len(t) for _, t, c in plans), plans)
+            composer(compose.Batch.of([p for p, _, _ in plans], [1]).map(torch.from_numpy))
+        test_drawn_on_device(text_folder, fonts, atlas, source, vocab)
+
+
+def test_device_draws(atlas, composer):
+    """What the device does beside what lines.py does with Pillow."""
+    r = np.random.default_rng(1)
+    scan = lines.Scan(random.Random(1), r, None, "serif", [], "prose")
+    page = np.clip(200 + 60 * scan.noise((64, 400), 90) - 150 * (scan.noise((64, 400), 3) > .5), 0, 255).astype(np.uint8)
+    grey = torch.from_numpy(page)[None].float()
+    off = np.abs(composer.whitened(grey)[0].numpy() - lines.whiten(page)).mean()
+    promise("paper is brought to white as lines.whiten() does", off < 3 < np.abs(page - lines.whiten(page).astype(float)).mean(), off)
+    off = []
+    for quality in (25, 60):
+        with mock.patch.object(scan.r, "randrange", lambda *_: quality):
+            theirs = np.asarray(scan.jpeg(page), float)
+        mine = composer.jpeg(grey / 255, torch.full((1, 1, 1), float(quality)))[0].numpy() * 255
+        off += [np.abs(mine - theirs).mean() < 1 < np.abs(theirs - page).mean()]
+    promise("JPEG leaves what Pillow's leaves", all(off), off)
+    soft = compose.blurred(grey, torch.tensor([1.2]), 1.6)[0].numpy()
+    off = np.abs(soft - np.asarray(Image.fromarray(page).filter(lines.ImageFilter.GaussianBlur(1.2)), float))[8:-8, 8:-8].mean()
+    promise("blur is Pillow's", off < 2, off)
+    tables, x_height, _ = next(iter(atlas.faces.values()))
+    path = next(iter(atlas.faces))
+    font = lines.Face(path, ()).at(compose.INK)[0]
+    good = []
+    for c in "agHj.":
+        w, h, left, top = atlas.boxes[tables[""][c][0]]
+        mine = atlas.data[atlas.first[tables[""][c][0]]:][:w * h].reshape(h, w)
+        sheet = Image.new("L", (200, 200))
+        lines.ImageDraw.Draw(sheet).text((50, 100), c, 255, font, "ls")
+        good.append(np.array_equal(np.asarray(sheet)[100 + top:100 + top + h, 50 + left:50 + left + w], mine) and np.asarray(sheet).sum() == mine.sum(dtype=int))
+    promise("the atlas holds what Pillow draws", all(good), good)
+
+
+def test_places(source, draw, family, vocab):
+    """Of pages as they are before they age: ink stands where the labels say, and is what they say."""
+    class Clean(compose.Scan):
+        def __init__(self, *a):
+            super().__init__(*a)
+            self.clean = True
+
+    with mock.patch.object(compose, "Scan", Clean):
+        on, fit, got, wanted = [], np.zeros(17), [], []
+        for what in ("prose", "typed", "table"):
+            batches, rows = composed(source(only=what), 1, 8, family.sizes, vocab)
+            for batch, mine in zip(batches, rows):
+                views = draw(batch)
+                for view, (text, centres) in zip(views.numpy(), mine):
+                    column = np.pad(255 - view[4:30].min(0).astype(int), 10)
+                    at, space = np.clip(centres, 0, 255).astype(int) + 10, np.array([c == " " for c in text], bool)
+                    on += [column[x - 2:x + 3].max() > 90 for x, c in zip(at, text) if c not in " .'"]
+                    if space.any():
+                        fit += [column[at[~space] + k].mean() - column[at[space] + k].mean() for k in range(-8, 9)]
+                read = [(v, t) for v, (t, _) in zip(views.numpy(), mine) if t]
+                got += train.read_all(family, vocab, [v for v, _ in read])
+                wanted += [t for _, t in read]
+    promise("ink stands where characters are said to be", len(on) > 500 and np.mean(on) > .97, (len(on), np.mean(on)))
+    promise("and moved by two pixels it would fit letters and spaces less", abs(int(fit.argmax()) - 8) < 2, fit.round())
+    from rapidfuzz.distance import Levenshtein
+    wrong = sum(map(Levenshtein.distance, got, wanted)) / sum(map(len, wanted))
+    promise("the mini reads there what the labels say", wrong < .08, (wrong, [p for p in zip(got, wanted) if p[0] != p[1]][:9]))
+
+
+def test_illegible(composer, batch):
+    """Ageing may leave nothing of a line: then nothing is learnt of it."""
+    device, space = torch.device("cpu"), Vocab(MINI).ids[" "]
+    good = train.drawn(composer, train.to_device(batch, device), space)
+    white = train.drawn(lambda plans: torch.full((plans.size, 32, 256), 255, dtype=torch.uint8), train.to_device(batch, device), space)
+    said = torch.from_numpy(batch[2]).any(1)
+    promise("most lines are legible", (good[1][said][:, 1] != model.PAD).float().mean() > .6, good[1])
+    promise("of those that are not, nothing is learnt", not white[1][said][:, 1:].any() and (white[1][:, 0] == model.BOS).all()
+            and all((y[said] == train.UNKNOWN).all() for y in white[2:]), white)
+    views = list(good[0].numpy())
+    same = [lines.legible(v, "x" * int((c > 0).sum()), (np.flatnonzero(c) + .5) * 4) for v, c in zip(views, batch[2])]
+    promise("legible is what lines.legible() says", compose.legible(good[0], torch.from_numpy(batch[2]), -1).tolist() == same, same)
+
+
+def test_drawn_on_device(text_folder, fonts, atlas, source, vocab):
+    """Lines drawn and learnt where only shapes and devices are followed."""
+    with tempfile.TemporaryDirectory() as d:
+        tiny_model(d)
+        batch = list(train.batches(source(), 7, 32, train.Targets(model.Family(model.config_of(d)).sizes, vocab)))[4]
+        lists = {n for n, at in batch[0].lists.items() if len(at)}
+
+        def steps(run, batch):
+            composer = compose.Composer(atlas.data, DEVICE)
+            for _ in range(2):
+                run.update(train.drawn(composer, batch, 3))
+
+        error = on_device(d, steps, batch)
+        promise("lines are drawn there: nothing is left on the processor, nothing waits for the device", error is None and len(lists) > 25, (repr(error), lists))
+        for what, broken in (("a tensor left on the processor", mock.patch.object(compose.Composer, "normal", lambda c, *shape: torch.zeros(shape).cpu() + torch.zeros(shape, device="cpu"))),
+                             ("what is asked for", mock.patch.object(compose.Composer, "whitened", lambda c, grey: grey * float(grey.max())))):
+            with broken:
+                promise(f"these promises would notice {what}", on_device(d, steps, batch) is not None)
+        sys.argv = ["train.py", "--model", d, "--text", text_folder, "--steps", "9", "--batch", "2", "--fonts", *fonts, "--compose"]
+        a, got = train.arguments(), {}
+        for a.workers, step in ((1, 0), (2, 11)):
+            feed = train.Feed(a, model.config_of(d), step, atlas.without_data())
+            got[a.workers] = [feed.next() for _ in range(20 - step)]
+            for ready, process in feed.workers:
+                process.kill()
+                process.join()
+        composer = compose.Composer(atlas.data, "cpu")
+        drawn = {k: [composer(train.to_device(b, torch.device("cpu"))[0]) for b in batches] for k, batches in got.items()}
+        promise("two workers plan what one plans, from the middle of a chunk on", all(map(torch.equal, drawn[1][11:], drawn[2])) and len(drawn[2]) == 9)
 
 
 def test_full_disk(d, run):
@@ -647,6 +810,7 @@ def main():
             test_lines(d, fonts)
             if torch:
                 test_found(d, fonts)
+                test_compose(d, fonts)
                 test_resume(d, fonts)
         else:
             skip("drawn lines and training on them", "no fonts (apt-get install $(grep -v '^#' train/fonts.txt))")
