@@ -118,6 +118,7 @@ TYPEWRITER = re.compile(r"Courier Prime(?! *(Sans|Code))|GNUTypewriter|FreeMono|
                         r"lmmono(lt)?10-(regular|bold\.)|cmunt[bt]\.|Compagnon-(Roman|Medium)", re.I)
 SLANTED = re.compile(r"Italic|Oblique|Slant|it\.", re.I)
 SMALL_CAPS = re.compile(r"(mono|roman)caps|Small-?caps", re.I)
+GRADES = "O OW UW EW N Q. A. B C D I II III IV V X x - – — 0 1 * Q A".split()  # what stands in a table's cells
 FOREIGN, COARSE, AGAIN = .05, .1, .17  # parts of the pages; AGAIN: their views are damaged once more
 SCRIPTS = {"абвгдежзийклмнопрстуфхцчшщыьюя": .42, "αβγδεζηθικλμνξοπρστυφχψως": .34, "אבגדהוזחטילמנסעפצקרשת": .08,
            "აბგდევზთიკლმნოპჟრსტუფქღყშჩცძწჭხჯჰ": .04, "աբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցւփք": .04,
@@ -298,6 +299,30 @@ def dashed(r, words):
     return out
 
 
+def closed(words):
+    """Commas and closing brackets that stand alone join the word before, an opening one the word after."""
+    text = re.sub(r" (?=[,)](?: |$))", "", " ".join(words))
+    return re.sub(r"(?<![^ ])\( ", "(", text).split()
+
+
+def much_f(r, words, more):
+    """Some words are others with an f, which worn type makes look like a long s."""
+    with_f = [w for w in more if "f" in w]
+    return [with_f.pop(r.randrange(len(with_f))) if with_f and r.random() < .5 else w for w in words]
+
+
+def shortened(text, centres):
+    """A line that is longer than what is read from a view, by its leader dots: as many of them as fit."""
+    runs = [m.span() for m in re.finditer(r"([-._])\1{9,}|([-._]) (?:\2 ){5,}", text)]
+    a, b = max(runs, key=lambda m: m[1] - m[0], default=(0, 0))
+    excess = len(text) - LONGEST
+    excess += excess % 2
+    if b - a < excess + 8:
+        return text, centres
+    kept = [i for i in range(len(text)) if not b - excess <= i < b]
+    return "".join(text[i] for i in kept), centres[kept]
+
+
 def hyphenated(r, word):
     """A word that goes on in the next line -> what stands in this one, and the rest."""
     if len(word) < 6 or not word.isalpha():
@@ -381,6 +406,7 @@ class Pen:
         self.r, self.face, self.chars = r, face, Chars()
         self.begin(size, height)
         self.track = self.shake = self.wave = 0.0
+        self.airy = 0.0  # before a comma, inside brackets: white that is no space
         self.long_s, self.features, self.small = False, None, None
         self.capitals = SMALL_CAPS.search(face.path) is not None
 
@@ -424,6 +450,14 @@ class Pen:
 
     def word(self, word, x, y, line):
         """Writes at pen x, baseline y; -> pen x after it."""
+        if self.airy:
+            parts = [part for part in re.match(r"(\(?)(.*?)([,)]?)$", word).groups() if part]
+            for i, part in enumerate(parts):
+                x = self._word(part, x + (self.airy if i else 0), y, line)
+            return x
+        return self._word(word, x, y, line)
+
+    def _word(self, word, x, y, line):
         shown = long_s(word) if self.long_s else word
         if self.wave:
             y += self.wave * self.x_height * (math.sin(x / 90) + self.r.gauss(0, .5))
@@ -610,6 +644,8 @@ class Source:
         case = r.choices([None, str.upper, str.title], [.88, .09, .03])[0]
         if what == "receipt" and r.random() < .6:
             case = str.upper
+        if new and r.random() < (.45 if what == "early" else {"old": .2, "serif": .08}.get(kind, 0)):
+            pen.airy = r.uniform(.2, .6) * pen.x_height
         if new and what in ("prose", "label") and r.random() < .03:
             pen.small_capitals(r.uniform(.72, .85))
         bases = [margin + 1.6 * ink_height + i * pitch for i in range(rows)]
@@ -663,6 +699,10 @@ class Source:
             space *= r.uniform(.6, 1)
         want = int(len(bases) * width / max(1, pen.length("n"))) + 20
         words = self.text.soup(r, want) if soup else self.text.words(r, want)
+        if self.new and not soup:
+            words = closed(words)
+            if r.random() < .1:
+                words = much_f(r, words, self.text.words(r, 6 * want))
         if not soup and r.random() < .3:
             words = [number(r) if r.random() < .12 else w for w in words]
         if not soup and r.random() < .25:
@@ -796,6 +836,8 @@ class Source:
     def list(self, pen, r, left, width, bases, case):
         """Names or phrases, leader dots or nothing, a number at the right."""
         space, dots = max(2, pen.font.getlength(" ")), r.choice([None, None, ".", ". "])
+        if self.new and r.random() < .12:
+            dots = r.choice(["-", "_", "- "])
         numbered = r.random() < .4
         dashed_prices = self.new and r.random() < .08
         apart = r.uniform(0, .8) * pen.x_height if self.new and dots == "." and r.random() < .5 else 0
@@ -809,13 +851,14 @@ class Source:
             while row and left + sum(map(pen.length, row)) + space * len(row) > end - 2 * space:
                 row.pop()
             x = self.write(pen, row, left, y, line, space)
-            if dots and row and pen.face.has("."):
-                step = pen.length(".") + (space if dots == ". " else apart)
+            dot = dots and dots[0]
+            if dot and row and pen.face.has(dot):
+                step = pen.length(dot) + (space if " " in dots else apart)
                 n = int((end - x - 2 * space) / step)
-                if 0 < n < 60:
+                if 0 < n < 90:
                     x = pen.space(x, space, line)
                     track, pen.track = pen.track, pen.track + apart
-                    x = self.write(pen, ["."] * n, x, y, line, space) if dots == ". " else pen.word("." * n, x, y, line)
+                    x = self.write(pen, [dot] * n, x, y, line, space) if " " in dots else pen.word(dot * n, x, y, line)
                     pen.track = track
             if right:
                 pen.space(x, max(1, end - x), line)
@@ -846,7 +889,10 @@ class Source:
 
     def table(self, pen, r, left, width, bases, case):
         columns, same = r.randrange(2, 5), r.random() < .5
-        shape = [r.choice([amount, number, lambda r: digits(r, r.randrange(1, 7))]) for _ in range(columns)]
+        kinds = [amount, number, lambda r: digits(r, r.randrange(1, 7))]
+        if self.new and r.random() < .3:
+            kinds.append(lambda r: r.choice(GRADES))
+        shape = [r.choice(kinds) for _ in range(columns)]
         for line, y in enumerate(bases):
             x = left
             for i in range(columns):
@@ -1027,6 +1073,8 @@ class Scan:
         if self.clean or self.again and r.random() < .8:
             return (255 - a * 255).astype(np.uint8)
         a = self.marks(a)
+        if self.new and r.random() < .03:
+            a = self.dithered(a)
         if self.coarse:
             a = self.resampled(a)
         if r.random() < .18:
@@ -1050,6 +1098,13 @@ class Scan:
         if r.random() < .3:
             out = np.asarray(self.jpeg(out))
         return out
+
+    def dithered(self, a):
+        """Coloured letters of a scan in black and white: chequered, or with a part of their dots."""
+        r, n = self.r, self.r.randrange(1, 3)
+        y, x = np.mgrid[:a.shape[0], :a.shape[1]] // n
+        screen = r.choice([(x + y) % 2, (x % 2) * (y % 2), 1 - (x % 2) * (y % 2), (x + 2 * (y % 2)) % 4 // 2])
+        return (a > .4) * screen.astype(np.float32)
 
     def jpeg(self, grey):
         f = io.BytesIO()
@@ -1167,6 +1222,8 @@ class Scan:
                 inside = inside[:-1]
             text = "".join(labels[i] for i in inside)
             centres = (xs[inside] - a) * X_HEIGHT / height
+            if self.new and len(text) > LONGEST:
+                text, centres = shortened(text, centres)
             if 0 < len(text) <= LONGEST and legible(view, text, centres):
                 if self.new and r.random() < .05:
                     view = self.runs_on(view, int((b - a) * X_HEIGHT / height))

@@ -196,6 +196,8 @@ def test_lines(folder, fonts):
     bare = [lines.unicodedata.normalize("NFD", w) for w in marked]
     promise("marks are set on letters that bear them, nothing else is changed", set(marked) > {"12"} and set("".join(marked)) <= chars and
             len(set(marked)) > 3 and {"".join(c for c in w if not lines.unicodedata.combining(c)) for w in bare} == set(plain), marked)
+    test_words()
+    test_airy(fonts)
     test_clutter(next(v for v, t, _ in rows if t))
     test_damaged(rows)
     test_typewriter(fonts)
@@ -213,6 +215,33 @@ def test_clutter(view):
     long = [scan.runs_on(view, 120) for _ in range(20)]
     promise("a line that runs on keeps its text as it was", all(np.array_equal(v[:, :120], view[:, :120]) for v in long) and
             any((v < view).any() for v in long))
+
+
+def test_words():
+    promise("no comma and no closing bracket stands alone", lines.closed("a , b ( c ) d, (e) f ,g :".split()) == "a, b (c) d, (e) f ,g :".split(),
+            lines.closed("a , b ( c ) d, (e) f ,g :".split()))
+    words = lines.much_f(lines.random.Random(1), ["x"] * 60, ["of", "no", "fit", "life"])
+    promise("words with an f come in, each once", sorted(w for w in words if w != "x") == ["fit", "life", "of"] and len(words) == 60, words)
+    long = "Name " + "." * 40 + " 12"
+    text, centres = lines.shortened(long, np.arange(len(long)))
+    promise("leader dots are as many as a view's text may hold", len(text) <= lines.LONGEST and len(centres) == len(text) and
+            text.startswith("Name ....") and text.endswith(" 12") and all(long[int(i)] == c for i, c in zip(centres, text)), text)
+    long = "- " * 24 + "5"
+    text, _ = lines.shortened(long, np.arange(len(long)))
+    promise("also with spaces between", len(text) <= lines.LONGEST and text in ("- " * 18 + "5", "- " * 17 + "5"), text)
+    promise("and a line of letters is not shortened", lines.shortened("a" * 50, np.arange(50))[0] == "a" * 50)
+
+
+def test_airy(fonts):
+    """White before a comma and inside brackets that is drawn, and is no space."""
+    face = next(f for families in lines.faces(fonts).values() for family in families for f in family)
+    ends = {}
+    for airy in (0, 9):
+        pen = lines.Pen(lines.random.Random(1), (600, 80), face, 20)
+        pen.airy = airy
+        ends[airy] = pen.word("(word", pen.word("ville,", 20, 50, 0), 50, 0), pen.chars.label
+    promise("two gaps are two gaps wider, and the text is the same", abs(ends[9][0] - ends[0][0] - 18) < 2 and
+            ends[9][1] == ends[0][1] == list("ville,(word"), ends)
 
 
 def test_damaged(rows):
