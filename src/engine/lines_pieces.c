@@ -13,6 +13,9 @@
 #define WORD_WIDE   1.8f /* how much wider than high they are together */
 #define SMALL_PRINT 0.3f /* letter heights: no letter is smaller */
 #define LEAST       4    /* nor than so many pixels */
+#define NEAR        1.2f /* letter heights between a letter and the next one in its word at most, */
+#define OVERLAP     0.2f /* or what they overlap, in slanting type; */
+#define ROW         5    /* and so many letters beside each other are a row */
 
 typedef struct Letters
 {
@@ -405,6 +408,67 @@ set_loners_aside(Letters *l, const int *set, int npieces, Arena *arena, bool *an
     return !*any || letters_of_kind(l->p, PART_CORE, arena, l);
 }
 
+/* The nearest letter on the right (dir 1) or left (-1) that stands in some of the same rows of pixels; -1: none near. */
+static int
+flank(const Letters *l, int i, int dir)
+{
+    const Box *a = &l->box[i];
+    int near = (int)(NEAR * l->p->size), best = near + 1, found = -1;
+
+    for (int b = index_band(&l->ix, a->y0); b <= index_band(&l->ix, a->y1 - 1); b++)
+        for (int k = index_from(&l->ix, b, a->x0 - 8 * near); k < l->ix.start[b + 1]; k++)
+        {
+            int j = l->ix.items[k], gap;
+            const Box *o = &l->box[j];
+
+            if (o->x0 > a->x1 + near)
+                break;
+            gap = dir > 0 ? o->x0 - a->x1 : a->x0 - o->x1;
+            if (j == i || gap < -OVERLAP * l->p->size || gap >= best || shared_rows(a, o) <= 0)
+                continue;
+            best = gap;
+            found = j;
+        }
+    return found;
+}
+
+/* The piece in whose empty place a letter stands, too low or too high to be beside the letters next to it: a comma
+ * that was typed below the line, a type that has slipped. -1: none. */
+static int
+piece_around(const Letters *l, int i, const int *set)
+{
+    int a = flank(l, i, -1), b = a < 0 ? -1 : flank(l, i, 1);
+
+    return b >= 0 && set[a] == set[b] ? set[a] : -1;
+}
+
+/* Letters that are tied to none take their places in rows. Returns how many pieces are left; -1: no memory. */
+static int
+seat_loners(const Letters *l, int *set, int npieces, Arena *arena)
+{
+    int *count = arena_array(arena, (size_t)npieces + 1, sizeof(int));
+    int n = 0;
+
+    if (!count)
+        return -1;
+    for (int i = 0; i < l->n; i++)
+        count[set[i]]++;
+    for (int i = 0; i < l->n; i++)
+    {
+        int row = count[set[i]] > 1 ? -1 : piece_around(l, i, set);
+
+        if (row < 0 || count[row] < ROW)
+            continue;
+        count[set[i]] = 0;
+        set[i] = row;
+    }
+    for (int i = 0; i < npieces; i++)
+        count[i] = count[i] ? n++ : -1;
+    for (int i = 0; i < l->n; i++)
+        set[i] = count[set[i]];
+    return n;
+}
+
 /* Small marks that stand side by side. */
 typedef struct Word
 {
@@ -491,5 +555,7 @@ pieces_find(Parts *p, Arena *arena, Pieces *out)
         return false;
     if (again || small)
         n = tie(&letters, set);
+    if ((n = seat_loners(&letters, set, n, arena)) < 0)
+        return false;
     return describe_all(&letters, set, n, arena, out) && attach_marks(p, &letters, arena, out);
 }

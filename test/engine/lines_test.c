@@ -488,6 +488,26 @@ two_sizes(void)
     done(&p);
 }
 
+/* In each line one letter of a word stands too low, as a slipped type does. */
+static void
+slipped_letters(void)
+{
+    Paper p = paper(1200, 900);
+    PageLines l;
+    int base = 0;
+
+    for (int i = 0; i < 6; i++)
+    {
+        set_line(&p, 100, 120 + 100 * i, 4, "the old tin be l and the bread");
+        set_line(&p, 100 + 14 * 24, 140 + 100 * i, 4, "d");
+    }
+    l = find(&p.image, 0);
+    for (int i = 0; i < l.nlines; i++)
+        base += fabsf(l.lines[i].baseline - (120 + 100 * i)) <= 1.5f;
+    promise("a letter that has slipped is its line's", l.nlines == 6 && base == 6);
+    done(&p);
+}
+
 /* A word of worn type at a line's end: white runs across two of its letters, so that each is two pieces of ink. */
 static void
 broken_letters(void)
@@ -1385,6 +1405,7 @@ main(void)
     straight_lines();
     two_sizes();
     broken_letters();
+    slipped_letters();
     low_words();
     serifs();
     leaders();
