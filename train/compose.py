@@ -54,10 +54,13 @@ def pieces(face, chars):
 
 def raster(job):
     """One face -> its bytes, per glyph [width, height, left, top], and {size: {piece: (glyph, advance, where its characters
-    end)}}, x-height, capitals' height"""
+    end)}}, x-height, capitals' height; None of a face that FreeType refuses"""
     path, cover, chars = job
     face = lines.Face(path, cover)
-    font, x_height, cap = face.at(INK)
+    try:
+        font, x_height, cap = face.at(INK)
+    except (OSError, ValueError):
+        return None
     sheet = Image.new("L", (10 * INK, 7 * INK))
     draw, at, data, boxes, tables = ImageDraw.Draw(sheet), (3 * INK, 4 * INK), [], [], {}
     for size, wanted in pieces(face, chars).items():
@@ -91,7 +94,7 @@ class Atlas:
         else:
             made = map(raster, jobs)
         data, boxes, self.faces = [b"\xff" * SOLID], [], {}
-        for face, (raw, mine, tables, x_height, cap) in zip(faces, made):
+        for face, (raw, mine, tables, x_height, cap) in ((f, m) for f, m in zip(faces, made) if m):
             first = len(boxes)
             tables = {size: {p: (g + first if g >= 0 else g, a, e) for p, (g, a, e) in t.items()} for size, t in tables.items()}
             self.faces[face.path] = tables, x_height, cap
@@ -149,6 +152,8 @@ class Notes:
 
     def begin(self, size, height):
         self.size, self.marks, self.rules = size, [], []
+        if self.face.path not in self.atlas.faces:
+            raise ValueError(f"no glyphs of {self.face.path}")  # Source.chunk() takes another page
         tables, self.x_height, self.cap = self.atlas.faces[self.face.path]
         if self.face.path not in self.fonts:
             self.fonts[self.face.path] = Font(tables, "", self.face)
@@ -367,7 +372,8 @@ class Source(lines.Source):
         self.pens = [type(kind.__name__, (kind,), self.noting) for kind in (Pen, Typewriter)]
         known = {*chars, *"".join(lines.SCRIPTS), "ſ", " "}
         for face in (f for families in self.faces.values() for members in families for f in members):
-            face.drawn.update({c: c in atlas.faces[face.path][0][""] for c in known})
+            glyphs = atlas.faces[face.path][0][""] if face.path in atlas.faces else ()
+            face.drawn.update({c: c in glyphs for c in known})
 
     def pen(self, typed, *how):
         return self.pens[typed](*how)
@@ -572,7 +578,7 @@ class Composer:
         self.generator = None if self.device.type == "meta" else torch.Generator(self.device)
         i = np.arange(8)
         dct = np.cos((2 * i[None] + 1) * i[:, None] * math.pi / 16) * np.where(i[:, None] == 0, math.sqrt(1 / 8), .5)
-        self.dct, self.table = (torch.from_numpy(np.array(a, np.float32)).to(self.device) for a in (dct, JPEG))
+        self.dct, self.table = (torch.from_numpy(np.array(a, np.float64)).to(self.device) for a in (dct, JPEG))
 
     @torch.no_grad()
     def __call__(self, batch):
@@ -724,13 +730,14 @@ class Composer:
         return self.some(a.clamp(0, 1), "jpeg", lambda a, v: self.jpeg(a, v("jpeg")))
 
     def jpeg(self, a, quality):
-        """What JPEG leaves of a picture: its blocks' frequencies, rounded."""
+        """What JPEG leaves of a picture: its blocks' frequencies, rounded; in doubles, since a trainer lets products of
+        floats be made in bf16."""
         n, h, w = a.shape
         q = quality[..., None, None]
         table = ((self.table * torch.where(q < 50, 5000 / q, 200 - 2 * q) + 50) / 100).floor().clamp(1, 255)
-        blocks = (a * 255 - 128).view(n, h // 8, 8, w // 8, 8).transpose(2, 3)
+        blocks = (a * 255 - 128).double().view(n, h // 8, 8, w // 8, 8).transpose(2, 3)
         there = (self.dct @ blocks @ self.dct.T / table).round() * table
-        return ((self.dct.T @ there @ self.dct).transpose(2, 3).reshape(n, h, w).add(128) / 255).clamp(0, 1)
+        return ((self.dct.T @ there @ self.dct).transpose(2, 3).reshape(n, h, w).add(128) / 255).clamp(0, 1).float()
 
     def whitened(self, grey):
         """lines.whiten(): paper to white"""

@@ -2,7 +2,7 @@
 
     python train.py --model ../model/mini --out RUN --text TEXT --steps 20000
     python train.py --resume RUN --steps 30000
-    python train.py ... --device cuda --workers 15 --batch 1024 --lr 5e-3
+    python train.py ... --device cuda --compose --workers 15 --batch 1024 --lr 5e-3
 
 Weights come from --model (its config, tokenizer and, unless --fresh, its weights). The schedule counts
 steps, never time. RUN/last.pt is written at least every ten minutes, to a temporary name first, so the
