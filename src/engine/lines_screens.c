@@ -10,7 +10,9 @@
 #include <string.h>
 
 #define CELL    16    /* pixels */
-#define DARKER  12    /* grey levels a dot is than what is beside it */
+#define DARKER  12    /* grey levels a dot is than what is beside it, */
+#define DEEP    24    /* and most of a screen's are: */
+#define ALIKE   0.67f /* so many of them; the noise of a JPEG has many that are faint */
 #define DOTS    5     /* seen in four rows of a cell: it may be of a screen; */
 #define MANY    8     /* so many are hardly print */
 #define LEAST   24    /* cells of a field, */
@@ -67,21 +69,21 @@ lower(Bytes a, Bytes b)
     return (a & m) | (b & ~m);
 }
 
-/* How many of the 16 pixels at p, or of the left or right half of them, are the middle of dots. */
+/* How many of the 16 pixels at p, or of the left or right half of them, are the middle of dots so much darker. */
 static int
-count_dots(const uint8_t *p, ptrdiff_t w, bool left, bool right)
+count_dots(const uint8_t *p, ptrdiff_t w, int darker, bool left, bool right)
 {
     const uint64_t ones = 0x0101010101010101u;
     Bytes here = load(p), down, dot;
     Bytes across = lower(higher(load(p - 1), load(p - 2)), higher(load(p + 1), load(p + 2)));
     uint64_t half[2];
 
-    dot = (Bytes)(across > here) & (Bytes)(across - here > DARKER);
+    dot = (Bytes)(across > here) & (Bytes)(across - here > (uint8_t)darker);
     memcpy(half, &dot, 16);
     if ((half[0] | half[1]) == 0)
         return 0;
     down = lower(higher(load(p - w), load(p - 2 * w)), higher(load(p + w), load(p + 2 * w)));
-    dot &= (Bytes)(down > here) & (Bytes)(down - here > DARKER);
+    dot &= (Bytes)(down > here) & (Bytes)(down - here > (uint8_t)darker);
     memcpy(half, &dot, 16);
     half[0] &= left ? ones : 0;
     half[1] &= right ? ones : 0;
@@ -102,7 +104,7 @@ find_dots(const uint8_t *grey, int w, Field *f)
             int n = 0;
 
             for (int i = 0; i < 4 && (i < 2 || n); i++)
-                n += count_dots(p + (size_t)rows[i] * w, w, true, true);
+                n += count_dots(p + (size_t)rows[i] * w, w, DARKER, true, true);
             f->dots[y * f->w + x] = n < DOTS ? 0 : (uint8_t)n;
             any += n >= MANY;
         }
@@ -137,11 +139,30 @@ has_dots(const uint8_t *grey, int w, const Field *f, int x, int y)
     if (x < 2 || y < 2 || x >= 2 * f->w - 2 || y >= 2 * f->h - 2)
         return false;
     for (int v = 0; v < CELL / 2; v++)
-        n += count_dots(p + (size_t)v * w, w, x % 2 == 0, x % 2 != 0);
+        n += count_dots(p + (size_t)v * w, w, DARKER, x % 2 == 0, x % 2 != 0);
     return n >= QUARTER;
 }
 
-/* Lists the field of cell i; returns whether it is a screen, large and even. */
+/* Most dots of the field are alike in being dark. */
+static bool
+is_deep(const uint8_t *grey, int w, const Field *f)
+{
+    int all = 0, deep = 0;
+
+    for (int k = 0; k < f->n; k++)
+    {
+        const uint8_t *p = grey + (size_t)(f->list[k] / f->w) * CELL * w + f->list[k] % f->w * CELL;
+
+        for (int v = 0; v < CELL; v++)
+        {
+            all += count_dots(p + (size_t)v * w, w, DARKER, true, true);
+            deep += count_dots(p + (size_t)v * w, w, DEEP, true, true);
+        }
+    }
+    return deep >= ALIKE * all;
+}
+
+/* Lists the field of cell i; returns whether it is a screen: large, deep and even. */
 static bool
 find_field(const uint8_t *grey, int w, Field *f, int i)
 {
@@ -165,7 +186,7 @@ find_field(const uint8_t *grey, int w, Field *f, int i)
     for (int k = 0; k < 4 * f->n; k++)
         dotted += has_dots(grey, w, f, f->list[k / 4] % f->w * 2 + k % 2,
                            f->list[k / 4] / f->w * 2 + k / 2 % 2);
-    if (dotted < DENSE * 4 * f->n)
+    if (dotted < DENSE * 4 * f->n || !is_deep(grey, w, f))
         return false;
     for (int k = 0; k < f->n; k++)
         f->mean[k] = mean_of(grey, w, f, f->list[k]);

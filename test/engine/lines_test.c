@@ -765,6 +765,24 @@ screened(void)
     }
 }
 
+/* The faint dots that a JPEG has around letters are no screen: full stops would go with it. */
+static void
+noise(void)
+{
+    Paper p = paper(1200, 1000);
+    PageLines l;
+    int right[10], whole = 0;
+
+    set_screen(&p, 80, 100, 1120, 760, 4, 231);
+    for (int i = 0; i < 10; i++)
+        right[i] = set_line(&p, 110, 150 + 60 * i, 2, "the sand on the land is gone. so is it.");
+    l = find(&p.image, 0);
+    for (int i = 0; i < l.nlines && i < 10; i++)
+        whole += near(l.lines[i].box.x1, right[i], 4);
+    promise("the noise of a JPEG around print is no screen", l.nlines == 10 && whole == 10);
+    done(&p);
+}
+
 static void
 shaded_rows(void)
 {
@@ -1413,6 +1431,7 @@ main(void)
     pale_ink();
     shaded_rows();
     screened();
+    noise();
     on_a_table();
     dashes();
     rough_rules();
