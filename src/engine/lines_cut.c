@@ -8,12 +8,21 @@
 #include <math.h>
 #include <string.h>
 
-#define MARGIN     4   /* a view begins this far before its first ink */
-#define INK        140 /* at least this dark, whatever the page's threshold */
-#define WORD_GAP   4   /* white columns; a cut through less goes through a word */
-#define WIDE_GAP   16  /* a gap wider than this in a view's pixels is squeezed, if asked for, */
-#define LEFT_GAP   12  /* to this */
-#define LETTER_GAP 2   /* between letters of a word */
+#define MARGIN     4    /* a view begins this far before its first ink */
+#define INK        140  /* at least this dark, whatever the page's threshold */
+#define WORD_GAP   4    /* white columns; a cut through less goes through a word */
+#define WIDE_GAP   16   /* a gap wider than this in a view's pixels is squeezed, if asked for, */
+#define LEFT_GAP   12   /* to this */
+#define LETTER_GAP 2    /* between letters of a word */
+#define LEAST      12.5 /* view pixels from a typewriter's letter to the next, least */
+#define MOST       20.0 /* and most */
+#define FINE       0.25
+#define OFF_PITCH  0.15 /* of it a letter's middle may be off its place, */
+#define ON_PITCH   0.85 /* where so many are, */
+#define FEW_STEPS  12   /* of at least so many steps from a letter to the next */
+#define FAR_STEP   4.5  /* pitches; a longer one is not counted */
+#define TOUCHING   1.15 /* pitches; no letter is as wide */
+#define EMPTY      0.75 /* of a pitch; a gap as wide is no part of a word, but an empty place */
 #define MAX_STRIDE (1 << 16)
 
 typedef struct Piece
@@ -21,6 +30,12 @@ typedef struct Piece
     int from, to; /* columns of the strip */
     bool glued;
 } Piece;
+
+typedef struct Stroke
+{
+    double middle; /* in the strip before it was squeezed */
+    int wide;      /* columns of ink */
+} Stroke;
 
 /* Where samples of one column are taken. */
 typedef struct Column
@@ -155,9 +170,10 @@ ink_columns(const uint8_t *strip, int n, int h, int threshold, uint8_t *ink)
             ink[x] |= strip[(size_t)y * n + x] <= level;
 }
 
-/* Where a piece that starts at s and is wider than a view ends: in the widest gap, late ones first. */
+/* Where a piece that starts at s and is wider than a view ends: in the widest gap, late ones first. word: the least gap
+ * between words. */
 static int
-end_of_piece(const uint8_t *ink, int n, int s, int w, bool *inside_word)
+end_of_piece(const uint8_t *ink, int n, int s, int w, double word, bool *inside_word)
 {
     double best = -1;
     int end = s + w;
@@ -172,12 +188,12 @@ end_of_piece(const uint8_t *ink, int n, int s, int w, bool *inside_word)
             j++;
         if (j == i)
             continue;
-        score = fmin(j - i, 8) + (double)(i - s) / w * 6;
+        score = fmin(8 * (j - i) / fmax(8, word), 8) + (double)(i - s) / w * 6;
         if (score >= best)
         {
             best = score;
             end = (i + (j < s + w ? j : s + w)) / 2;
-            *inside_word = j - i < WORD_GAP;
+            *inside_word = j - i < word;
         }
         i = j;
     }
@@ -185,7 +201,7 @@ end_of_piece(const uint8_t *ink, int n, int s, int w, bool *inside_word)
 }
 
 static int
-find_pieces(const uint8_t *ink, int n, int w, Piece *out)
+find_pieces(const uint8_t *ink, int n, int w, double word, Piece *out)
 {
     int count = 0, s = 0;
     bool glued = false, inside;
@@ -200,7 +216,7 @@ find_pieces(const uint8_t *ink, int n, int w, Piece *out)
         inside = false;
         out[count].from = s;
         out[count].glued = glued;
-        s = n - s <= w ? n : end_of_piece(ink, n, s, w, &inside);
+        s = n - s <= w ? n : end_of_piece(ink, n, s, w, word, &inside);
         out[count++].to = s;
         glued = inside;
     }
@@ -275,6 +291,68 @@ draw(const Sheet *s, const Strip *strip, const LineShape *shape, Arena *arena, D
     return true;
 }
 
+/* How many of the steps from one letter to the next go from place to place of a pitch, and of how many. */
+static int
+count_steps(const Stroke *strokes, int n, double pitch, int *all)
+{
+    int on = 0;
+
+    *all = 0;
+    for (int i = 0; i + 1 < n; i++)
+    {
+        double step = (strokes[i + 1].middle - strokes[i].middle) / pitch;
+
+        if (step > FAR_STEP || strokes[i].wide > TOUCHING * pitch ||
+            strokes[i + 1].wide > TOUCHING * pitch)
+            continue;
+        ++*all;
+        on += step > 0.5 && fabs(step - floor(step + 0.5)) <= OFF_PITCH;
+    }
+    return on;
+}
+
+/* The pitch of a line whose letters have places of one width, as a typewriter's; 0: they have not. */
+static double
+pitch_of(const Stroke *strokes, int n)
+{
+    double best = ON_PITCH, pitch = 0;
+
+    for (double p = LEAST; p <= MOST; p += FINE)
+    {
+        int all, on = count_steps(strokes, n, p, &all);
+
+        if (all >= FEW_STEPS && on >= best * all)
+        {
+            best = (double)on / all;
+            pitch = p;
+        }
+    }
+    return pitch;
+}
+
+/* The least gap between the line's words. In places of one width an i or a full stop has more white beside it than other
+ * type has between words. */
+static bool
+word_gap(const Drawn *d, Arena *arena, double *word)
+{
+    Stroke *strokes = arena_array(arena, (size_t)d->n / 2 + 1, sizeof(Stroke));
+    double pitch;
+    int n = 0;
+
+    if (!strokes)
+        return false;
+    for (int i = 0, j; i < d->n; i = j)
+    {
+        for (j = i; j < d->n && d->ink[j] == d->ink[i]; j++)
+            ;
+        if (d->ink[i])
+            strokes[n++] = (Stroke){(d->column[i] + d->column[j - 1] + 1) / 2.0, j - i};
+    }
+    pitch = pitch_of(strokes, n);
+    *word = pitch > 0 ? fmin(EMPTY * pitch, LEFT_GAP) : WORD_GAP;
+    return true;
+}
+
 static bool
 copy_piece(const Drawn *d, const Piece *piece, const LineShape *shape, Arena *arena, LineView *out)
 {
@@ -302,6 +380,7 @@ strip_cut(const Sheet *s, const Strip *strip, const LineShape *shape, Arena *are
 {
     Drawn d;
     Piece *pieces;
+    double word = WORD_GAP;
     int step = shape->view_w / 3 > MARGIN + 1 ? shape->view_w / 3 - MARGIN : 1;
 
     *out = (Cut){0};
@@ -312,7 +391,9 @@ strip_cut(const Sheet *s, const Strip *strip, const LineShape *shape, Arena *are
         return false;
     if (d.frame.right <= d.frame.left)
         return true;
-    out->n = find_pieces(d.ink, d.n, shape->view_w, pieces);
+    if (strip->squeeze && !word_gap(&d, arena, &word))
+        return false;
+    out->n = find_pieces(d.ink, d.n, shape->view_w, word, pieces);
     out->views = arena_array(arena, (size_t)out->n + 1, sizeof(LineView));
     if (!out->views)
         return false;

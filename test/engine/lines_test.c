@@ -765,6 +765,36 @@ screened(void)
     }
 }
 
+/* A typewriter's letters have places of one width, in which narrow ones have white beside them. */
+static void
+typewritten(void)
+{
+    static const char *const text[] = {
+        "hills, still is. on a till it is so. it is in the hills, until it is still. ",
+        "as long. the lily in its title. it is all still, so still. old oil is in the ",
+        "soil. its little hills. it is till then his. all is still in the little hall. ",
+        "on. its lilies. still, until this is ill. on the sill. her tiles. it is a lie. ",
+    };
+    Paper p = paper(2100, 1000);
+    PageLines l;
+    int joins = 0, right = 0;
+
+    for (int i = 0; i < 4; i++)
+        set_line(&p, 100, 150 + 80 * i, 4, text[i]);
+    l = find(&p.image, 0);
+    for (int i = 0; i < l.nlines && i < 4; i++)
+        for (int v = l.lines[i].first_view + 1; v < l.lines[i].first_view + l.lines[i].nviews; v++)
+        {
+            int at = (l.views[v - 1].box.x1 - 100) / 24;
+
+            joins++;
+            right += l.views[v].glued == (text[i][at] != ' ');
+        }
+    promise("what is typed is parted between words, or said to be parted in one", l.nlines == 4);
+    promise("and so at each join", joins >= 12 && right == joins);
+    done(&p);
+}
+
 /* The faint dots that a JPEG has around letters are no screen: full stops would go with it. */
 static void
 noise(void)
@@ -1432,6 +1462,7 @@ main(void)
     shaded_rows();
     screened();
     noise();
+    typewritten();
     on_a_table();
     dashes();
     rough_rules();
