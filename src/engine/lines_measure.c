@@ -15,8 +15,8 @@
 #define BENT_WIDE  8  /* over twice so many letter heights, */
 #define BENT_ENDS  3  /* with so many in its first and last sixth */
 #define MOST_SLOPE 0.08f
-#define NEAR                                                                                       \
-    3 /* so many members before or after it, from left to right, a letter's other half is */
+#define LEAST_X    0.57f /* of the height of a letter that rises or hangs far is x's */
+#define NEAR       3     /* so many members before or after it a letter's other half is */
 #define EDGE                                                                                       \
     0.35f /* from the crossing of LEVEL to the edge, the profile being a mean of three rows */
 
@@ -350,6 +350,20 @@ measure_band(Profile *f, float *tmp, Row *r)
     r->caps = nothing_above(f, top, bottom);
 }
 
+/* The band is a part of the letters' height that no x is of any letter's: the bar of an H or the waist of an 8 ended it. It is
+ * the letters' own, and that of capitals. heights: ascending. */
+static void
+mend_band(const Feet *f, const float *heights, float *tmp, Row *r)
+{
+    if (r->x_height >= LEAST_X * heights[0])
+        return;
+    for (int i = 0; i < f->n; i++)
+        tmp[i] = f->y[i] - fall(r, f->x[i]);
+    r->baseline = quantile(tmp, f->n, 0.5f);
+    r->x_height = r->size;
+    r->caps = true;
+}
+
 static int
 gather_feet(const Parts *p, const Rows *rows, const Row *r, Feet *f, float *heights)
 {
@@ -483,6 +497,7 @@ row_measure(const Parts *p, const Rows *rows, int row, Row *r, Arena *arena)
     r->x_height = r->size;
     r->caps = true;
     measure_band(&f, tmp, r);
+    mend_band(&feet, heights, store + 3 * r->n, r);
     settle_caps(p, rows, heights, r);
     return true;
 }

@@ -488,6 +488,24 @@ two_sizes(void)
     done(&p);
 }
 
+/* A capital alone at a column's head, the bar across its middle crossed by fewer strokes than what is above and below. */
+static void
+lone_capital(void)
+{
+    Paper p = paper(1200, 900);
+    PageLines l;
+
+    for (int leg = 0; leg < 3; leg++)
+        fill(&p, 500 + 12 * leg, 72, 504 + 12 * leg, 100, 20);
+    fill(&p, 500, 84, 528, 88, 20);
+    set_column(&p, 100, 450, 4, 60, 6, 40);
+    l = find(&p.image, 0);
+    promise("a capital alone is as high as it is, not as its half",
+            l.nlines == 7 && fabsf(l.lines[0].baseline - 100) <= 1.5f &&
+                fabsf(l.lines[0].x_height - 20) <= 1.5f);
+    done(&p);
+}
+
 /* In each line one letter of a word stands too low, as a slipped type does. */
 static void
 slipped_letters(void)
@@ -1453,6 +1471,7 @@ main(void)
     straight_lines();
     two_sizes();
     broken_letters();
+    lone_capital();
     slipped_letters();
     low_words();
     serifs();
