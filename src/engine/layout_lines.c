@@ -10,7 +10,8 @@
  * A line read with great doubt on a page that is well read, or a quarter of it, is no print: the grain of a table, a page's
  * edge, an ornament, hatching of a map, print that shines through. It is left out. Paler ink than the page's needs a surer
  * reading, and so does a line that stands alone: print comes in blocks of lines. A page that is badly read as a whole keeps
- * all its lines, and the page's confidences are those of all that was read. */
+ * all its lines, and the page's confidences are those of all that was read. Left out is also a line of dots alone: a broken
+ * rule, or a row of leaders in which nobody wrote. */
 #include "layout_parts.h"
 
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 #define ALONE     0.5f  /* less sure one that stands alone or with one other, */
 #define PALER     3.5f  /* by so much more for each part that its ink is paler, */
 #define MOST      0.6f  /* and at most this */
+#define DOTS      5     /* so many alone are no ellipsis */
 
 typedef struct Joiner
 {
@@ -155,6 +157,20 @@ is_no_print(const Joiner *j, const TextLine *line, float confidence)
     return j->well_read && confidence < (least < MOST ? least : MOST);
 }
 
+static bool
+is_dotted(const char *text)
+{
+    int dots = 0;
+
+    for (; *text; text++)
+    {
+        if (*text != '.' && *text != ' ')
+            return false;
+        dots += *text == '.';
+    }
+    return dots >= DOTS;
+}
+
 /* A line in which nothing was read was a stain, and is left out; so is what is no print. */
 static DsStatus
 add_line(Joiner *j, const TextLine *line, Element *e, Mean *mean)
@@ -166,7 +182,7 @@ add_line(Joiner *j, const TextLine *line, Element *e, Mean *mean)
     if ((st = join_views(j, line, &out->text)) != DS_OK || out->text[0] == '\0')
         return st;
     add_view_means(j, line, &own);
-    if (is_no_print(j, line, mean_value(&own)))
+    if (is_dotted(out->text) || is_no_print(j, line, mean_value(&own)))
         return DS_OK;
     mean->logs += own.logs;
     mean->n += own.n;

@@ -351,6 +351,12 @@ lines_joined(void)
             p.width == 420 && p.height == 300 && p.rotation == 90 && close_to(p.skew, 0.5, 1e-9) &&
                 p.want_lines);
     promise("status ok", strcmp(p.status, "ok") == 0);
+    texts[6] = "..... . ....";
+    p = read_lines(texts, "eos");
+    promise("dots alone are a rule or leaders, and left out", p.elements[2].nlines == 2);
+    texts[6] = "....";
+    p = read_lines(texts, "eos");
+    promise("an ellipsis is none", p.elements[2].nlines == 3);
 }
 
 static void
