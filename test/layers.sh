@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 ORDER="status plant arena utf8 sha256 tensor options \
        image exif png jpeg tiff webp views resize lines page \
-       backend safetensors adapter config model resize_tables \
+       backend safetensors adapter config draft model resize_tables \
        vision patches flow tokenizer prompt kvcache choose decoder \
        layout json dsocr=reading=turn=dump"
 FACE="adapter status arena sha256 utf8 options image json dsocr views lines tokenizer layout tensor"

@@ -2,10 +2,13 @@
 
     python export.py RUN OUT [--like ../model/mini] [--raw] [--mean CHECKPOINT ...]
 
---mean takes the mean of the weights of all these checkpoints of one training. Config and tokenizer are copied from --like, whose tensors must have the same names and shapes.
+--mean takes the mean of the weights of all these checkpoints of one training. Config and tokenizer are copied from --like, whose tensors
+must have the same names and shapes. With the weights goes the head that tells each vision token's letters, as the decoder's draft head
+(draft.weight, draft.bias and dsocr.draft_slots of the config): the first DRAFT_SLOTS letters of a token; --no-draft leaves it out.
 """
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -15,14 +18,23 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 
-def averaged(path, raw=False, others=()):
-    """last.pt, and others of the same training -> the family's tensors in bf16, their mean; the heads that only help in
-    training are dropped."""
+DRAFT_SLOTS = 3  # of train.SLOTS: the fourth is never used on test/pages
+
+
+def draft_of(state, vocab):
+    """A state of Joint, float32 -> the draft head's tensors in bf16."""
+    return {f"draft.{n}": state[f"slots.{n}"][:DRAFT_SLOTS * vocab].to(torch.bfloat16).contiguous() for n in ("weight", "bias")}
+
+
+def averaged(path, raw=False, others=(), draft=False):
+    """last.pt, and others of the same training -> the family's tensors in bf16, their mean, and the draft head's, if asked
+    for; the head that only helps in training is dropped."""
     k = torch.load(path, weights_only=False, map_location="cpu")
     key = "joint" if raw else "average"
     states = [k[key]] + [torch.load(o, weights_only=False, map_location="cpu")[key] for o in others]
-    means = {n: torch.stack([s[n] for s in states]).mean(0) for n in k[key] if n.startswith("family.")}
-    return {n[len("family."):]: v.to(torch.bfloat16).contiguous() for n, v in means.items()}, k
+    means = {n: torch.stack([s[n] for s in states]).mean(0) for n in k[key] if n.startswith(("family.", "slots."))}
+    tensors = {n[len("family."):]: v.to(torch.bfloat16).contiguous() for n, v in means.items() if n.startswith("family.")}
+    return tensors | (draft_of(means, len(tensors["lm_head.weight"])) if draft else {}), k
 
 
 def note_of(folder):
@@ -31,22 +43,37 @@ def note_of(folder):
         return (f.metadata() or {}).get("training", "")
 
 
+def config_for(tensors, like):
+    """The text of like's config, which says how many letters a token drafts, or nothing of it."""
+    with open(os.path.join(like, "config.json"), encoding="utf-8") as f:
+        text = f.read()
+    config, vocab = json.loads(text), len(tensors["lm_head.weight"])
+    slots = len(tensors["draft.bias"]) // vocab if "draft.bias" in tensors else 0
+    if config.get("dsocr", {}).pop("draft_slots", 0) == slots:
+        return text  # to the byte
+    if slots:
+        config.setdefault("dsocr", {})["draft_slots"] = slots
+    return json.dumps(config, indent=1) + "\n"
+
+
 def write(tensors, out, like, note=""):
     """All or nothing: the directory's files are replaced by renames, weights last."""
     with safe_open(os.path.join(like, "model.safetensors"), "pt") as f:
-        shapes = {n: tuple(f.get_slice(n).get_shape()) for n in f.keys()}
-    mine = {n: tuple(t.shape) for n, t in tensors.items()}
+        shapes = {n: tuple(f.get_slice(n).get_shape()) for n in f.keys() if not n.startswith("draft.")}
+    mine = {n: tuple(t.shape) for n, t in tensors.items() if not n.startswith("draft.")}
     if shapes != mine:
         odd = sorted(n for n in shapes.keys() | mine.keys() if shapes.get(n) != mine.get(n))
         raise SystemExit(f"not a model like {like}: {odd[0]} is {mine.get(odd[0])}, there {shapes.get(odd[0])} ({len(odd)} differ)")
     os.makedirs(out, exist_ok=True)
-    for name in ("config.json", "tokenizer.json"):
-        if os.path.abspath(out) != os.path.abspath(like):
-            shutil.copyfile(os.path.join(like, name), os.path.join(out, name))
+    if os.path.abspath(out) != os.path.abspath(like):
+        shutil.copyfile(os.path.join(like, "tokenizer.json"), os.path.join(out, "tokenizer.json"))
     path = os.path.join(out, "model.safetensors")
+    config = config_for(tensors, like)
     try:
         save_file(tensors, path + ".tmp", metadata={"format": "pt", "model": "dsocr-mini", "training": note})
         os.chmod(path + ".tmp", 0o644)
+        with open(os.path.join(out, "config.json"), "w", encoding="utf-8") as f:
+            f.write(config)
         os.replace(path + ".tmp", path)
     except Exception as e:
         if os.path.exists(path + ".tmp"):
@@ -61,9 +88,10 @@ def main():
     p.add_argument("--like", default="../model/mini")
     p.add_argument("--raw", action="store_true", help="the last weights instead of the averaged ones")
     p.add_argument("--mean", nargs="+", default=[], metavar="CHECKPOINT")
+    p.add_argument("--no-draft", action="store_true", help="without the draft head: the text is the same, more slowly")
     a = p.parse_args()
     path = a.run if os.path.isfile(a.run) else os.path.join(a.run, "last.pt")
-    tensors, k = averaged(path, a.raw, a.mean)
+    tensors, k = averaged(path, a.raw, a.mean, not a.no_draft)
     write(tensors, a.out, a.like, f"{k['step']} steps, {k['lines']} lines")
     print(f"{a.out}: {sum(t.numel() for t in tensors.values())} parameters after {k['step']} steps, {k['lines']} lines",
           f"{os.path.getsize(os.path.join(a.out, 'model.safetensors'))} bytes", file=sys.stderr)

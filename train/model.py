@@ -412,9 +412,9 @@ def config_of(folder):
 
 
 def load(folder):
-    """A model directory -> (Family, config), float32."""
+    """A model directory -> (Family, config), float32, without the draft head."""
     config = config_of(folder)
     m = Family(config)
     weights = {k: v.float() for k, v in load_file(os.path.join(folder, "model.safetensors")).items()}
-    m.load_state_dict(weights)
+    m.load_state_dict({k: v for k, v in weights.items() if not k.startswith("draft.")})
     return m.eval(), config

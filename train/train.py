@@ -8,8 +8,8 @@ Weights come from --model (its config, tokenizer and, unless --fresh, its weight
 steps, never time. RUN/last.pt is written at least every ten minutes, to a temporary name first, so the
 last one stays whole; from it a run goes on exactly as if it had not stopped (batches are drawn from the
 seed and their number, by however many workers). On a GPU nothing waits for the device but the printing
-of the losses; with --compose it also draws the lines, which workers only plan. Two heads that are dropped at export say where the characters are: one on SAM's
-columns, one on the vision tokens.
+of the losses; with --compose it also draws the lines, which workers only plan. Two heads say where the characters are: one on
+SAM's columns, dropped at export, and one on the vision tokens, which drafts for the decoder.
 """
 
 import argparse

@@ -97,7 +97,7 @@ all_done(const Bench *b)
 }
 
 static void
-print_figures(const Bench *b, double wall, double cpu)
+print_figures(const Bench *b, double wall, double cpu, long passes)
 {
     double encode = 0, generate = 0;
     long vision = 0, tokens = 0;
@@ -120,8 +120,9 @@ print_figures(const Bench *b, double wall, double cpu)
     sha256_hex(digest, hex);
     printf("%d pages in %.3f s, %.2f pages/s, %.0f vision tokens/s, %.0f tokens/s, %.3f CPU s\n",
            b->n, wall, b->n / wall, (double)vision / wall, (double)tokens / wall, cpu);
-    printf("image %.3f s, lines or views %.3f s, vision %.3f s, decoder %.3f s; mark %.12s\n",
-           b->decode_s, b->begin_s, encode / 1e3, generate / 1e3, hex);
+    printf("image %.3f s, lines or views %.3f s, vision %.3f s, decoder %.3f s, %ld passes; mark "
+           "%.12s\n",
+           b->decode_s, b->begin_s, encode / 1e3, generate / 1e3, passes, hex);
 }
 
 static DsStatus
@@ -129,6 +130,7 @@ bench_once(const Cli *c, DsEngine *e, const DsOptions *o, DsError *err)
 {
     Bench b = {0};
     double wall = wall_s(), cpu = cpu_s();
+    long passes = ds_facts(e).passes;
     bool worked;
     DsStatus st = DS_OK;
 
@@ -137,7 +139,7 @@ bench_once(const Cli *c, DsEngine *e, const DsOptions *o, DsError *err)
     while (!st && !all_done(&b))
         st = ds_step(e, b.pages, b.n, &worked, err);
     if (!st)
-        print_figures(&b, wall_s() - wall, cpu_s() - cpu);
+        print_figures(&b, wall_s() - wall, cpu_s() - cpu, ds_facts(e).passes - passes);
     for (int i = 0; i < b.n; i++)
         ds_page_end(e, b.pages[i]);
     free(b.pages);

@@ -21,7 +21,7 @@ typedef struct Cli
     const char *prompt;     /* --prompt */
     const char *prompt_ids; /* --prompt-ids */
     int threads, max_tokens, repeat;
-    bool no_eos, hash, sandbox;
+    bool no_eos, no_draft, hash, sandbox;
     char **files;
     int nfiles;
 } Cli;

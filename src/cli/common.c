@@ -111,6 +111,7 @@ open_engine(const Cli *c, bool tokenizer_optional, DsEngine **e, DsError *err)
 {
     char dir[8192], adapter[8192] = "";
     DsSettings s = {.model_dir = dir,
+                    .no_draft = c->no_draft,
                     .adapter_dir = adapter,
                     .backend = c->backend,
                     .threads = c->threads,

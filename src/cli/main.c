@@ -20,7 +20,7 @@ static const char usage[] =
     "                                                                --max-tokens N  --no-eos\n"
     "  serve             the engine of a server: --socket PATH [--model DIR] [--control FD] "
     "[--lock FILE] ...\n"
-    "  bench FILE...     pages, views and tokens a second            --repeat N\n"
+    "  bench FILE...     pages, views and tokens a second            --repeat N  --no-draft\n"
     "                    what a decoder child costs                  --sandbox\n"
     "\n"
     "  --model DIR|NAME  a model directory, or the name of one beside the shipped dsocr-mini\n"
@@ -57,6 +57,7 @@ static const struct
     {"repeat", NUMBER, FIELD(repeat)},
     {"max-tokens", NUMBER, FIELD(max_tokens)},
     {"no-eos", FLAG, FIELD(no_eos)},
+    {"no-draft", FLAG, FIELD(no_draft)},
     {"hash", FLAG, FIELD(hash)},
     {"sandbox", FLAG, FIELD(sandbox)},
 };

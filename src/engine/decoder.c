@@ -1,7 +1,7 @@
 /* decoder.c - stage 5 of 7: the decoder's input -> logits; the layers, prefill and step. Spec 7.
  *
  * Rows of several sequences go through the layers together; each meets only the keys of its own slot. In the last
- * layer only each sequence's last row is needed beyond its keys. Sharp edges: no biases; the weights of the chosen
+ * layer only the rows whose logits are wanted are needed beyond their keys. Sharp edges: no biases; the weights of the chosen
  * experts do not sum to one; theta is 1e4 here. */
 #include "decoder.h"
 
@@ -153,7 +153,8 @@ check_inputs(const Decoder *dec, const DecoderInput *inputs, int n, int *rows, D
     {
         const DecoderInput *in = &inputs[i];
 
-        if (in->slot < 0 || in->slot >= dec->cache.slots || in->n < 1 || in->start < 0)
+        if (in->slot < 0 || in->slot >= dec->cache.slots || in->n < 1 || in->start < 0 ||
+            in->earlier < 0 || in->earlier >= in->n)
             return ds_fail(err, DS_BROKEN, "slot %d of %d was asked for", in->slot,
                            dec->cache.slots);
         for (int j = 0; j < i; j++)
@@ -219,23 +220,27 @@ keep_keys(Decoder *dec, const DecoderLayer *l, int layer, const DecoderInput *in
     ops->keep(dec->d, dec->keep, n);
 }
 
-/* Moves each sequence's last row to the front: row i is then input i's. */
-static void
-only_last_rows(Decoder *dec, const DecoderInput *inputs, int n)
+/* Moves each sequence's wanted rows to the front; returns how many these are. */
+static int
+only_wanted_rows(Decoder *dec, const DecoderInput *inputs, int n)
 {
     size_t hidden = (size_t)dec->m->decoder.hidden;
-    int row = -1;
+    int end = 0, to = 0;
 
     for (int i = 0; i < n; i++)
     {
-        row += inputs[i].n;
-        memmove(dec->x + (size_t)i * hidden, dec->x + (size_t)row * hidden, hidden * sizeof(float));
-        memmove(dec->a + (size_t)i * hidden, dec->a + (size_t)row * hidden, hidden * sizeof(float));
-        dec->positions[i] = dec->positions[row];
+        int many = 1 + inputs[i].earlier, from = (end += inputs[i].n) - many;
+        size_t bytes = (size_t)many * hidden * sizeof(float);
+
+        memmove(dec->x + (size_t)to * hidden, dec->x + (size_t)from * hidden, bytes);
+        memmove(dec->a + (size_t)to * hidden, dec->a + (size_t)from * hidden, bytes);
+        memmove(dec->positions + to, dec->positions + from, (size_t)many * sizeof(int32_t));
+        to += many;
     }
+    return to;
 }
 
-/* last: one row per input is left. */
+/* last: only the wanted rows are left. */
 static void
 ask(Decoder *dec, const DecoderLayer *l, const DecoderInput *inputs, int n, int rows, bool last)
 {
@@ -248,7 +253,7 @@ ask(Decoder *dec, const DecoderLayer *l, const DecoderInput *inputs, int n, int 
     ops->rope(dec->d, dec->q, m->hidden, rows, m->heads, dim, dec->positions, dec->rope);
     for (int i = 0; i < n; i++)
     {
-        int per = last ? 1 : inputs[i].n, end = inputs[i].start + inputs[i].n;
+        int per = last ? 1 + inputs[i].earlier : inputs[i].n, end = inputs[i].start + inputs[i].n;
 
         dec->attend[i] = (AttendJob){.from = dec->keep[i].to,
                                      .keys = end,
@@ -295,10 +300,7 @@ run_layer(Decoder *dec, int layer, const DecoderInput *inputs, int n, int rows)
     dec->d->ops->rms_norm(dec->d, dec->a, dec->x, rows, m->hidden, l->norm1, m->eps);
     keep_keys(dec, l, layer, inputs, n, rows);
     if (last)
-    {
-        only_last_rows(dec, inputs, n);
-        rows = n;
-    }
+        rows = only_wanted_rows(dec, inputs, n);
     ask(dec, l, inputs, n, rows, last);
     feed_forward(dec, l, rows);
     return rows;
@@ -318,7 +320,7 @@ decoder_run(Decoder *dec, const DecoderInput *inputs, int n, float *logits, DsEr
     embed(dec, inputs, n);
     for (int i = 0; i < m->layers && dec->d->stopped == DS_OK; i++)
         rows = run_layer(dec, i, inputs, n, rows);
-    ops->rms_norm(dec->d, dec->a, dec->x, n, m->hidden, m->norm, m->eps);
-    ops->linear(dec->d, logits, m->vocab, dec->a, m->hidden, n, &m->head, NULL, FINISH_SET);
+    ops->rms_norm(dec->d, dec->a, dec->x, rows, m->hidden, m->norm, m->eps);
+    ops->linear(dec->d, logits, m->vocab, dec->a, m->hidden, rows, &m->head, NULL, FINISH_SET);
     return device_status(dec->d, err);
 }

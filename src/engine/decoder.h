@@ -27,10 +27,11 @@ typedef struct DecoderInput
     int n;              /* rows */
     const int32_t *ids; /* [n] token ids; an id of -1 takes the next of `image` instead */
     const float *image; /* [number of -1 ids, hidden] vision rows, or NULL */
+    int earlier;        /* rows before the last whose logits are wanted too */
 } DecoderInput;
 
 /* Runs the layers over the rows of `n` inputs together and writes, for each input, the logits after its
- * last row. logits: [n, vocab]. DS_LIMIT when a position does not fit. Calls tick at least every 100 ms; a
+ * last rows, 1 + earlier of them. logits: [sum of those, vocab]. DS_LIMIT when a position does not fit. Calls tick at least every 100 ms; a
  * pass that was cancelled leaves its slots to be begun anew. */
 DsStatus decoder_run(Decoder *dec, const DecoderInput *inputs, int n, float *logits, DsError *err);
 

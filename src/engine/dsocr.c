@@ -110,6 +110,7 @@ static DsStatus
 open_parts(DsEngine *e, DsError *err)
 {
     const DsSettings *s = &e->settings;
+    int rows;
     DsStatus st;
 
     if ((st = device_open(s->backend, s->threads, s->tick, s->tick_arg, &e->device, err)) ||
@@ -119,7 +120,8 @@ open_parts(DsEngine *e, DsError *err)
     e->positions = positions_needed(e->model);
     e->slots = s->max_batch > 0 ? s->max_batch : auto_slots(e->model, e->positions);
     e->in_slot = calloc((size_t)e->slots, sizeof *e->in_slot);
-    e->logits = calloc((size_t)e->slots * (size_t)model_facts(e->model)->vocab, sizeof *e->logits);
+    rows = model_facts(e->model)->reads_lines && e->slots < PASS_ROWS ? PASS_ROWS : e->slots;
+    e->logits = calloc((size_t)rows * (size_t)model_facts(e->model)->vocab, sizeof *e->logits);
     if (e->in_slot == NULL || e->logits == NULL)
         return ds_fail(err, DS_BROKEN, "out of memory for %d sequences", e->slots);
     return decoder_open(e->model, e->device, e->slots, e->positions, PASS_ROWS, &e->decoder, err);
@@ -179,6 +181,7 @@ ds_facts(const DsEngine *e)
         .adapter = f->adapter.name[0] ? &f->adapter : NULL,
         .reads_lines = f->reads_lines,
         .slots = e->slots,
+        .passes = e->passes,
         .threads = e->device->threads,
         .weight_bytes = f->weight_bytes,
         .parameters = f->parameters,

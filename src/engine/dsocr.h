@@ -24,6 +24,7 @@ typedef struct DsSettings
     int max_batch;           /* sequences at once; 0: auto */
     uint64_t page_memory;    /* bytes a page's working memory may take; 0: 1 GiB */
     bool tokenizer_optional; /* dsocr dump of a directory without tokenizer.json */
+    bool no_draft;           /* reads without the model's draft head: the same text, more slowly */
     /* Called at least every 100 ms of work, from the thread that works; non-zero gives up the piece of work at
      * hand with DS_CANCELLED. May be NULL. */
     int (*tick)(void *arg);
@@ -36,6 +37,7 @@ typedef struct DsEngineFacts
     const AdapterFacts *adapter; /* NULL: none */
     bool reads_lines;
     int slots, threads;
+    long passes; /* of the decoder, since it was opened */
     uint64_t weight_bytes, parameters;
 } DsEngineFacts;
 

@@ -73,7 +73,7 @@ dump_vision(Dump *d, json_t *out, const View *views, int n, float **rows, int *n
     seen = arena_array(&d->arena, (size_t)*nrows * (size_t)hidden, sizeof *seen);
     if (trace == NULL || *rows == NULL || seen == NULL)
         return no_memory(err);
-    st = vision_encode(m, d->e->device, views, n, seen, trace, err);
+    st = vision_encode(m, d->e->device, views, n, seen, NULL, trace, err);
     for (int i = 0; i < n; i++)
     {
         if (!st && i == n - 1)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "draft.h"
 #include "plant.h"
 #include "sha256.h"
 
@@ -351,6 +352,19 @@ bind_flow(Binder *b, const ModelConfig *c)
     weight(b, &f->projector, b->m->decoder.hidden, f->dim, "model.projector.layers.weight");
     f->projector_b = floats(b, b->m->decoder.hidden, 0, "model.projector.layers.bias");
     b->m->separator = floats(b, b->m->decoder.hidden, 0, "model.view_seperator");
+    if (b->st == DS_OK && f->draft_slots > DRAFT_MOST / f->most_rows)
+    {
+        b->st =
+            ds_fail(b->err, DS_NOT_READY, "dsocr.draft_slots of config.json is %d", f->draft_slots);
+        ds_detail(b->err, "A view has %d tokens; together they may draft %d ids.", f->most_rows,
+                  DRAFT_MOST);
+        ds_hint(b->err, "config.json and the weight files must be of the same model.");
+    }
+    if (b->st == DS_OK && f->draft_slots)
+    {
+        weight(b, &f->draft, f->draft_slots * b->m->decoder.vocab, f->dim, "draft.weight");
+        f->draft_b = floats(b, f->draft_slots * b->m->decoder.vocab, 0, "draft.bias");
+    }
 }
 
 static void

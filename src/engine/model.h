@@ -26,6 +26,7 @@ typedef struct ModelFacts
                       * adapter: of that name (64 hex digits) and of the adapter's after it */
     AdapterFacts adapter; /* name "": none */
     bool reads_lines;     /* config: "reader": "lines" */
+    bool drafts;          /* has a draft head (draft.h) */
     LineShape line;       /* when reads_lines */
     ViewSizes views;      /* otherwise */
     char prompt[256];     /* of the config (line readers) */

@@ -319,6 +319,9 @@ read_facts(Reader *r, Model *m, ModelConfig *c)
     f->views.max_crops = vision(r, "vision_config.max_crops", 6);
     if (f->reads_lines)
     {
+        m->flow.draft_slots =
+            integer(r, find(r->config, "dsocr.draft_slots"), "dsocr.draft_slots", 0, 0);
+        f->drafts = m->flow.draft_slots > 0;
         f->line.view_h = m->sam.pos_h * m->sam.patch_h;
         f->line.view_w = m->sam.pos_w * m->sam.patch_w;
         f->line.x_height = real(r, find(r->config, "dsocr.x_height"), "dsocr.x_height", 11);

@@ -80,6 +80,9 @@ typedef struct Flow
     const float *rope; /* [2 * most_rows, dim / heads] */
     Weight projector;  /* [hidden, dim] */
     const float *projector_b;
+    int draft_slots; /* ids that the draft head guesses for each token; 0: there is no head */
+    Weight draft;    /* [draft_slots * vocab, dim] */
+    const float *draft_b;
 } Flow;
 
 /* ---- the decoder (spec 7) ---- */

@@ -3,7 +3,8 @@
  *
  * Sharp edge: everything here may be repeated. A pass that was given up leaves its sequences at row 0 with the
  * ids they have; running them again gives the same logits to the bit, since no operation's result depends on
- * how many rows go through it at once (P8). */
+ * how many rows go through it at once (P8). So, too, a draft's ids may go through with the ids that are known, and
+ * one look at the logits of each tells which of them would have come anyway. */
 #include "reading.h"
 
 #include <math.h>
@@ -154,6 +155,7 @@ typedef struct Group
     Sequence *sequence[GROUP_VIEWS];
     View views[GROUP_VIEWS];
     int nrows[GROUP_VIEWS];
+    Draft drafts[GROUP_VIEWS];
     int n, rows;
 } Group;
 
@@ -188,16 +190,26 @@ keep_rows(const DsEngine *e, Sequence *s, const float *rows, int n)
         s->state = SEQUENCE_PREFILLS;
 }
 
+/* A page without memory for drafts goes on without them. */
+static void
+keep_draft(DsPage *p, Sequence *s, const Draft *draft)
+{
+    if (draft->n && (s->draft = arena_alloc(&p->arena, sizeof *s->draft)) != NULL)
+        *s->draft = *draft;
+}
+
 DsStatus
 reading_see(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsError *err)
 {
     size_t hidden = (size_t)model_facts(e->model)->hidden;
+    bool drafts = model_facts(e->model)->drafts && !e->settings.no_draft;
     double start = ds_now_ms(), ms;
-    Group g = {.n = 0};
+    Group g;
     Arena arena;
     float *rows;
     DsStatus st = DS_OK;
 
+    g.n = g.rows = 0;
     gather_views(e, pages, n, &g);
     if (g.n == 0)
         return DS_OK;
@@ -210,7 +222,8 @@ reading_see(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsError *err
             (g.sequence[i]->rows = arena_array(
                  &g.page[i]->arena, (size_t)g.sequence[i]->nrows * hidden, sizeof *rows)) == NULL)
             st = out_of_page_memory(err);
-    if (!st && !(st = vision_encode(e->model, e->device, g.views, g.n, rows, NULL, err)))
+    if (!st && !(st = vision_encode(e->model, e->device, g.views, g.n, rows,
+                                    drafts ? g.drafts : NULL, NULL, err)))
     {
         const float *at = rows;
 
@@ -218,6 +231,8 @@ reading_see(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsError *err
         for (int i = 0; i < g.n; at += (size_t)g.nrows[i++] * hidden)
         {
             keep_rows(e, g.sequence[i], at, g.nrows[i]);
+            if (drafts)
+                keep_draft(g.page[i], g.sequence[i], &g.drafts[i]);
             g.page[i]->ms_encode += ms;
         }
     }
@@ -246,6 +261,23 @@ image_rows_before(const Sequence *s, int from)
     return n;
 }
 
+/* Puts the draft's next ids behind those that are known, up to `most`; returns how many. */
+static int
+offer_draft(Sequence *s, int most)
+{
+    const Draft *d = s->draft;
+    int n = d ? d->n - d->at : 0;
+
+    if (n > s->room - s->n)
+        n = s->room - s->n;
+    if (n > most)
+        n = most;
+    if (n <= 0)
+        return 0;
+    memcpy(s->ids + s->n, d->ids + d->at, (size_t)n * sizeof *s->ids);
+    return n;
+}
+
 static void
 add_input(const DsEngine *e, Pass *pass, DsPage *p, Sequence *s)
 {
@@ -256,6 +288,8 @@ add_input(const DsEngine *e, Pass *pass, DsPage *p, Sequence *s)
         n = PASS_ROWS - pass->rows;
     if (n == 0)
         return;
+    s->offered = s->cached + n == s->n ? offer_draft(s, PASS_ROWS - pass->rows - n) : 0;
+    n += s->offered;
     pass->page[pass->n] = p;
     pass->sequence[pass->n] = s;
     pass->inputs[pass->n++] = (DecoderInput){
@@ -264,6 +298,7 @@ add_input(const DsEngine *e, Pass *pass, DsPage *p, Sequence *s)
         .n = n,
         .ids = s->ids + s->cached,
         .image = s->cached < s->prompt ? s->rows + image_rows_before(s, s->cached) * hidden : NULL,
+        .earlier = s->offered,
     };
     pass->rows += n;
 }
@@ -315,16 +350,39 @@ take_next(DsEngine *e, DsPage *p, Sequence *s, const float *logits)
     }
 }
 
+/* Takes the id after the known ones, and the next as long as it was offered. logits: [1 + offered, vocab]. */
+static void
+take_offered(DsEngine *e, DsPage *p, Sequence *s, const float *logits)
+{
+    int vocab = model_facts(e->model)->vocab, right = 0;
+    int32_t offered;
+
+    for (bool as_offered = true; as_offered && s->state != SEQUENCE_DONE; logits += vocab)
+    {
+        offered = right < s->offered ? s->ids[s->n] : -1;
+        take_next(e, p, s, logits);
+        as_offered = s->state != SEQUENCE_DONE && s->ids[s->n - 1] == offered;
+        right += as_offered;
+        if (s->draft && s->state != SEQUENCE_DONE)
+            draft_pass(s->draft, s->ids[s->n - 1]);
+    }
+    if (s->offered)
+        draft_judge(s->draft, right);
+    s->cached = s->n - 1; /* the rows behind are made again */
+}
+
 static DsStatus
 run_pass(DsEngine *e, Pass *pass, bool *worked, DsError *err)
 {
-    int vocab = model_facts(e->model)->vocab;
+    size_t vocab = (size_t)model_facts(e->model)->vocab;
+    const float *logits = e->logits;
     double start = ds_now_ms(), ms;
     DsStatus st;
 
     if (pass->n == 0)
         return DS_OK;
     *worked = true;
+    e->passes++;
     if ((st = decoder_run(e->decoder, pass->inputs, pass->n, e->logits, err)))
     {
         for (int i = 0; i < pass->n; i++)
@@ -341,8 +399,9 @@ run_pass(DsEngine *e, Pass *pass, bool *worked, DsError *err)
 
         pass->page[i]->ms_generate += ms;
         s->cached += pass->inputs[i].n;
-        if (s->cached == s->n)
-            take_next(e, pass->page[i], s, e->logits + (size_t)i * (size_t)vocab);
+        if (s->cached >= s->n)
+            take_offered(e, pass->page[i], s, logits);
+        logits += (size_t)(1 + pass->inputs[i].earlier) * vocab;
     }
     return DS_OK;
 }

@@ -34,6 +34,8 @@ typedef struct Sequence
     float *probs; /* [room] of the output ids */
     int n, prompt, room;
     int cached;         /* ids whose keys and values are in the slot */
+    Draft *draft;       /* what the vision says; NULL: nothing */
+    int offered;        /* of its ids, behind the n: with the pass at hand */
     int limit;          /* most output ids */
     const char *finish; /* "eos", "length", "repeat" */
 } Sequence;
@@ -69,7 +71,8 @@ struct DsEngine
     Decoder *decoder;
     int slots, positions;
     Sequence **in_slot; /* [slots], NULL: free */
-    float *logits;      /* [slots, vocab] */
+    float *logits;      /* [slots, vocab]; line readers: [PASS_ROWS, vocab], if more */
+    long passes;        /* of the decoder */
     int32_t whitelist[2];
     int nwhitelist;
     char device_name[64];

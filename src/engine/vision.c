@@ -58,15 +58,39 @@ fill_trace(VisionTrace *t, const Model *m, const SamGrid *g, const float *featur
                                 : ds_fail(err, DS_BROKEN, "out of memory for the stages' values");
 }
 
+static size_t
+draft_floats(const Model *m, int per, int views)
+{
+    return (size_t)views * (size_t)per * (size_t)m->flow.draft.n;
+}
+
+/* What the views say, told from the encoder's tokens [n * per, dim]. */
+static void
+make_drafts(const Model *m, Device *d, const float *tokens, int n, int per, Draft *drafts,
+            float *logits)
+{
+    const Flow *f = &m->flow;
+
+    memset(drafts, 0, (size_t)n * sizeof *drafts);
+    if (f->draft_slots == 0)
+        return;
+    d->ops->linear(d, logits, f->draft.n, tokens, f->dim, n * per, &f->draft, f->draft_b,
+                   FINISH_SET);
+    for (int i = 0; i < n && d->stopped == DS_OK; i++)
+        draft_make(&drafts[i], logits + (size_t)i * per * f->draft.n, per, f->draft_slots,
+                   m->decoder.vocab);
+}
+
 static DsStatus
 encode_group(const Model *m, Device *d, const View *views, int n, int grid, float *rows,
-             VisionTrace *trace, DsError *err)
+             Draft *drafts, VisionTrace *trace, DsError *err)
 {
     const SamGrid *g = &m->sam.grids[grid];
     int per = g->out_h * g->out_w, dim = m->flow.dim;
     size_t outs = (size_t)n * (size_t)per * (size_t)dim, sam = sam_floats(&m->sam, grid, n),
-           flow = flow_floats(&m->flow, per, n);
-    float *features = device_workspace(d, 2 * outs + (sam > flow ? sam : flow)),
+           flow = flow_floats(&m->flow, per, n), draft = draft_floats(m, per, n),
+           most = sam > flow ? sam : flow;
+    float *features = device_workspace(d, 2 * outs + (most > draft ? most : draft)),
           *tokens = features + outs;
     DsStatus st;
 
@@ -78,6 +102,8 @@ encode_group(const Model *m, Device *d, const View *views, int n, int grid, floa
         return st;
     d->ops->linear(d, rows, m->decoder.hidden, tokens, dim, n * per, &m->flow.projector,
                    m->flow.projector_b, FINISH_SET);
+    if (drafts)
+        make_drafts(m, d, tokens, n, per, drafts, tokens + outs);
     for (int i = 0; trace && st == DS_OK && i < n; i++)
         st = fill_trace(&trace[i], m, g, features + (size_t)i * per * dim,
                         tokens + (size_t)i * per * dim, err);
@@ -100,8 +126,8 @@ vision_prepare(Model *m, Device *d, DsError *err)
 }
 
 DsStatus
-vision_encode(const Model *m, Device *d, const View *views, int n, float *rows, VisionTrace *trace,
-              DsError *err)
+vision_encode(const Model *m, Device *d, const View *views, int n, float *rows, Draft *drafts,
+              VisionTrace *trace, DsError *err)
 {
     DsStatus st = DS_OK;
 
@@ -114,7 +140,8 @@ vision_encode(const Model *m, Device *d, const View *views, int n, float *rows, 
             return ds_fail(err, DS_BAD_REQUEST, "the model has no query table for views of %d x %d",
                            views[i].width, views[i].height);
         together = group(m, d, views + i, n - i, grid);
-        st = encode_group(m, d, views + i, together, grid, rows, trace ? trace + i : NULL, err);
+        st = encode_group(m, d, views + i, together, grid, rows, drafts ? drafts + i : NULL,
+                          trace ? trace + i : NULL, err);
         rows += (size_t)together * (size_t)vision_rows(m, &views[i]) * (size_t)m->decoder.hidden;
         i += together;
     }

@@ -5,6 +5,7 @@
 #ifndef DS_VISION_H
 #define DS_VISION_H
 
+#include "draft.h"
 #include "model.h"
 #include "views.h"
 
@@ -27,10 +28,11 @@ DsStatus vision_prepare(Model *m, Device *d, DsError *err);
 
 /* Encodes `n` views of any sizes that the model has query tables for; views of one size are worked on
  * together. rows: [sum of vision_rows, hidden], in the order of the views, without the separator. The result
- * of a view does not depend on its neighbours (P8). trace: NULL or [n]. The device's tick is called at least
+ * of a view does not depend on its neighbours (P8). drafts: NULL or [n], empty ones where the model has no head for
+ * them. trace: NULL or [n]. The device's tick is called at least
  * every 100 ms; DS_CANCELLED when it says stop. */
 DsStatus vision_encode(const Model *m, Device *d, const View *views, int n, float *rows,
-                       VisionTrace *trace, DsError *err);
+                       Draft *drafts, VisionTrace *trace, DsError *err);
 
 /* Puts a view's rows [n, hidden] behind the `filled` rows that stand in `to`, and the separator behind those of the
  * last view. Returns how many stand there now. */

@@ -94,27 +94,37 @@ same(const float *logits, const Sequence *q, int row)
 static void
 test_passes(Machine *k, const char *backend, Sequence **q)
 {
-    float logits[VOCAB];
-    bool whole = true, cut = true;
+    float logits[VOCAB], many[(POSITIONS + 2) * VOCAB];
+    bool whole = true, cut = true, rows = true;
     char what[128];
     DsError err;
 
     for (int s = 0; s < SLOTS; s++)
     {
         DecoderInput all = input(q[s], 3, 0, q[s]->n), part = input(q[s], 4, 0, 3),
-                     rest = input(q[s], 4, 3, q[s]->n - 3);
+                     rest = input(q[s], 4, 3, q[s]->n - 3), both[2];
 
         whole &=
             decoder_run(k->dec, &all, 1, logits, &err) == DS_OK && same(logits, q[s], q[s]->n - 1);
         cut &= decoder_run(k->dec, &part, 1, logits, &err) == DS_OK && same(logits, q[s], 2);
         cut &=
             decoder_run(k->dec, &rest, 1, logits, &err) == DS_OK && same(logits, q[s], q[s]->n - 1);
+        both[0] = part;
+        both[0].earlier = 1;
+        both[1] = all;
+        both[1].earlier = all.n - 1;
+        rows &= decoder_run(k->dec, both, 2, many, &err) == DS_OK && same(many, q[s], 1) &&
+                same(many + VOCAB, q[s], 2);
+        for (int i = 0; i < all.n; i++)
+            rows &= same(many + (size_t)(2 + i) * VOCAB, q[s], i);
     }
     snprintf(what, sizeof what, "%s: one pass gives the bits of row by row, in a slot used before",
              backend);
     promise(what, whole);
     snprintf(what, sizeof what, "%s: so do two passes", backend);
     promise(what, cut);
+    snprintf(what, sizeof what, "%s: and so does every row of a pass that is asked for", backend);
+    promise(what, rows);
 }
 
 /* n sequences, each at a place of its own: some begin, some are in the middle, some take one row. */
@@ -180,6 +190,10 @@ test_limits(Machine *k)
     ids[0] = -1;
     promise("an image id without image rows is refused",
             decoder_run(k->dec, in + 1, 1, logits, &err) == DS_BAD_REQUEST);
+    ids[0] = 0;
+    in[1].earlier = 1;
+    promise("logits of more rows than there are are refused",
+            decoder_run(k->dec, in + 1, 1, logits, &err) == DS_BROKEN);
     promise("no input is no work", decoder_run(k->dec, in, 0, logits, &err) == DS_OK);
 }
 

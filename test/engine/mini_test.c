@@ -83,7 +83,7 @@ encode(Run *r)
     size_t hidden = (size_t)f->hidden;
     float *rows = calloc(VIEWS * ROWS, hidden * sizeof *rows);
     DsError err = {0};
-    DsStatus st = vision_encode(r->m, r->d, mini.views, VIEWS, rows, r->traces, &err);
+    DsStatus st = vision_encode(r->m, r->d, mini.views, VIEWS, rows, NULL, r->traces, &err);
 
     promise("the views are encoded", st == DS_OK);
     if (st)
@@ -296,7 +296,7 @@ same_rows_alone(Run *r, int view)
     const ModelFacts *f = model_facts(r->m);
     float *rows = calloc((ROWS - 1) * (size_t)f->hidden, sizeof *rows);
     DsError err = {0};
-    bool same = vision_encode(r->m, r->d, &mini.views[view], 1, rows, NULL, &err) == DS_OK &&
+    bool same = vision_encode(r->m, r->d, &mini.views[view], 1, rows, NULL, NULL, &err) == DS_OK &&
                 memcmp(rows, r->rows + (size_t)view * ROWS * (size_t)f->hidden,
                        (ROWS - 1) * (size_t)f->hidden * sizeof *rows) == 0;
 
@@ -322,9 +322,9 @@ test_white(Run *r, const char *backend)
     for (size_t i = 0; i < sizeof three; i++)
         three[i] = mini.views[0].pixels[i / 3];
     memcpy(views + 3, mini.views, sizeof mini.views);
-    same = vision_encode(r->m, r->d, views, VIEWS + 3, all, NULL, &err) == DS_OK &&
+    same = vision_encode(r->m, r->d, views, VIEWS + 3, all, NULL, NULL, &err) == DS_OK &&
            vision_prepare(r->m, r->d, &err) == DS_OK &&
-           vision_encode(r->m, r->d, views, VIEWS + 3, spared, NULL, &err) == DS_OK &&
+           vision_encode(r->m, r->d, views, VIEWS + 3, spared, NULL, NULL, &err) == DS_OK &&
            memcmp(all, spared, n * sizeof *all) == 0;
     snprintf(what, sizeof what,
              "%s: what white windows become once gives the bits of working it out each time",
@@ -386,12 +386,12 @@ test_cancel(void)
     r.d->tick = stop_at_once;
     r.d->tick_arg = &calls;
     rows = calloc(VIEWS * ROWS, (size_t)model_facts(r.m)->hidden * sizeof *rows);
-    st = vision_encode(r.m, r.d, mini.views, VIEWS, rows, NULL, &err);
+    st = vision_encode(r.m, r.d, mini.views, VIEWS, rows, NULL, NULL, &err);
     promise("a tick that says stop cancels the encoding at its first call",
             st == DS_CANCELLED && calls == 1);
     r.d->tick = NULL;
     promise("and the next one works",
-            vision_encode(r.m, r.d, mini.views, 1, rows, NULL, &err) == DS_OK);
+            vision_encode(r.m, r.d, mini.views, 1, rows, NULL, NULL, &err) == DS_OK);
     free(rows);
     model_close(r.m);
     device_close(r.d);

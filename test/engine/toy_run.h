@@ -79,8 +79,8 @@ toy_see(Toy *t)
     int filled = 0;
     DsError err;
 
-    promise("the page's views are encoded",
-            vision_encode(t->m, t->d, t->views.views, TOY_VIEWS, seen, t->traces, &err) == DS_OK);
+    promise("the page's views are encoded", vision_encode(t->m, t->d, t->views.views, TOY_VIEWS,
+                                                          seen, NULL, t->traces, &err) == DS_OK);
     for (int i = 0; i < TOY_VIEWS; i++)
         filled = vision_append(t->m, t->rows, filled, seen + (size_t)filled * hidden,
                                vision_rows(t->m, &t->views.views[i]), i == TOY_VIEWS - 1);

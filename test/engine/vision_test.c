@@ -30,12 +30,12 @@ test_order(Device *d, const Model *m, const char *backend)
     for (int i = 0; i < VIEWS; i++)
         views[i] = view(i);
     promise("views of two sizes are encoded in one call",
-            vision_encode(m, d, views, VIEWS, all, traces, &err) == DS_OK);
+            vision_encode(m, d, views, VIEWS, all, NULL, traces, &err) == DS_OK);
     for (int i = 0; i < VIEWS; i++)
     {
         int rows = vision_rows(m, &views[i]), side = i % 3 == 2 ? 4 : 3;
 
-        same &= vision_encode(m, d, &views[i], 1, one, NULL, &err) == DS_OK &&
+        same &= vision_encode(m, d, &views[i], 1, one, NULL, NULL, &err) == DS_OK &&
                 memcmp(one, at, (size_t)rows * hidden * sizeof *one) == 0;
         shapes &= rows == side * side && traces[i].sam_shape[0] == 64 &&
                   traces[i].sam_shape[1] == side && traces[i].sam_shape[2] == side &&
@@ -63,8 +63,8 @@ test_grey(Device *d, const Model *m)
     for (int i = 0; i < 192 * 192 * 3; i++)
         rgb[i] = pixels[i / 3];
     promise("a grey view is one of three equal channels",
-            vision_encode(m, d, &grey, 1, a, NULL, &err) == DS_OK &&
-                vision_encode(m, d, &tripled, 1, b, NULL, &err) == DS_OK &&
+            vision_encode(m, d, &grey, 1, a, NULL, NULL, &err) == DS_OK &&
+                vision_encode(m, d, &tripled, 1, b, NULL, NULL, &err) == DS_OK &&
                 memcmp(a, b, sizeof a) == 0);
     free(rgb);
 }
@@ -79,9 +79,9 @@ test_refused(Device *d, const Model *m)
     promise("a size without a query table has no rows",
             vision_rows(m, &odd) == 0 && vision_rows(m, &swapped) == 0);
     promise("and is refused by its size",
-            vision_encode(m, d, &odd, 1, rows, NULL, &err) == DS_BAD_REQUEST &&
+            vision_encode(m, d, &odd, 1, rows, NULL, NULL, &err) == DS_BAD_REQUEST &&
                 strstr(err.message, "128 x 128"));
-    promise("no views are no work", vision_encode(m, d, &odd, 0, rows, NULL, &err) == DS_OK);
+    promise("no views are no work", vision_encode(m, d, &odd, 0, rows, NULL, NULL, &err) == DS_OK);
 }
 
 static int
@@ -102,12 +102,13 @@ test_cancel(Device *d, const Model *m)
         views[i] = view(i);
     d->tick = count;
     d->tick_arg = &calls;
-    for (int i = 0; i < 1000 && vision_encode(m, d, views, VIEWS, rows, NULL, &err) == DS_OK; i++)
+    for (int i = 0; i < 1000 && vision_encode(m, d, views, VIEWS, rows, NULL, NULL, &err) == DS_OK;
+         i++)
         ;
     promise("a tick that says stop cancels, and is not asked again",
             err.status == DS_CANCELLED && calls == 2);
     d->tick = NULL;
-    promise("the next call works", vision_encode(m, d, views, 1, rows, NULL, &err) == DS_OK);
+    promise("the next call works", vision_encode(m, d, views, 1, rows, NULL, NULL, &err) == DS_OK);
     free(rows);
 }
 

@@ -734,6 +734,16 @@ def test_export(d, run):
     export.write(tensors, os.path.join(d, "out"), os.path.join(d, "like"))
     family, _ = model.load(os.path.join(d, "out"))
     promise("an exported model opens, without the heads", not any("slots" in n for n in tensors) and family.sizes.hidden == 32)
+    drafted, _ = export.averaged(os.path.join(d, "last.pt"), draft=True)
+    vocab = len(tensors["lm_head.weight"])
+    for out, what in (("out3", drafted), ("out4", tensors)):
+        export.write(what, os.path.join(d, out), os.path.join(d, "like" if out == "out3" else "out3"))
+    promise("the draft head goes with them when it is asked for: the first three letters of a token",
+            torch.equal(drafted["draft.weight"], k["average"]["slots.weight"][:3 * vocab].to(torch.bfloat16)) and
+            drafted["draft.bias"].shape == (3 * vocab,) and model.load(os.path.join(d, "out3"))[0].sizes.hidden == 32)
+    promise("the config says so, and no more when the head is gone",
+            model.config_of(os.path.join(d, "out3"))["dsocr"]["draft_slots"] == 3 and
+            "draft_slots" not in model.config_of(os.path.join(d, "out4")).get("dsocr", {}))
     try:
         export.write(tensors, os.path.join(d, "out2"), MINI)
         promise("weights of another shape are refused", False, "written")
