@@ -1,8 +1,9 @@
 """A run's averaged weights -> a model directory: model.safetensors (bf16), config.json, tokenizer.json.
 
-    python export.py RUN OUT [--like ../model/mini] [--raw] [--mean CHECKPOINT ...]
+    python export.py RUN OUT [--like ../model/mini] [--raw] [--mean CHECKPOINT ...] [--mix .2 MODEL]
 
---mean takes the mean of the weights of all these checkpoints of one training. Config and tokenizer are copied from --like, whose tensors
+--mean takes the mean of the weights of all these checkpoints of one training, --mix so much of another model's weights (those that the
+run began with, whose lm_head nobody has scaled since) and the rest of the run's. Config and tokenizer are copied from --like, whose tensors
 must have the same names and shapes. With the weights goes the head that tells each vision token's letters, as the decoder's draft head
 (draft.weight, draft.bias and dsocr.draft_slots of the config): the first DRAFT_SLOTS letters of a token; --no-draft leaves it out.
 """
@@ -15,7 +16,7 @@ import sys
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 
 DRAFT_SLOTS = 3  # of train.SLOTS: the fourth is never used on test/pages
@@ -35,6 +36,15 @@ def averaged(path, raw=False, others=(), draft=False):
     means = {n: torch.stack([s[n] for s in states]).mean(0) for n in k[key] if n.startswith(("family.", "slots."))}
     tensors = {n[len("family."):]: v.to(torch.bfloat16).contiguous() for n, v in means.items() if n.startswith("family.")}
     return tensors | (draft_of(means, len(tensors["lm_head.weight"])) if draft else {}), k
+
+
+def mixed(tensors, part, folder):
+    """`part` of that model's weights and the rest of these; a draft head that it lacks stays as it is."""
+    other = load_file(os.path.join(folder, "model.safetensors"))
+    lacking = sorted(n for n, t in tensors.items() if not n.startswith("draft.") and (n not in other or other[n].shape != t.shape))
+    if lacking:
+        raise SystemExit(f"{folder} cannot be mixed in: it has no {lacking[0]} of this shape")
+    return {n: torch.lerp(t.float(), other.get(n, t).float(), part).to(torch.bfloat16) for n, t in tensors.items()}
 
 
 def note_of(folder):
@@ -88,10 +98,13 @@ def main():
     p.add_argument("--like", default="../model/mini")
     p.add_argument("--raw", action="store_true", help="the last weights instead of the averaged ones")
     p.add_argument("--mean", nargs="+", default=[], metavar="CHECKPOINT")
+    p.add_argument("--mix", nargs=2, metavar=("PART", "MODEL"))
     p.add_argument("--no-draft", action="store_true", help="without the draft head: the text is the same, more slowly")
     a = p.parse_args()
     path = a.run if os.path.isfile(a.run) else os.path.join(a.run, "last.pt")
     tensors, k = averaged(path, a.raw, a.mean, not a.no_draft)
+    if a.mix:
+        tensors = mixed(tensors, float(a.mix[0]), a.mix[1])
     write(tensors, a.out, a.like, f"{k['step']} steps, {k['lines']} lines")
     print(f"{a.out}: {sum(t.numel() for t in tensors.values())} parameters after {k['step']} steps, {k['lines']} lines",
           f"{os.path.getsize(os.path.join(a.out, 'model.safetensors'))} bytes", file=sys.stderr)

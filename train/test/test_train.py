@@ -744,6 +744,16 @@ def test_export(d, run):
     promise("the config says so, and no more when the head is gone",
             model.config_of(os.path.join(d, "out3"))["dsocr"]["draft_slots"] == 3 and
             "draft_slots" not in model.config_of(os.path.join(d, "out4")).get("dsocr", {}))
+    half = export.mixed(drafted, .5, os.path.join(d, "like"))
+    like = export.load_file(os.path.join(d, "like", "model.safetensors"))
+    promise("a half of another model's weights is the middle, and its missing draft head changes nothing",
+            all(torch.allclose(half[n].float(), (drafted[n].float() + like[n].float()) / 2, atol=.01) for n in like) and
+            torch.equal(half["draft.bias"], drafted["draft.bias"]) and any(not torch.equal(half[n], drafted[n]) for n in like))
+    try:
+        export.mixed(drafted, .5, MINI)
+        promise("a model of other shapes is not mixed in", False, "mixed")
+    except SystemExit as e:
+        promise("a model of other shapes is not mixed in", MINI in str(e), e)
     try:
         export.write(tensors, os.path.join(d, "out2"), MINI)
         promise("weights of another shape are refused", False, "written")
