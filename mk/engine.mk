@@ -33,6 +33,7 @@ endif
 # A file's name says which instructions it may use; no other file gets them.
 isa = $(if $(filter %_shani.c,$<),-msse4.1 -mssse3 -msha) \
       $(if $(filter %_avx2.c,$<),-mavx2 -mfma) \
+      $(if $(filter %_avxvnni.c,$<),-mavx2 -mfma -mavxvnni) \
       $(if $(filter %_avx512.c,$<),-mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mfma) \
       $(if $(filter %_amx.c,$<),-mavx512f -mavx512bw -mavx512vl -mavx512bf16 -mamx-tile -mamx-bf16)
 

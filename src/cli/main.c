@@ -25,7 +25,7 @@ static const char usage[] =
     "\n"
     "  --model DIR|NAME  a model directory, or the name of one beside the shipped dsocr-mini\n"
     "  --adapter DIR     a LoRA adapter in PEFT's layout, merged into the model; also for serve\n"
-    "  --backend NAME    auto, generic, avx2, avx512, either with -int16\n"
+    "  --backend NAME    auto, generic, avx2, avxvnni, avx512, the last three also with -int8\n"
     "  --threads N       0: all processors\n";
 
 typedef enum Kind

@@ -135,7 +135,7 @@ struct Device
     struct Pool *pool;
     int threads;
     bool automatic; /* the backend was not named */
-    bool int16;     /* weights are packed as 16-bit integers */
+    bool int8;      /* weights are packed as 8-bit integers */
     int (*tick)(
         void
             *arg); /* may be NULL; called from the thread that calls the operations, and no other */
@@ -145,16 +145,16 @@ struct Device
     size_t workspace_floats;
 };
 
-/* backend: "auto" or NULL, "generic", "avx2", "avx2-int16", "avx512", "avx512-int16"; the environment's DSOCR_CPU overrides
- * auto. threads: 0 for all the process may use. DS_UNSUPPORTED: no such backend, or not on this processor. */
+/* backend: "auto" or NULL, "generic", "avx2", "avxvnni", "avx512", each but the first with "-int8" too; the environment's
+ * DSOCR_CPU overrides auto. threads: 0 for all the process may use. DS_UNSUPPORTED: no such backend, or not on this processor. */
 DsStatus device_open(const char *backend, int threads, int (*tick)(void *arg), void *tick_arg,
                      Device **d, DsError *err);
 void device_close(Device *d);
 const char *device_name(const Device *d); /* "generic", "avx2", ...: what was chosen */
 
-/* Whether the weights that are packed from now on may become 16-bit integers where that is faster: for models whose pages
+/* Whether the weights that are packed from now on may become 8-bit integers where that is faster: for models whose pages
  * are tested so. A backend that was named stays as it is. */
-void device_allow_int16(Device *d, bool allow);
+void device_allow_int8(Device *d, bool allow);
 
 /* Makes operations work again; the entries of vision.h and decoder.h begin with it. */
 void device_begin(Device *d);

@@ -639,7 +639,7 @@ model_open_adapted(const char *dir, const char *adapter, Device *d, Model **out,
     arena_init(&m->arena, 0);
     device_begin(d);
     if ((st = model_config_read(dir, m, &c, err)) == DS_OK)
-        device_allow_int16(d, m->facts.reads_lines);
+        device_allow_int8(d, m->facts.reads_lines);
     if (st || (st = safetensors_open(dir, &m->files, err)) ||
         (st = take_adapter(m, dir, adapter, err)) || (st = bind_all(m, &c, err)))
     {

@@ -37,7 +37,7 @@ typedef struct Weight
     int n, k;
     const void *data; /* [n, k] as stored */
     void *packed;     /* the backend's own form, or NULL */
-    bool int16;       /* which is of 16-bit integers */
+    bool int8;        /* which is of 8-bit integers */
 } Weight;
 
 static inline float

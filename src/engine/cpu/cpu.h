@@ -35,13 +35,13 @@ float *thread_scratch(Device *d, int thread); /* 64-byte aligned */
 /* ---- the inner loops with variants ---- */
 
 #define STRIP       12   /* query rows that attend at once */
-#define INT16_K     2048 /* weights of longer rows are not packed as integers */
+#define INT8_K      2048 /* weights of longer rows are not packed as integers */
 #define LINEAR_ROWS 96   /* rows that multiply at once: a strip of x stays in the second cache */
 
 typedef struct CpuKernels
 {
     const char *name;
-    const char *int16_name; /* with weights packed as integers; NULL where nothing is packed */
+    const char *int8_name; /* with weights packed as integers; NULL where nothing is packed */
     /* The bytes and form of a packed weight; packs nothing when NULL. */
     size_t (*packed_size)(const Weight *w);
     void (*pack)(const Weight *w, void *to, int n0, int n1);
@@ -60,7 +60,7 @@ typedef struct CpuKernels
 } CpuKernels;
 
 extern const CpuKernels cpu_kernels_generic;
-extern const CpuKernels cpu_kernels_avx2, cpu_kernels_avx512;
+extern const CpuKernels cpu_kernels_avx2, cpu_kernels_avxvnni, cpu_kernels_avx512;
 
 /* The plain loops, by file; the generic table is made of them. */
 void linear_plain(float *y, int ldy, const float *x, int ldx, int rows, const Weight *w, int n0,

@@ -222,11 +222,18 @@ store_bf16_panel(void *p, Floats v) /* of numbers that are bf16 */
 
 /* ---- integers ---- */
 
-INLINE Ints
-no_ints(void)
-{
-    return (Ints){_mm256_setzero_si256(), _mm256_setzero_si256()};
-}
+/* Of x, X_OFFSET more than it is; w has its sign where x has it not. TOGETHER lie in a lane. */
+#ifdef __AVXVNNI__
+typedef uint8_t Narrow;
+#define TOGETHER 4
+#define X_OFFSET 128
+#define X_SIGNS  0x80808080u
+#else
+typedef int16_t Narrow;
+#define TOGETHER 2
+#define X_OFFSET 0
+#define X_SIGNS  0u
+#endif
 
 INLINE Ints
 load_ints(const void *p) /* aligned */
@@ -240,30 +247,55 @@ floats_of(Ints v)
     return (Floats){_mm256_cvtepi32_ps(v.low), _mm256_cvtepi32_ps(v.high)};
 }
 
+#ifdef __AVXVNNI__
+
+/* Rounded, X_OFFSET more. */
+INLINE void
+store_narrow(Narrow *p, Floats v)
+{
+    __m256i both = _mm256_packs_epi32(_mm256_cvtps_epi32(v.low), _mm256_cvtps_epi32(v.high));
+    __m256i ordered = _mm256_permute4x64_epi64(both, 0xD8);
+    __m128i bytes =
+        _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
+
+    _mm_storeu_si128((__m128i *)p, _mm_xor_si128(bytes, _mm_set1_epi32((int)X_SIGNS)));
+}
+
+/* acc += the products of four, in place: of the intrinsic gcc 12 makes copies, and spills. */
+INLINE void
+add_products_8(__m256i *acc, __m256i a, __m256i b)
+{
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(*acc) : "x"(a), "x"(b));
+}
+
+#else
+
 /* Rounded, as 16 bits each. */
 INLINE void
-store_int16(int16_t *p, Floats v)
+store_narrow(Narrow *p, Floats v)
 {
     __m256i both = _mm256_packs_epi32(_mm256_cvtps_epi32(v.low), _mm256_cvtps_epi32(v.high));
 
     _mm256_storeu_si256((__m256i *)p, _mm256_permute4x64_epi64(both, 0xD8));
 }
 
-/* acc += a product, in place: left alone, gcc multiplies all first and spills. */
+/* acc += the products of two, in place: left alone, gcc multiplies all first and spills. */
 INLINE void
-add_product(__m256i *acc, __m256i a, __m256i b)
+add_products_8(__m256i *acc, __m256i a, __m256i b)
 {
     __asm__("vpaddd %1, %0, %0" : "+x"(*acc) : "x"(_mm256_madd_epi16(a, b)));
 }
 
-/* Each lane: acc += the products of two pairs of 16-bit integers; `pair` is the same one in all lanes. */
-INLINE void
-add_pairs(Ints *acc, int32_t pair, Ints b)
-{
-    __m256i a = _mm256_set1_epi32(pair);
+#endif
 
-    add_product(&acc->low, a, b.low);
-    add_product(&acc->high, a, b.high);
+/* Each lane: acc += the products of TOGETHER integers; `some` are the same in all lanes. */
+INLINE void
+add_products(Ints *acc, int32_t some, Ints w)
+{
+    __m256i a = _mm256_set1_epi32(some);
+
+    add_products_8(&acc->low, a, w.low);
+    add_products_8(&acc->high, a, w.high);
 }
 
 #endif

@@ -173,11 +173,11 @@ store_bf16_panel(void *p, Floats v) /* of numbers that are bf16 */
 
 /* ---- integers ---- */
 
-INLINE Ints
-no_ints(void)
-{
-    return _mm512_setzero_si512();
-}
+typedef uint8_t Narrow; /* of x, X_OFFSET more than it is; w has its sign where x has it not */
+
+#define TOGETHER 4 /* in a lane */
+#define X_OFFSET 128
+#define X_SIGNS  0x80808080u
 
 INLINE Ints
 load_ints(const void *p) /* aligned */
@@ -191,19 +191,21 @@ floats_of(Ints v)
     return _mm512_cvtepi32_ps(v);
 }
 
-/* Rounded, as 16 bits each. */
+/* Rounded, X_OFFSET more. */
 INLINE void
-store_int16(int16_t *p, Floats v)
+store_narrow(Narrow *p, Floats v)
 {
-    _mm256_storeu_si256((__m256i *)p, _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(v)));
+    __m512i all32 = _mm512_add_epi32(_mm512_cvtps_epi32(v), _mm512_set1_epi32(X_OFFSET));
+
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(all32));
 }
 
-/* Each lane: acc += the products of two pairs of 16-bit integers; `pair` is the same one in all lanes. In place, as
- * written: of the intrinsic gcc 12 makes copies, and spills. */
+/* Each lane: acc += the products of four 8-bit integers; `some` are the same in all lanes. In place, as written: of the
+ * intrinsic gcc 12 makes copies, and spills. */
 INLINE void
-add_pairs(Ints *acc, int32_t pair, Ints b)
+add_products(Ints *acc, int32_t some, Ints w)
 {
-    __asm__("vpdpwssd %2, %1, %0" : "+v"(*acc) : "v"(_mm512_set1_epi32(pair)), "v"(b));
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(*acc) : "v"(_mm512_set1_epi32(some)), "v"(w));
 }
 
 #endif

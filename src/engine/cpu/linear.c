@@ -176,7 +176,7 @@ cpu_pack(Device *d, Weight *w)
     w->packed = NULL;
     if (d->kernels->pack == NULL || d->stopped)
         return;
-    w->int16 = d->int16 && w->n >= 16 && w->k <= INT16_K;
+    w->int8 = d->int8 && w->n >= 16 && w->k <= INT8_K;
     w->packed = aligned_alloc(64, (d->kernels->packed_size(w) + 63) / 64 * 64);
     if (w->packed == NULL)
     {

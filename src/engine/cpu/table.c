@@ -1,10 +1,15 @@
 /* table.c - the cpu backend: fills the table of operations and asks the processor, once. */
 #include "cpu.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define MAX_THREADS 256
+#define KERNELS     4 /* of all processors */
 
 static const Backend cpu_backend = {
     .name = "cpu",
@@ -36,9 +41,20 @@ const CpuKernels cpu_kernels_generic = {
     .key_panel = key_panel_plain,
 };
 
+/* AVX-VNNI, of a processor and a system that have AVX2: not every compiler's __builtin_cpu_supports knows it. */
+#if defined(__x86_64__)
+static bool
+has_avxvnni(void)
+{
+    unsigned a, b, c, d;
+
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
+}
+#endif
+
 /* Of what this processor and its system have, the fastest first: __builtin_cpu_supports asks both, cpuid and xgetbv. */
 static int
-find_kernels(const CpuKernels *found[3])
+find_kernels(const CpuKernels *found[KERNELS])
 {
     int n = 0;
 
@@ -49,6 +65,8 @@ find_kernels(const CpuKernels *found[3])
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vnni"))
         found[n++] = &cpu_kernels_avx512;
+    if (avx2 && has_avxvnni())
+        found[n++] = &cpu_kernels_avxvnni;
     if (avx2)
         found[n++] = &cpu_kernels_avx2;
 #endif
@@ -56,25 +74,30 @@ find_kernels(const CpuKernels *found[3])
     return n;
 }
 
-/* By name; int16: whether it was that of the integers. Otherwise err->detail says which names there are. */
+/* By name; int8: whether it was that of the integers. Otherwise err->detail says which names there are. */
 static const CpuKernels *
-choose_kernels(const char *name, bool *int16, DsError *err)
+choose_kernels(const char *name, bool *int8, DsError *err)
 {
-    const CpuKernels *found[3];
+    const CpuKernels *found[KERNELS];
+    char names[128] = "";
     int n = find_kernels(found);
 
-    *int16 = false;
+    *int8 = false;
     if (strcmp(name, "auto") == 0)
         return found[0];
-    for (int i = 0; i < n; i++)
+    for (int i = n - 1; i >= 0; i--)
     {
-        *int16 = found[i]->int16_name && strcmp(name, found[i]->int16_name) == 0;
-        if (*int16 || strcmp(name, found[i]->name) == 0)
+        size_t end = strlen(names);
+
+        *int8 = found[i]->int8_name && strcmp(name, found[i]->int8_name) == 0;
+        if (*int8 || strcmp(name, found[i]->name) == 0)
             return found[i];
+        if (found[i]->int8_name)
+            snprintf(names + end, sizeof names - end, ", %s, %s", found[i]->name,
+                     found[i]->int8_name);
     }
     ds_fail(err, DS_UNSUPPORTED, "backend \"%.40s\" is not available", name);
-    ds_detail(err, "This processor has: generic%s%s.", n > 1 ? ", avx2, avx2-int16" : "",
-              n > 2 ? ", avx512, avx512-int16" : "");
+    ds_detail(err, "This processor has: generic%s.", names);
     ds_hint(err, "Say auto, or unset DSOCR_CPU.");
     return NULL;
 }
@@ -94,13 +117,13 @@ device_open(const char *backend, int threads, int (*tick)(void *arg), void *tick
 {
     const char *pinned = getenv("DSOCR_CPU");
     const CpuKernels *kernels;
-    bool int16;
+    bool int8;
     Device *d;
 
     *out = NULL;
     if (backend == NULL || strcmp(backend, "auto") == 0)
         backend = pinned && *pinned ? pinned : "auto";
-    if ((kernels = choose_kernels(backend, &int16, err)) == NULL)
+    if ((kernels = choose_kernels(backend, &int8, err)) == NULL)
         return DS_UNSUPPORTED;
     if (threads <= 0)
         threads = processors();
@@ -117,7 +140,7 @@ device_open(const char *backend, int threads, int (*tick)(void *arg), void *tick
     d->tick = tick;
     d->tick_arg = tick_arg;
     d->automatic = strcmp(backend, "auto") == 0;
-    d->int16 = int16;
+    d->int8 = int8;
     *out = d;
     return DS_OK;
 }
@@ -135,12 +158,12 @@ device_close(Device *d)
 const char *
 device_name(const Device *d)
 {
-    return d->int16 ? d->kernels->int16_name : d->kernels->name;
+    return d->int8 ? d->kernels->int8_name : d->kernels->name;
 }
 
 void
-device_allow_int16(Device *d, bool allow)
+device_allow_int8(Device *d, bool allow)
 {
     if (d->automatic)
-        d->int16 = allow && d->kernels->pack;
+        d->int8 = allow && d->kernels->pack;
 }

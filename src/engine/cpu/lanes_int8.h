@@ -1,30 +1,27 @@
-/* lanes_int16.h - products of 16-bit integers, for small models whose pages are tested with them.
+/* lanes_int8.h - products of 8-bit integers, for small models whose pages are tested with them.
  *
- * One instruction (vpmaddwd, vpdpwssd) multiplies twice as many numbers as an FMA. A weight's row becomes integers once,
- * when it is packed; a row of x at each product, in blocks of k with a scale for each. Both keep 13 bits or more: an
- * output is off by some 3e-4 of its size, a third of what rounding to bf16 costs. Sums of a block are exact, so their
- * order is no matter of P8. Sharp edges: no sum of a block can overflow, whatever x is, because packing bounds the sum
- * of |w|; a block of zeros, as the border of a convolution has them, is left out. */
-#ifndef DS_LANES_INT16_H
-#define DS_LANES_INT16_H
+ * One instruction (vpdpbusd) multiplies four times as many numbers as an FMA. A weight's row becomes integers of -127 to
+ * 127 once, when it is packed; a row of x at each product, with a scale for each block of k. An output is off by some
+ * 6e-3 of its size, some times what rounding to bf16 costs; MODEL.md says what that does to what is read. Sums of a block
+ * are exact, so their order is no matter of P8, nor is it one that AVX2 alone, which has no such instruction, keeps the same
+ * integers in 16 bits (vpmaddwd). Sharp edges: the instruction takes x without a sign, so X_OFFSET is added to each
+ * number, and a block's sum begins with what that makes too much; a block of zeros, as the border of a convolution has
+ * them, is left out. */
+#ifndef DS_LANES_INT8_H
+#define DS_LANES_INT8_H
 
 #include "lanes_gemm.h"
 
-#include <math.h>
-
-#define X_MOST 16383 /* of x */
-#define W_MOST 32000 /* of w, and ... */
-#define SUM_MOST                                                                                   \
-    131000 /* ... of a block's |w| together: times X_MOST below 2^31, roundings included */
+#define MOST   127    /* of x and of w */
 #define LEAST  1e-30f /* smaller numbers are zero */
 #define ROOM   12288  /* numbers of x at once: they stay in the first cache, beside a panel */
 #define SCALES 256    /* theirs: at most ROOM / 96, and one more a row */
 
-/* Length of a block: convolutions of multiples of 32 channels have whole blocks outside of the map. */
+/* Length of a block: a row, but convolutions, of 96 channels or multiples of 128, have whole blocks outside of the map. */
 static int
 block_of(int k)
 {
-    return k % 96 == 0 ? 96 : 128;
+    return k <= 512 ? k : k % 128 != 0 && k % 96 == 0 ? 96 : 128;
 }
 
 static int
@@ -35,73 +32,77 @@ blocks_of(int k)
 
 /* ---- packing ---- */
 
-/* A panel: 16 scales, then [(k + 1) / 2][16][2]. */
+/* A panel: 16 scales, what the sums of each block begin with [blocks][16], then [k / TOGETHER][16][TOGETHER]. */
 static size_t
-panel_size(int k)
+starts_size(int k)
 {
-    return 64 + (size_t)(k + 1) / 2 * 64;
+    return (size_t)blocks_of(k) * 64;
 }
 
 static size_t
-int16_size(const Weight *w)
+panel_size(int k)
+{
+    return 64 + starts_size(k) + (size_t)((k + TOGETHER - 1) / TOGETHER) * 64;
+}
+
+static size_t
+int8_size(const Weight *w)
 {
     return ((size_t)w->n + 15) / 16 * panel_size(w->k);
 }
 
-/* What a row of k weights is multiplied by to become integers. */
-static float
-enlargement(const float *row, int k)
+/* Row n of w. */
+static void
+int8_pack_row(const Weight *w, char *panel, int n)
 {
-    float greatest = 0, largest_sum = 0;
+    char *at = panel + 64 + starts_size(w->k) + n % 16 * 4;
+    float row[INT8_K];
+    Narrow integers[INT8_K + 16]; /* whole lanes are stored */
+    Floats sizes = all(0), by;
+    float greatest;
 
-    for (int from = 0; from < k; from += block_of(k))
+    for (int i = 0; i < w->k; i++)
+        row[i] = dtype_load(w->dtype, w->data, (uint64_t)n * (uint64_t)w->k + (uint64_t)i);
+    for (int i = 0; i < w->k; i += 16)
+        sizes = greater(sizes, size_of(load_up_to(row + i, w->k - i)));
+    greatest = greatest_16(sizes);
+    by = all(greatest > LEAST ? MOST / greatest : 0);
+    ((float *)panel)[n % 16] = greatest > LEAST ? greatest / MOST : 0;
+    for (int i = 0; i < w->k; i += 16)
+        store_narrow(integers + i, mul(by, load_up_to(row + i, w->k - i)));
+    for (int b = 0; b < blocks_of(w->k); b++)
     {
-        int end = from + block_of(k) < k ? from + block_of(k) : k;
-        Floats sizes = all(0), sums = all(0);
+        int end = (b + 1) * block_of(w->k) < w->k ? (b + 1) * block_of(w->k) : w->k, sum = 0;
 
-        for (int i = from; i < end; i += 16)
-        {
-            Floats size = size_of(load_up_to(row + i, end - i));
-
-            sizes = greater(sizes, size);
-            sums = add(sums, size);
-        }
-        greatest = fmaxf(greatest, greatest_16(sizes));
-        largest_sum = fmaxf(largest_sum, sum_16(sums));
+        for (int i = b * block_of(w->k); i < end; i++)
+            sum += integers[i] - X_OFFSET;
+        ((int32_t *)panel)[16 + b * 16 + n % 16] = -X_OFFSET * sum;
     }
-    return greatest > LEAST ? fminf(W_MOST / greatest, SUM_MOST / largest_sum) : 0;
+    for (int i = 0; i < w->k; i += TOGETHER, at += 64)
+    {
+        uint32_t some;
+
+        memcpy(&some, integers + i, 4);
+        some ^= X_SIGNS;
+        memcpy(at, &some, 4);
+    }
 }
 
 static void
-int16_pack(const Weight *w, void *to, int n0, int n1)
+int8_pack(const Weight *w, void *to, int n0, int n1)
 {
-    float row[INT16_K];
-    int16_t integers[INT16_K + 16]; /* whole lanes are stored */
+    size_t size = panel_size(w->k);
 
-    memset((char *)to + (size_t)(n0 / 16) * panel_size(w->k), 0,
-           (size_t)((n1 - n0 + 15) / 16) * panel_size(w->k));
+    memset((char *)to + (size_t)(n0 / 16) * size, 0, (size_t)((n1 - n0 + 15) / 16) * size);
     for (int n = n0; n < n1; n++)
-    {
-        char *panel = (char *)to + (size_t)(n / 16) * panel_size(w->k),
-             *at = panel + 64 + n % 16 * 4;
-        float by;
-
-        for (int i = 0; i < w->k; i++)
-            row[i] = dtype_load(w->dtype, w->data, (uint64_t)n * (uint64_t)w->k + (uint64_t)i);
-        by = enlargement(row, w->k);
-        ((float *)panel)[n % 16] = by > 0 ? 1 / by : 0;
-        for (int i = 0; i < w->k; i += 16)
-            store_int16(integers + i, mul(all(by), load_up_to(row + i, w->k - i)));
-        for (int i = 0; i < w->k; i += 2)
-            memcpy(at + i * 32, integers + i, 4);
-    }
+        int8_pack_row(w, (char *)to + (size_t)(n / 16) * size, n);
 }
 
 /* ---- x ---- */
 
 /* n numbers to integers, zeros after them up to a multiple of 16. Returns their scale. */
 INLINE float
-to_integers(const float *x, int n, int16_t *to)
+to_integers(const float *x, int n, Narrow *to)
 {
     Floats sizes = all(0), by, rest = all(0);
     int whole = n / 16 * 16;
@@ -112,12 +113,12 @@ to_integers(const float *x, int n, int16_t *to)
     if (whole < n)
         rest = load_first(x + whole, n - whole);
     greatest = greatest_16(greater(sizes, size_of(rest)));
-    by = all(greatest > LEAST ? X_MOST / greatest : 0);
+    by = all(greatest > LEAST ? MOST / greatest : 0);
     for (int i = 0; i < whole; i += 16)
-        store_int16(to + i, mul(by, load(x + i)));
+        store_narrow(to + i, mul(by, load(x + i)));
     if (whole < n)
-        store_int16(to + whole, mul(by, rest));
-    return greatest > LEAST ? greatest / X_MOST : 0;
+        store_narrow(to + whole, mul(by, rest));
+    return greatest > LEAST ? greatest / MOST : 0;
 }
 
 /* ---- products ---- */
@@ -126,33 +127,41 @@ to_integers(const float *x, int n, int16_t *to)
 typedef struct Tile
 {
     Spot out; /* x and ldx are not used */
-    const int16_t *x;
+    const Narrow *x;
     const float *scales; /* [mr, blocks] */
     const char *panel;
     float (*sums)[PANELS_MOST][16]; /* of the blocks so far: they do not fit into registers */
     size_t apart;                   /* bytes from panel to panel */
     int ld;                         /* of x */
-    int pairs, block, blocks;       /* pairs of k, in all and of a block; blocks */
+    int steps, block, blocks;       /* TOGETHER of k each, in all and of a block; blocks */
     bool zeros;                     /* there may be blocks of zeros */
 } Tile;
 
-/* acc = one block, from pair `from` to pair `end`. */
+/* acc = block b, from step `from` to step `end`. */
 INLINE void
-block_sums(int mr, int np, const Tile *t, int from, int end, Ints acc[ROWS_MOST][PANELS_MOST])
+block_sums(int mr, int np, const Tile *t, int b, int from, int end,
+           Ints acc[ROWS_MOST][PANELS_MOST])
 {
-    UNROLL for (int m = 0; m < mr; m++) UNROLL for (int p = 0; p < np; p++) acc[m][p] = no_ints();
+    const char *panel = t->panel + 64 + (size_t)t->blocks * 64;
+
+    UNROLL for (int p = 0; p < np; p++)
+    {
+        Ints start = load_ints(t->panel + (size_t)p * t->apart + 64 + (size_t)b * 64);
+
+        UNROLL for (int m = 0; m < mr; m++) acc[m][p] = start;
+    }
     for (int i = from; i < end; i++)
     {
         Ints w[PANELS_MOST];
 
         UNROLL for (int p = 0; p < np; p++) w[p] =
-            load_ints(t->panel + (size_t)p * t->apart + 64 + (size_t)i * 64);
+            load_ints(panel + (size_t)p * t->apart + (size_t)i * 64);
         UNROLL for (int m = 0; m < mr; m++)
         {
-            int32_t pair;
+            int32_t some;
 
-            memcpy(&pair, t->x + (size_t)m * t->ld + 2 * i, sizeof pair);
-            UNROLL for (int p = 0; p < np; p++) add_pairs(&acc[m][p], pair, w[p]);
+            memcpy(&some, t->x + (size_t)m * t->ld + TOGETHER * i, sizeof some);
+            UNROLL for (int p = 0; p < np; p++) add_products(&acc[m][p], some, w[p]);
         }
     }
 }
@@ -210,9 +219,11 @@ integer_product(int mr, int np, const Tile *t)
 
     do
     {
-        int from = b * t->block, end = b + 1 < blocks ? from + t->block : t->pairs;
+        int from = b * t->block, end = b + 1 < blocks ? from + t->block : t->steps;
 
-        block_sums(mr, np, t, from, t->zeros && zeros_only(mr, t, b) ? from : end, acc);
+        if (t->zeros && zeros_only(mr, t, b))
+            end = from;
+        block_sums(mr, np, t, b, from, end, acc);
         UNROLL for (int m = 0; m < mr; m++) UNROLL for (int p = 0; p < np; p++) sums[m][p] =
             mul(floats_of(acc[m][p]), all(t->scales[m * blocks + b]));
         if (b > 0)
@@ -226,17 +237,17 @@ integer_product(int mr, int np, const Tile *t)
 }
 
 #define INTEGER_PRODUCT(mr, np)                                                                    \
-    static void int16_##mr(const Tile *t)                                                          \
+    static void int8_##mr(const Tile *t)                                                           \
     {                                                                                              \
         if (t->out.one_panel)                                                                      \
             integer_product(mr, 1, t);                                                             \
         else                                                                                       \
             integer_product(mr, np, t);                                                            \
     }
-#define INT16_AT(mr, np) [mr] = int16_##mr,
+#define INT8_AT(mr, np) [mr] = int8_##mr,
 
 TILES(INTEGER_PRODUCT)
-static void (*const int16_products[])(const Tile *) = {TILES(INT16_AT)};
+static void (*const int8_products[])(const Tile *) = {TILES(INT8_AT)};
 
 /* Rows that are worked on at once. */
 static int
@@ -251,7 +262,7 @@ rows_at_once(int rows, int ld)
 
 /* Rows of x to integers; returns whether a block is zeros. */
 static bool
-rows_to_integers(const float *x, int ldx, int rows, int k, int16_t *to, int ld, float *scales)
+rows_to_integers(const float *x, int ldx, int rows, int k, Narrow *to, int ld, float *scales)
 {
     bool zeros = false;
 
@@ -267,10 +278,10 @@ rows_to_integers(const float *x, int ldx, int rows, int k, int16_t *to, int ld, 
 }
 
 static void
-int16_linear(float *y, int ldy, const float *x, int ldx, int rows, const Weight *w, int n0, int n1,
-             const float *b, Finish finish)
+int8_linear(float *y, int ldy, const float *x, int ldx, int rows, const Weight *w, int n0, int n1,
+            const float *b, Finish finish)
 {
-    int16_t integers[ROOM] __attribute__((aligned(64)));
+    Narrow integers[ROOM] __attribute__((aligned(64)));
     float scales[SCALES], sums[ROWS_MOST][PANELS_MOST][16] __attribute__((aligned(64)));
     int ld = (w->k + 15) / 16 * 16, together = panels_for(rows_for(rows));
     size_t size = panel_size(w->k);
@@ -278,8 +289,8 @@ int16_linear(float *y, int ldy, const float *x, int ldx, int rows, const Weight 
               .sums = sums,
               .apart = size,
               .ld = ld,
-              .pairs = (w->k + 1) / 2,
-              .block = block_of(w->k) / 2,
+              .steps = (w->k + TOGETHER - 1) / TOGETHER,
+              .block = block_of(w->k) / TOGETHER,
               .blocks = blocks_of(w->k)};
 
     for (int row = 0, n; row < rows; row += n)
@@ -300,7 +311,7 @@ int16_linear(float *y, int ldy, const float *x, int ldx, int rows, const Weight 
                      t.out.n += t.out.one_panel ? 16 : 16 * panels)
                 {
                     t.panel = (const char *)w->packed + (size_t)(t.out.n / 16) * size;
-                    int16_products[mr](&t);
+                    int8_products[mr](&t);
                 }
             }
         }
