@@ -673,7 +673,7 @@ def test_illegible(composer, batch):
     promise("of those that are not, nothing is learnt", not white[1][said][:, 1:].any() and (white[1][:, 0] == model.BOS).all()
             and all((y[said] == train.UNKNOWN).all() for y in white[2:]), white)
     views = list(good[0].numpy())
-    same = [lines.legible(v, "x" * int((c > 0).sum()), (np.flatnonzero(c) + .5) * 4) for v, c in zip(views, batch[2])]
+    same = [lines.legible(v, "x" * np.count_nonzero(c), (np.flatnonzero(c) + .5) * 4) for v, c in zip(views, batch[2])]
     promise("legible is what lines.legible() says", compose.legible(good[0], torch.from_numpy(batch[2]), -1).tolist() == same, same)
 
 
