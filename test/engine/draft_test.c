@@ -399,24 +399,57 @@ put_head(int slots, int rows)
     }
 }
 
+/* The mini's weights without its own head, the others moved together. */
+static void
+put_weights(void)
+{
+    File f = read_file("model/mini/model.safetensors");
+    uint64_t length, at = 0;
+    uint8_t *out = calloc(1, f.n + 8), *data = malloc(f.n);
+    json_t *header, *tensor;
+    const char *name;
+    size_t n;
+
+    memcpy(&length, f.data, 8);
+    header = json_loadb((const char *)f.data + 8, length, 0, NULL);
+    json_object_del(header, "draft.weight");
+    json_object_del(header, "draft.bias");
+    json_object_foreach(header, name, tensor)
+    {
+        json_t *place = json_object_get(tensor, "data_offsets");
+        uint64_t from = (uint64_t)json_integer_value(json_array_get(place, 0)),
+                 to = (uint64_t)json_integer_value(json_array_get(place, 1));
+
+        if (place == NULL) /* __metadata__ */
+            continue;
+        memcpy(data + at, f.data + 8 + length + from, to - from);
+        json_array_set_new(place, 0, json_integer((json_int_t)at));
+        at += to - from;
+        json_array_set_new(place, 1, json_integer((json_int_t)at));
+    }
+    n = json_dumpb(header, (char *)out + 8, f.n - 8 - at, JSON_COMPACT);
+    for (; n % 8; n++)
+        out[8 + n] = ' ';
+    memcpy(out, &(uint64_t){n}, 8);
+    memcpy(out + 8 + n, data, at);
+    put("model.safetensors", out, 8 + n + at);
+    json_decref(header);
+    free(data);
+    free(out);
+    free(f.data);
+}
+
 static void
 copy_mini(void)
 {
-    static const char *const files[] = {"tokenizer.json", "model.safetensors"};
     const char *build = getenv("DSOCR_BUILD");
+    File f = read_file("model/mini/tokenizer.json");
 
     snprintf(dir, sizeof dir, "%s/test/mini-draft", build ? build : "build");
     mkdir(dir, 0777);
-    for (int i = 0; i < 2; i++)
-    {
-        char path[400];
-        File f;
-
-        snprintf(path, sizeof path, "model/mini/%s", files[i]);
-        f = read_file(path);
-        put(files[i], f.data, f.n);
-        free(f.data);
-    }
+    put("tokenizer.json", f.data, f.n);
+    free(f.data);
+    put_weights();
 }
 
 static void
@@ -447,21 +480,10 @@ test_head(void)
 {
     Device *d;
     DsError err;
-    Model *m = NULL;
-    bool has = false;
 
     if (!promise("a device", device_open("auto", 1, NULL, NULL, &d, &err) == DS_OK))
         return;
-    if (promise("the mini opens", model_open("model/mini", d, &m, &err) == DS_OK))
-        has = model_facts(m)->drafts;
-    model_close(m);
-    if (has)
-    {
-        skipped("a head made here", "the mini has one");
-        read_with_head("model/mini", "the mini's head", true);
-        device_close(d);
-        return;
-    }
+    read_with_head("model/mini", "the mini's own head", true);
     copy_mini();
     put_head(2, 2);
     read_with_head(dir, "a head that talks nonsense", false);
