@@ -126,8 +126,9 @@ static bool
 find_rows(Look *l)
 {
     return part_from_rules(l) && go_on(&l->ticker) && rows_find(&l->parts, &l->scratch, &l->rows) &&
-           go_on(&l->ticker) && rows_measure(&l->sheet, &l->parts, &l->scratch, &l->rows) &&
+           go_on(&l->ticker) && rows_measure(&l->parts, &l->scratch, &l->rows) &&
            rows_cut_ends(&l->sheet, &l->parts, &l->scratch, &l->rows) &&
+           rows_contrast(&l->sheet, &l->parts, &l->scratch, &l->rows) &&
            rows_weed(&l->parts, &l->scratch, &l->rows);
 }
 

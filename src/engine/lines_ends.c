@@ -77,8 +77,7 @@ ink_of(const Sheet *s, const Parts *p, const int *members, int n)
 
                 if (run->part != members[i])
                     continue;
-                for (int x = run->x0; x < run->x1; x++)
-                    sum += 255 - s->grey[(size_t)y * s->w + x];
+                sum += run_darkness(s, run, y);
                 area += run->x1 - run->x0;
             }
     }
@@ -98,25 +97,23 @@ is_paler(const Sheet *s, const Parts *p, const Rows *rows, const Row *r, const E
 
 /* The row's members first .. first + n, as rows[row]. */
 static bool
-make_row(const Sheet *s, Parts *p, Rows *rows, const Row *of, int first, int n, int row,
-         Arena *arena)
+make_row(Parts *p, Rows *rows, const Row *of, int first, int n, int row, Arena *arena)
 {
     Row *r = &rows->rows[row];
 
     *r = row_part(p, rows, of, of->first + first, n);
-    r->contrast = ink_of(s, p, rows->members + r->first, n);
     for (int i = 0; i < n; i++)
         p->parts[rows->members[r->first + i]].row = row;
     return row_measure(p, rows, row, r, arena);
 }
 
 static bool
-cut_off(const Sheet *s, Parts *p, int row, const End *end, Arena *arena, Rows *rows)
+cut_off(Parts *p, int row, const End *end, Arena *arena, Rows *rows)
 {
     Row whole = rows->rows[row];
 
-    return make_row(s, p, rows, &whole, end->first ? 0 : end->n, whole.n - end->n, row, arena) &&
-           make_row(s, p, rows, &whole, end->first, end->n, rows->n++, arena);
+    return make_row(p, rows, &whole, end->first ? 0 : end->n, whole.n - end->n, row, arena) &&
+           make_row(p, rows, &whole, end->first, end->n, rows->n++, arena);
 }
 
 bool
@@ -140,7 +137,7 @@ rows_cut_ends(const Sheet *s, Parts *p, Arena *arena, Rows *rows)
         more[i] = rows->rows[i];
     rows->rows = more;
     for (int i = 2 * n - 1; i >= 0; i--) /* what is last first: members before it stay in place */
-        if (ends[i].n && !cut_off(s, p, i / 2, &ends[i], arena, rows))
+        if (ends[i].n && !cut_off(p, i / 2, &ends[i], arena, rows))
             return false;
     return true;
 }

@@ -151,6 +151,9 @@ int runs_from(const Parts *p, int y, int x);
 /* How many pixels of a part stand in row y of the sheet, which must have it. */
 int row_ink(const Parts *p, int part, int y);
 
+/* How dark a run in row y is, its pixels together. */
+int run_darkness(const Sheet *s, const Run *run, int y);
+
 bool parts_find(const Sheet *s, const uint8_t *rules, int nruns, Arena *arena, Parts *out);
 
 /* --- lines_tiles.c: white on dark --------------------------------------------------------------- */
@@ -209,7 +212,9 @@ bool rows_find(Parts *p, Arena *arena, Rows *out);
 
 /* --- lines_measure.c --------------------------------------------------------------------------- */
 
-bool rows_measure(const Sheet *s, const Parts *p, Arena *arena, Rows *rows);
+bool rows_measure(const Parts *p, Arena *arena, Rows *rows);
+/* Mean darkness of each row's ink. */
+bool rows_contrast(const Sheet *s, const Parts *p, Arena *arena, Rows *rows);
 
 /* Where a row's baseline is at x, and how far that is at most from where it is in the middle. */
 float row_foot(const Row *r, float x);

@@ -502,9 +502,8 @@ row_measure(const Parts *p, const Rows *rows, int row, Row *r, Arena *arena)
     return true;
 }
 
-/* Mean darkness of each row's ink. */
-static bool
-measure_contrast(const Sheet *s, const Parts *p, Arena *arena, Rows *rows)
+bool
+rows_contrast(const Sheet *s, const Parts *p, Arena *arena, Rows *rows)
 {
     double *sum = arena_array(arena, (size_t)rows->n + 1, sizeof(double));
     double *area = arena_array(arena, (size_t)rows->n + 1, sizeof(double));
@@ -515,13 +514,11 @@ measure_contrast(const Sheet *s, const Parts *p, Arena *arena, Rows *rows)
         for (int i = p->row_start[y]; i < p->row_start[y + 1]; i++)
         {
             const Run *run = &p->runs[i];
-            int row = p->parts[run->part].row, dark = 0;
+            int row = p->parts[run->part].row;
 
             if (row < 0)
                 continue;
-            for (int x = run->x0; x < run->x1; x++)
-                dark += 255 - s->grey[(size_t)y * s->w + x];
-            sum[row] += dark;
+            sum[row] += run_darkness(s, run, y);
             area[row] += run->x1 - run->x0;
         }
     for (int i = 0; i < rows->n; i++)
@@ -530,10 +527,10 @@ measure_contrast(const Sheet *s, const Parts *p, Arena *arena, Rows *rows)
 }
 
 bool
-rows_measure(const Sheet *s, const Parts *p, Arena *arena, Rows *rows)
+rows_measure(const Parts *p, Arena *arena, Rows *rows)
 {
     for (int i = 0; i < rows->n; i++)
         if (!row_measure(p, rows, i, &rows->rows[i], arena))
             return false;
-    return measure_contrast(s, p, arena, rows);
+    return true;
 }

@@ -241,6 +241,7 @@ bool
 rows_upside_down(const Parts *p, const Rows *rows, bool *doubtful)
 {
     Votes v = {0, 0};
+    bool enough;
 
     for (int i = 0; i < rows->n; i++)
     {
@@ -260,6 +261,7 @@ rows_upside_down(const Parts *p, const Rows *rows, bool *doubtful)
                 mark_votes(p, rows, r, m, bottom - band, bottom, &v);
         }
     }
-    *doubtful = v.down >= FEW_LETTERS / 2 && 1.5 * v.down > v.up;
-    return v.down >= FEW_LETTERS / 2 && v.down > 1.5 * v.up;
+    enough = v.down >= FEW_LETTERS / 2;
+    *doubtful = enough && 1.5 * v.down > v.up;
+    return enough && v.down > 1.5 * v.up;
 }

@@ -100,6 +100,16 @@ runs_from(const Parts *p, int y, int x)
 }
 
 int
+run_darkness(const Sheet *s, const Run *run, int y)
+{
+    int dark = 0;
+
+    for (int x = run->x0; x < run->x1; x++)
+        dark += 255 - s->grey[(size_t)y * s->w + x];
+    return dark;
+}
+
+int
 row_ink(const Parts *p, int part, int y)
 {
     const Box *b = &p->parts[part].box;

@@ -17,8 +17,8 @@
 #define LADDER_NGRAM  10
 #define LADDER_WINDOW 400
 
-static DsStatus
-out_of_page_memory(DsError *err)
+DsStatus
+reading_no_room(DsError *err)
 {
     ds_fail(err, DS_LIMIT, "page needs more than its working memory");
     return ds_hint(err, "Scale the image down.");
@@ -57,7 +57,7 @@ prepare_sequence(const DsEngine *e, DsPage *p, Sequence *s, DsError *err)
     s->ids = arena_array(&p->arena, (size_t)s->room, sizeof *s->ids);
     s->probs = arena_array(&p->arena, (size_t)s->room, sizeof *s->probs);
     if (s->ids == NULL || s->probs == NULL)
-        return out_of_page_memory(err);
+        return reading_no_room(err);
     memcpy(s->ids, prompt, (size_t)s->prompt * sizeof *s->ids);
     s->n = s->prompt;
     s->slot = -1;
@@ -70,7 +70,7 @@ reading_take_lines(DsPage *p, const PageLines *lines, DsError *err)
     View *views = arena_array(&p->arena, (size_t)lines->nviews + 1, sizeof *views);
 
     if (views == NULL)
-        return out_of_page_memory(err);
+        return reading_no_room(err);
     for (int i = 0; i < lines->nviews; i++)
         views[i] = lines->views[i].view;
     p->lines = *lines;
@@ -92,7 +92,7 @@ reading_prepare(const DsEngine *e, DsPage *p, DsError *err)
     p->nsequences = f->reads_lines ? p->nviews : 1;
     p->sequences = arena_array(&p->arena, (size_t)p->nsequences + 1, sizeof *p->sequences);
     if (p->sequences == NULL)
-        return out_of_page_memory(err);
+        return reading_no_room(err);
     for (int i = 0; i < p->nsequences; i++)
     {
         p->sequences[i].first_view = i;
@@ -221,7 +221,7 @@ reading_see(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsError *err
         if (g.sequence[i]->rows == NULL &&
             (g.sequence[i]->rows = arena_array(
                  &g.page[i]->arena, (size_t)g.sequence[i]->nrows * hidden, sizeof *rows)) == NULL)
-            st = out_of_page_memory(err);
+            st = reading_no_room(err);
     if (!st && !(st = vision_encode(e->model, e->device, g.views, g.n, rows,
                                     drafts ? g.drafts : NULL, NULL, err)))
     {
@@ -460,7 +460,7 @@ keep_raw(const DsEngine *e, DsPage *p, const Generated *g, DsError *err)
     for (int i = 0; i < p->nsequences; i++)
         total += g[i].n;
     if ((p->reading.ids = arena_array(&p->arena, (size_t)total + 1, sizeof(int32_t))) == NULL)
-        return out_of_page_memory(err);
+        return reading_no_room(err);
     for (int i = 0; i < p->nsequences; at += g[i++].n)
         memcpy(p->reading.ids + at, g[i].ids, (size_t)g[i].n * sizeof(int32_t));
     if (p->options.want_raw)
@@ -484,7 +484,7 @@ lay_out(DsEngine *e, DsPage *p, DsError *err)
     DsStatus st;
 
     if (g == NULL)
-        return out_of_page_memory(err);
+        return reading_no_room(err);
     for (int i = 0; i < p->nsequences; i++)
     {
         Sequence *s = &p->sequences[i];

@@ -83,6 +83,9 @@ struct DsEngine
 #define PASS_ROWS   512
 #define GROUP_VIEWS 8
 
+/* DS_LIMIT: the page's working memory is used up. */
+DsStatus reading_no_room(DsError *err);
+
 /* Makes these lines the page's, and their views what is read. */
 DsStatus reading_take_lines(DsPage *p, const PageLines *lines, DsError *err);
 

@@ -33,7 +33,7 @@ turn_begin(DsPage *p, const Image *image, const LineShape *shape, const PageLine
     DsStatus st;
 
     if (t == NULL || views == NULL)
-        return ds_fail(err, DS_LIMIT, "page needs more than its working memory");
+        return reading_no_room(err);
     t->ways[0] = *found;
     if ((st = lines_find(image, shape, (found->rotation + 180) % 360, tick, tick_arg, &p->arena,
                          &t->ways[1], err)))
