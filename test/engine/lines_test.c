@@ -118,7 +118,7 @@ at_rows_ends(void)
     {
         Paper p = paper(1300, 900);
         PageLines l;
-        int reach = 0, all = 0;
+        int reach = 0, all = 0, dark = 0;
 
         set_column(&p, 160, 150, 4, 60, 10, 40);
         p.ink = kind == 1 ? 20 : 135;
@@ -132,7 +132,10 @@ at_rows_ends(void)
         {
             all += l.lines[i].box.x0 < 180 && l.lines[i].box.x1 > 600;
             reach += l.lines[i].box.x0 < 100 && l.lines[i].box.x1 > 1200;
+            dark += l.lines[i].box.x1 > 600 && fabsf(l.lines[i].ink - 1) < 0.1f;
         }
+        if (kind == 0)
+            promise("and each line is as dark as the page's writing", dark == 10);
         promise(what[kind], all == 10 && reach == (kind == 0 ? 0 : kind == 1 ? 3 : 10));
         done(&p);
     }
