@@ -119,11 +119,13 @@ TYPEWRITER = re.compile(r"Courier Prime(?! *(Sans|Code))|GNUTypewriter|FreeMono|
 SLANTED = re.compile(r"Italic|Oblique|Slant|it\.", re.I)
 SMALL_CAPS = re.compile(r"(mono|roman)caps|Small-?caps", re.I)
 GRADES = "O OW UW EW N Q. A. B C D I II III IV V X x - – — 0 1 * Q A".split()  # what stands in a table's cells
-FOREIGN, COARSE, AGAIN = .05, .1, .17  # parts of the pages; AGAIN: their views are damaged once more
+FOREIGN, COARSE, AGAIN = .05, .1, .27  # parts of the pages; AGAIN: their views are damaged once more
 SCRIPTS = {"абвгдежзийклмнопрстуфхцчшщыьюя": .42, "αβγδεζηθικλμνξοπρστυφχψως": .34, "אבגדהוזחטילמנסעפצקרשת": .08,
            "აბგდევზთიკლმნოპჟრსტუფქღყშჩცძწჭხჯჰ": .04, "աբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցւփք": .04,
            "กขคงจฉชซญดตถทธนบปผพฟมยรลวสหอ": .04, "कखगघचछजटठडतथदधनपफबमयरलवशसह": .04}
 LATIN = "abcdefghijklmnopqrstuvwxyz"
+LIKE_ELISIONS = "ďľťĽ"  # their caron is an apostrophe's shape
+ELISIONS = "d l qu j n s c m t d l L D".split()
 # What a reader of Latin takes them for.
 LOOKS = dict(zip("абвгдежзийклмнопрстуфхцчшщыьюяαβγδεζηθικλμνξοπρστυφχψως", "aoBrdexsuuknmHonpctyoxuywwbborabyoezneiklmvexnpotuoxwws"))
 DOUBT = 0xE000  # added to a label's code: nothing is right here, the letter is only what might be said
@@ -263,7 +265,7 @@ class Text:
         self.marked = {}  # letter -> those that are it with a mark
         for c in self.rare:
             letter, *marks = unicodedata.normalize("NFD", c)
-            if marks:
+            if marks and c not in LIKE_ELISIONS:
                 self.marked.setdefault(letter, []).append(c)
 
     def words(self, r, n):
@@ -303,6 +305,13 @@ def closed(words):
     """Commas and closing brackets that stand alone join the word before, an opening one the word after."""
     text = re.sub(r" (?=[,)](?: |$))", "", " ".join(words))
     return re.sub(r"(?<![^ ])\( ", "(", text).split()
+
+
+def elided(r, words):
+    """Some words that begin with a vowel have d', l', qu' and the like before them: no letter with a caron."""
+    sign = r.choice("'’’")
+    vowel = re.compile("[aeiouhàâéèêîôAEIOUÉ]")
+    return [r.choice(ELISIONS) + sign + w if vowel.match(w) and r.random() < .4 else w for w in words]
 
 
 def much_f(r, words, more):
@@ -407,6 +416,8 @@ class Pen:
         self.begin(size, height)
         self.track = self.shake = self.wave = 0.0
         self.airy = 0.0  # before a comma, inside brackets: white that is no space
+        self.tight = 0.0  # by which an apostrophe is nearer to the letter before it
+        self.behind = 1.0  # a comma or a stop: the part of a space that stands there
         self.long_s, self.features, self.small = False, None, None
         self.capitals = SMALL_CAPS.search(face.path) is not None
 
@@ -450,12 +461,14 @@ class Pen:
 
     def word(self, word, x, y, line):
         """Writes at pen x, baseline y; -> pen x after it."""
+        white, parts = self.airy, [word]
         if self.airy:
             parts = [part for part in re.match(r"(\(?)(.*?)([,)]?)$", word).groups() if part]
-            for i, part in enumerate(parts):
-                x = self._word(part, x + (self.airy if i else 0), y, line)
-            return x
-        return self._word(word, x, y, line)
+        elif self.tight:
+            white, parts = -self.tight, re.split(r"(?<=.)(?=['’])", word)
+        for i, part in enumerate(parts):
+            x = self._word(part, x + (white if i else 0), y, line)
+        return x
 
     def _word(self, word, x, y, line):
         shown = long_s(word) if self.long_s else word
@@ -646,6 +659,10 @@ class Source:
             case = str.upper
         if new and r.random() < (.45 if what == "early" else {"old": .2, "serif": .08}.get(kind, 0)):
             pen.airy = r.uniform(.2, .6) * pen.x_height
+        elif new and r.random() < .2:
+            pen.tight = r.uniform(0, .16) * pen.x_height
+        if new and r.random() < (.4 if what == "early" else .1 if kind == "old" else 0):
+            pen.behind = r.uniform(.3, 1)
         if new and what in ("prose", "label") and r.random() < .03:
             pen.small_capitals(r.uniform(.72, .85))
         bases = [margin + 1.6 * ink_height + i * pitch for i in range(rows)]
@@ -689,19 +706,21 @@ class Source:
     def write(self, pen, words, x, y, line, space):
         for i, w in enumerate(words):
             if i:
-                x = pen.space(x, space, line)
+                x = pen.space(x, space * (pen.behind if words[i - 1][-1] in ",.;:" else 1), line)
             x = pen.word(w, x, y, line)
         return x
 
     def prose(self, pen, r, left, width, bases, case, soup=False, spell=None):
         space = max(2, pen.font.getlength(" ") + pen.track)
-        if self.new and r.random() < .12:
-            space *= r.uniform(.6, 1)
+        if self.new and r.random() < (.4 if spell else .12):
+            space *= r.uniform(.5 if spell else .6, 1)
         want = int(len(bases) * width / max(1, pen.length("n"))) + 20
         words = self.text.soup(r, want) if soup else self.text.words(r, want)
         if self.new and not soup:
             words = closed(words)
-            if r.random() < .1:
+            if r.random() < .06:
+                words = elided(r, words)
+            if r.random() < (.3 if SLANTED.search(pen.face.path) else .1):
                 words = much_f(r, words, self.text.words(r, 6 * want))
         if not soup and r.random() < .3:
             words = [number(r) if r.random() < .12 else w for w in words]

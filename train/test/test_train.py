@@ -192,12 +192,13 @@ def test_lines(folder, fonts):
     promise("every letter of another script is marked, and no space", len(marked) > 12 and
             all(t.replace(" ", "").isalpha() and unknown == [c != " " for c in t] for t, unknown in marked), marked)
     rand = lines.random.Random(1)
-    plain, marked = "zebra Dog 12".split(), [w for _ in range(20) for w in source.text.accented(rand, ["zebra", "Dog", "12"])]
+    plain, marked = "dealt Dog 12".split(), [w for _ in range(20) for w in source.text.accented(rand, ["dealt", "Dog", "12"])]
     bare = [lines.unicodedata.normalize("NFD", w) for w in marked]
     promise("marks are set on letters that bear them, nothing else is changed", set(marked) > {"12"} and set("".join(marked)) <= chars and
-            len(set(marked)) > 3 and {"".join(c for c in w if not lines.unicodedata.combining(c)) for w in bare} == set(plain), marked)
+            not set("".join(marked)) & set(lines.LIKE_ELISIONS) and len(set(marked)) > 3 and {"".join(c for c in w if not lines.unicodedata.combining(c)) for w in bare} == set(plain), marked)
     test_words()
     test_airy(fonts)
+    test_tight(fonts)
     test_clutter(next(v for v, t, _ in rows if t))
     test_damaged(rows)
     test_typewriter(fonts)
@@ -222,6 +223,9 @@ def test_words():
             lines.closed("a , b ( c ) d, (e) f ,g :".split()))
     words = lines.much_f(lines.random.Random(1), ["x"] * 60, ["of", "no", "fit", "life"])
     promise("words with an f come in, each once", sorted(w for w in words if w != "x") == ["fit", "life", "of"] and len(words) == 60, words)
+    words = lines.elided(lines.random.Random(1), ["avis"] * 60 + ["le"] * 60)
+    promise("words that begin with a vowel, and no others, come with an elision", words[60:] == ["le"] * 60 and
+            {w[-4:] for w in words[:60]} == {"avis"} and len(set(words[:60])) > 6, words)
     long = "Name " + "." * 40 + " 12"
     text, centres = lines.shortened(long, np.arange(len(long)))
     promise("leader dots are as many as a view's text may hold", len(text) <= lines.LONGEST and len(centres) == len(text) and
@@ -242,6 +246,19 @@ def test_airy(fonts):
         ends[airy] = pen.word("(word", pen.word("ville,", 20, 50, 0), 50, 0), pen.chars.label
     promise("two gaps are two gaps wider, and the text is the same", abs(ends[9][0] - ends[0][0] - 18) < 2 and
             ends[9][1] == ends[0][1] == list("ville,(word"), ends)
+
+
+def test_tight(fonts):
+    """An apostrophe nearer to its letter, and less than a space behind a comma: the text is the same."""
+    face = next(f for families in lines.faces(fonts).values() for family in families for f in family)
+    got = {}
+    for tight, behind in ((0, 1), (5, 1), (0, .5)):
+        pen = lines.Pen(lines.random.Random(1), (600, 80), face, 20)
+        pen.tight, pen.behind = tight, behind
+        got[tight, behind] = lines.Source.write(None, pen, ["d'avoir,", "l'eau"], 20, 50, 0, 16), pen.chars.label
+    ends, texts = zip(*got.values())
+    promise("two apostrophes are nearer, or a comma's space is half as wide", abs(ends[0] - ends[1] - 10) < 2 and abs(ends[0] - ends[2] - 8) < 2, ends)
+    promise("and the text is the same", all(t == list("d'avoir, l'eau") for t in texts), texts)
 
 
 def test_damaged(rows):
