@@ -1,6 +1,7 @@
 /* layout_lines.c - a line reader's views -> lines -> blocks -> elements; part of stage 6.
  *
- * Views of a line are joined with a space, unless a word goes on from one to the next. A view that ended without
+ * Views of a line are joined with a space, unless a word goes on from one to the next. No space stays before a comma
+ * that ends a word: old print sets white there, as wide as between words, and nobody means a space by it. A view that ended without
  * an end token was either cut short in honest reading or raved over something that is no text (a rule, dots, a
  * stain), and only the first concerns the page:
  *   repetition  more than half of the page's tokens are from views that looped
@@ -53,6 +54,32 @@ append(Growing *g, const char *s, size_t n)
         g->text[g->n++] = (unsigned char)s[i] < 32 ? ' ' : s[i];
 }
 
+/* A word, or what closes one, ends before text[at]. */
+static bool
+ends_word(const char *text, size_t at)
+{
+    unsigned char c = at ? text[at - 1] : 0;
+
+    if (c == '.') /* of a short form, not of leaders or an ellipsis */
+        return at > 1 && text[at - 2] != '.' && text[at - 2] != ' ';
+    return c >= 128 || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+           (c != 0 && strchr(")]}'\"!?%", c));
+}
+
+/* A comma that ends a word loses the space before it. One with a letter or figure right behind it stays as it is: it is a
+ * number's, or a typist's who put the space on the wrong side; so does one that stands alone. */
+static void
+close_up_commas(Growing *g)
+{
+    size_t to = 0;
+
+    for (size_t i = 0; i < g->n; i++)
+        if (g->text[i] != ' ' || i + 1 == g->n || g->text[i + 1] != ',' ||
+            (i + 2 < g->n && g->text[i + 2] != ' ') || !ends_word(g->text, to))
+            g->text[to++] = g->text[i];
+    g->n = to;
+}
+
 static DsStatus
 decode_view(Joiner *j, int view, const char **text, size_t *n)
 {
@@ -93,6 +120,7 @@ join_views(Joiner *j, const TextLine *line, const char **text)
             g.text[g.n++] = ' ';
         append(&g, parts[i], sizes[i]);
     }
+    close_up_commas(&g);
     g.text[g.n] = '\0';
     *text = g.text;
     return DS_OK;

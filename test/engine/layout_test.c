@@ -359,6 +359,39 @@ lines_joined(void)
     promise("an ellipsis is none", p.elements[2].nlines == 3);
 }
 
+/* The first of a line's views gives `one`, the second `two`: the line's text. */
+static const char *
+line_of(const char *one, const char *two)
+{
+    const char *texts[7] = {"The", "pa", "ge", one, two, "x", ""};
+
+    return read_lines(texts, "eos").elements[2].lines[0].text;
+}
+
+static void
+commas(void)
+{
+    const char *texts[7] = {"The", "pa", "ge", "Miss Whitcombe ,", "we", "are", ""};
+    PageReading p = read_lines(texts, "eos");
+
+    promise("a comma joins its word, and the offsets are those of the text as it is then",
+            strcmp(p.elements[2].text, "Miss Whitcombe, we\nare") == 0 &&
+                strcmp(p.text + p.elements[2].char_start, p.elements[2].text) == 0 &&
+                p.elements[2].char_end == (int)strlen(p.text) && keeps_promises(&p));
+    promise("so does one that begins the next view",
+            strcmp(line_of("à la pensée", ", & non"), "à la pensée, & non") == 0);
+    promise("and one after figures, brackets, quotes and short forms",
+            strcmp(line_of("No. 5 , (a) , \"b\" ,", "«c» , etc. , d"),
+                   "No. 5, (a), \"b\", «c», etc., d") == 0);
+    promise("one with something right behind it stays: a number's, or a typist's",
+            strcmp(line_of("Größe ,5 und", "hier ,als"), "Größe ,5 und hier ,als") == 0);
+    promise("one that stands alone stays: in leaders, between dashes, in a wide gap",
+            strcmp(line_of(". . . , a - , b", "c  , d"), ". . . , a - , b c  , d") == 0);
+    promise("other signs keep their spaces, which are printed on purpose",
+            strcmp(line_of("« Qui ? » dit-il ; « moi !", "» : ( ) a . . b"),
+                   "« Qui ? » dit-il ; « moi ! » : ( ) a . . b") == 0);
+}
+
 static void
 lines_statuses(void)
 {
@@ -477,6 +510,7 @@ main(void)
     statuses();
     confidences();
     lines_joined();
+    commas();
     lines_statuses();
     doubtful_lines();
     promise("the fuzzer's corpus is harmless",
