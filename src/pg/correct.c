@@ -237,6 +237,15 @@ is_hyphen(uint32 c)
     return c == '-' || c == 0xad || c == 0xac || c == 0x2010 || c == '=';
 }
 
+/* The old line, up to `at`, ends in a hyphen, and at q of the new text a word may be divided: between letters, or behind
+ * its own hyphen. What was read as a hyphen may have been a full stop before a quotation mark. */
+static bool
+divides(const Letters *a, const Letters *b, int at, int q)
+{
+    return is_hyphen(a->code[at - 1]) && q > 0 && q < b->n &&
+           (is_hyphen(b->code[q - 1]) || (is_letter(b->code[q - 1]) && is_letter(b->code[q])));
+}
+
 /* Where the new text is cut for an old line end: letters before *end, and from *next on. whole: not inside a word. */
 static void
 place_cut(const Letters *a, const Letters *b, int at, int q, int least, bool whole, int *end,
@@ -245,7 +254,7 @@ place_cut(const Letters *a, const Letters *b, int at, int q, int least, bool who
     q = Max(q, least);
     if (!is_gap(b, q) && is_gap(b, q - 1) && q - 1 >= least)
         q--;
-    else if (!is_gap(b, q) && q < b->n && q > least && (whole || !is_hyphen(a->code[at - 1])))
+    else if (!is_gap(b, q) && q < b->n && q > least && (whole || !divides(a, b, at, q)))
         for (int far = 1;; far++) /* inside a word: its nearer end */
         {
             if (q - far <= least || is_gap(b, q - far))
@@ -528,7 +537,7 @@ lay(Laying *l, const OldText *old)
     {
         const OldLine *o = &old->lines[i];
         bool divided = i < n - 1 && from[i + 1] == end[i] && end[i] > from[i] && end[i] < l->b.n &&
-                       is_hyphen(l->a.code[o->last - 1]) && !is_hyphen(l->b.code[end[i] - 1]);
+                       divides(&l->a, &l->b, o->last, end[i]) && !is_hyphen(l->b.code[end[i] - 1]);
 
         for (m = 1; o->table && i + m < n && old->lines[i + m].table == o->table; m++)
             ;

@@ -1,7 +1,7 @@
 -- correct.sql - what dsocr_correct and dsocr_training_set promise: boxes are kept, history too, and the text is searched.
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(78);
+SELECT plan(79);
 
 -- ---- a text laid on lines
 CREATE TEMP TABLE t AS SELECT '{"page": 1, "status": "ok", "width": 1000, "height": 1400, "text": "The old title\n\nfirst lne here\nof the archi-\nvists end", "elements": [
@@ -17,6 +17,7 @@ CREATE FUNCTION pg_temp.c(new text, element int DEFAULT NULL) RETURNS text LANGU
 SELECT is(pg_temp.c(E'The old title\n\nfirst line here\nof the archi-\nvists end'), '1.50:The old title / 3.100:first line here / 3.130:of the archi- / 3.160:vists end', 'a letter changes: every line has its box');
 SELECT is(pg_temp.c('The old title first line here of the archivists end'), '1.50:The old title / 3.100:first line here / 3.130:of the archi- / 3.160:vists end', 'one long line, a divided word made whole: the same');
 SELECT is(pg_temp.c(E'The old title\nfirst line here of\nthe archi-\nvists end'), '1.50:The old title / 3.100:first line here / 3.130:of the archi- / 3.160:vists end', 'divided elsewhere: the same');
+SELECT is(pg_temp.c('The old title first line here of the archi."vists end'), '1.50:The old title / 3.100:first line here / 3.130:of the archi."vists / 3.160:end', 'a full stop that was read as a hyphen divides nothing');
 SELECT is(pg_temp.c(E'The old title\n\nfirst line here\nvists end'), '1.50:The old title / 3.100:first line here / 3.160:vists end', 'a line that is not there goes');
 SELECT is(pg_temp.c(E'The old title\n\nfirst line here\nmissed by the reader\nof the archi-\nvists end'), '1.50:The old title / 3.100:first line here / 3.-:missed by the reader / 3.130:of the archi- / 3.160:vists end', 'a new line has no box');
 SELECT is(pg_temp.c(E'The old title\n\nquite another thing\nof the archi-\nvists end'), '1.50:The old title / 3.100:quite another thing / 3.130:of the archi- / 3.160:vists end', 'a line that was all wrong keeps its box');
