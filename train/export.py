@@ -9,6 +9,7 @@ must have the same names and shapes. With the weights goes the head that tells e
 """
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -53,21 +54,34 @@ def note_of(folder):
         return (f.metadata() or {}).get("training", "")
 
 
-def config_for(tensors, like):
-    """The text of like's config, which says how many letters a token drafts, or nothing of it."""
+def fingerprint(folder, files=None):
+    """SHA-256 of the weight files' bytes in name order, as `dsocr verify --hash` prints it."""
+    h = hashlib.sha256()
+    for name in files or sorted(n for n in os.listdir(folder) if n.endswith(".safetensors") and not n.startswith(".")):
+        with open(os.path.join(folder, name), "rb") as f:
+            while block := f.read(1 << 20):
+                h.update(block)
+    return h.hexdigest()
+
+
+def config_for(tensors, like, name=None):
+    """The text of like's config, which says how many letters a token drafts, or nothing of it; name: another one."""
     with open(os.path.join(like, "config.json"), encoding="utf-8") as f:
         text = f.read()
     config, vocab = json.loads(text), len(tensors["lm_head.weight"])
     slots = len(tensors["draft.bias"]) // vocab if "draft.bias" in tensors else 0
-    if config.get("dsocr", {}).pop("draft_slots", 0) == slots:
+    if config.get("dsocr", {}).pop("draft_slots", 0) == slots and not name:
         return text  # to the byte
     if slots:
         config.setdefault("dsocr", {})["draft_slots"] = slots
+    if name:
+        config.setdefault("dsocr", {})["name"] = name
     return json.dumps(config, indent=1) + "\n"
 
 
-def write(tensors, out, like, note=""):
-    """All or nothing: the directory's files are replaced by renames, weights last."""
+def write(tensors, out, like, note="", rename=False):
+    """All or nothing: the directory's files are replaced by renames, weights last. rename: the model is called for the
+    directory and its weights, as an adapter is, so that what it reads is told from what its base has read. -> its new name"""
     with safe_open(os.path.join(like, "model.safetensors"), "pt") as f:
         shapes = {n: tuple(f.get_slice(n).get_shape()) for n in f.keys() if not n.startswith("draft.")}
     mine = {n: tuple(t.shape) for n, t in tensors.items() if not n.startswith("draft.")}
@@ -77,14 +91,17 @@ def write(tensors, out, like, note=""):
     os.makedirs(out, exist_ok=True)
     if os.path.abspath(out) != os.path.abspath(like):
         shutil.copyfile(os.path.join(like, "tokenizer.json"), os.path.join(out, "tokenizer.json"))
-    path = os.path.join(out, "model.safetensors")
-    config = config_for(tensors, like)
+    path, name = os.path.join(out, "model.safetensors"), None
     try:
         save_file(tensors, path + ".tmp", metadata={"format": "pt", "model": "dsocr-mini", "training": note})
         os.chmod(path + ".tmp", 0o644)
+        if rename:
+            name = f"{os.path.basename(os.path.abspath(out))[:30]}@{fingerprint(out, ['model.safetensors.tmp'])[:8]}"
+        config = config_for(tensors, like, name)
         with open(os.path.join(out, "config.json"), "w", encoding="utf-8") as f:
             f.write(config)
         os.replace(path + ".tmp", path)
+        return name
     except Exception as e:
         if os.path.exists(path + ".tmp"):
             os.remove(path + ".tmp")

@@ -2,19 +2,25 @@
 
     python finetune.py LINES OUT [--model ../model/mini] [--epochs 8]
 
-LINES: a folder of NAME.png (or .jpg, .tif) with NAME.txt, one text line each, or a TSV file of
-image <TAB> text. OUT: a model directory, with the error on held-out lines before and after. A line that
-cannot be used (no image, no text, nothing on it, characters the model has no token for, a text that is
-plainly another line's) is named, left out and counted. After every epoch OUT/finetune.pt is replaced
-by a rename; the same command goes on from it. The epoch that reads the held-out lines best is kept.
+LINES: a folder of NAME.png (or .jpg, .tif) with NAME.txt, one text line each; or a file of image <TAB> text, where an
+image is a path or, as \\copy writes what dsocr_training_set gives, the PNG in base64. OUT: a model directory, with the
+error on held-out lines before and after. A line that cannot be used (no image, no text, nothing on it, characters the
+model has no token for, a text that is plainly another line's) is named, left out and counted. Lines drawn in the
+fonts of this machine are mixed in, so that nothing else is forgotten. After every epoch OUT/finetune.pt is replaced
+by a rename; the same command goes on from it. The epoch that reads the held-out lines best is kept, and after two
+in a row that are no better there are no more.
 """
 
 import argparse
+import base64
 import copy
-import csv
+import hashlib
+import io
 import os
 import random
+import re
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -22,40 +28,68 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from rapidfuzz.distance import Levenshtein
+from safetensors.torch import load_file
 
 import export
 import lines
 import real
-from model import BOS, EOS, PAD, load
-from train import read_all, to_input
+from model import BOS, EOS, PAD, config_of, load
+from train import half, read_all, to_input
 from vocab import Vocab
 
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 FEWEST = 12         # usable lines
+PATIENCE = 2        # epochs that are no better
+PNG = "iVBORw0KGgo"  # its first bytes in base64
+COPIED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v"}  # after a backslash, as COPY writes them
 
 
 # ---- the user's lines ------------------------------------------------------------------------------
 
 
+def text_of(path):
+    """None: there is none, or it is not UTF-8."""
+    try:
+        with open(path, encoding="utf-8") as f:
+            return f.read()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+
+
+def uncopied(field):
+    return re.sub(r"\\(.)", lambda m: COPIED.get(m[1], m[1]), field)
+
+
+def rows_of(path):
+    """Of a file image <TAB> text: [(name, path or bytes of the image, text or None), ...]"""
+    base, out = os.path.dirname(os.path.abspath(path)), []
+    with open(path, encoding="utf-8", newline="\n") as f:
+        for number, row in enumerate(f, 1):
+            image, *text = row.rstrip("\r\n").split("\t")
+            if image.startswith(PNG):
+                out.append((f"{path}:{number}", base64.b64decode(uncopied(image)), uncopied(text[0]) if text else None))
+            elif image:
+                out.append((image, os.path.join(base, image), text[0] if text else None))
+    return out
+
+
 def pairs(source):
-    """[(image path, text or None), ...]"""
+    """[(name, path or bytes of the image, text or None), ...]"""
     if os.path.isdir(source):
-        out = []
-        for name in sorted(os.listdir(source)):
-            stem, ext = os.path.splitext(os.path.join(source, name))
-            if ext.lower() in IMAGES:
-                has = os.path.exists(stem + ".txt")
-                out.append((os.path.join(source, name), open(stem + ".txt", encoding="utf-8").read() if has else None))
-        return out
-    with open(source, encoding="utf-8", newline="") as f:
-        rows = [r for r in csv.reader(f, delimiter="\t", quoting=csv.QUOTE_NONE) if r]
-    base = os.path.dirname(os.path.abspath(source))
-    return [(os.path.join(base, r[0]), r[1] if len(r) > 1 else None) for r in rows]
+        stems = [os.path.splitext(os.path.join(source, n)) for n in sorted(os.listdir(source))]
+        found = [(stem + ext, stem + ext, text_of(stem + ".txt")) for stem, ext in stems if ext.lower() in IMAGES]
+        return found or sys.exit(f"{source} has no image ({' '.join(IMAGES)})")
+    try:
+        return rows_of(source)
+    except OSError as e:
+        sys.exit(f"{source} cannot be read: {e.strerror}")
+    except UnicodeDecodeError:
+        sys.exit(f"{source} is not UTF-8: \\copy ... WITH (ENCODING 'UTF8') writes it so")
 
 
-def line_views(path):
-    """One line's image, of any size and grey, cut as the engine would cut it."""
-    grey = lines.whiten(np.asarray(Image.open(path).convert("L")))
+def line_views(image):
+    """One line's image (a path, or a file's bytes), of any size and grey, cut as the engine would cut it."""
+    grey = lines.whiten(np.asarray(Image.open(io.BytesIO(image) if isinstance(image, bytes) else image).convert("L")))
     dark = lines.otsu(grey)
     ink = grey <= min(dark, 200)
     if not ink.any() or grey.min() > 200:
@@ -86,42 +120,46 @@ def share_out(text, read):
     return [text[a:b].strip() for a, b in zip(edges, edges[1:])]
 
 
+def unusable(image, text, vocab):
+    """-> views of a line that may be learnt from, or why it may not"""
+    if not text:
+        return "no text"
+    strange = sorted({c for c in text if c not in vocab.chars})
+    if strange:
+        return "characters without a token: " + "".join(strange)[:20]
+    try:
+        return line_views(image) or "nothing on it"
+    except FileNotFoundError:
+        return "no such image"
+    except (OSError, ValueError):
+        return "not an image"
+
+
 def usable(found, family, vocab, limit, mislabelled=.7):
     """-> [(views, texts, text)], {reason: count}; every line left out is named on stderr."""
     kept, out = [], {}
 
-    def drop(path, why):
+    def drop(name, why):
         kind = why.split(":")[0]
         out[kind] = out.get(kind, 0) + 1
-        print(f"left out: {path}: {why}", file=sys.stderr)
+        print(f"left out: {name}: {why}", file=sys.stderr)
 
-    for path, text in found:
-        text = real.fold_space(text or "")
-        if not text:
-            drop(path, "no text")
+    found = [(name, real.fold_space(text or ""), image) for name, image, text in found]
+    found = [(name, text, unusable(image, text, vocab)) for name, text, image in found]
+    got = iter(read_all(family, vocab, [v for _, _, views in found if not isinstance(views, str) for v in views]))
+    for name, text, views in found:
+        if isinstance(views, str):
+            drop(name, views)
             continue
-        strange = sorted({c for c in text if c not in vocab.chars})
-        if strange:
-            drop(path, "characters without a token: " + "".join(strange)[:20])
-            continue
-        try:
-            views = line_views(path)
-        except (OSError, ValueError):
-            drop(path, "not an image")
-            continue
-        if not views:
-            drop(path, "nothing on it")
-            continue
-        read = read_all(family, vocab, views)
-        got = " ".join(read)
-        if Levenshtein.distance(got, text) > mislabelled * max(len(text), len(got)):
-            drop(path, "mislabelled, it seems")
-            continue
+        read = [next(got) for _ in views]
+        said = " ".join(read)
         texts = share_out(text, read)
-        if max(map(len, texts)) >= limit:
-            drop(path, "too much text for its width")
-            continue
-        kept.append((views, texts, text))
+        if Levenshtein.distance(said, text) > mislabelled * max(len(text), len(said)):
+            drop(name, f"mislabelled, it seems: {text[:40]!r} is read as {said[:40]!r}")
+        elif max(map(len, texts)) >= limit:
+            drop(name, "too much text for its width")
+        else:
+            kept.append((views, texts, text))
     return kept, out
 
 
@@ -141,8 +179,9 @@ def step(family, vocab, part, r):
     ids = torch.from_numpy(ids)
     given = ids[:, :-1].clone()
     given[(torch.rand(given.shape) < .1) & (given != BOS)] = PAD
-    logits = family.decode(family.see(to_input(np.stack([shaken(v, r) for v, _ in part])))[2], given)
-    return F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), ignore_index=PAD, label_smoothing=.02) + .01 * family.balance()
+    with half(ids.device):
+        logits = family.decode(family.see(to_input(np.stack([shaken(v, r) for v, _ in part])))[2], given)
+    return F.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), ignore_index=PAD, label_smoothing=.02) + .01 * family.balance()
 
 
 def score(family, vocab, held):
@@ -163,11 +202,20 @@ def save(path, state):
             os.remove(path + ".tmp")
 
 
+def digest(rows):
+    h = hashlib.sha256()
+    for view, text in rows:
+        h.update(view.tobytes() + text.encode())
+    return h.hexdigest()
+
+
 class Tuning:
     def __init__(self, a, family, vocab, train, drawn):
         self.a, self.family, self.vocab, self.rows, self.drawn = a, family, vocab, train, drawn
+        self.run = {k: v for k, v in vars(a).items() if k not in ("lines", "out", "model", "epochs", "fonts", "threads")}
+        self.run |= {"LINES": digest(train), "model": export.fingerprint(a.model)}
         self.opt = torch.optim.AdamW(family.parameters(), lr=a.lr, betas=(.9, .98), weight_decay=.01)
-        self.average, self.epoch, self.best, self.kept = copy.deepcopy(family), 0, None, None
+        self.average, self.epoch, self.best, self.kept, self.vain = copy.deepcopy(family), 0, None, None, 0
 
     def run_epoch(self):
         r, a = random.Random(100 + self.epoch), self.a
@@ -194,29 +242,33 @@ class Tuning:
         return float(loss.detach())
 
     def state(self):
-        return dict(family=self.family.state_dict(), average=self.average.state_dict(), opt=self.opt.state_dict(),
-                    epoch=self.epoch, best=self.best, kept=self.kept)
+        return dict(run=self.run, family=self.family.state_dict(), average=self.average.state_dict(), opt=self.opt.state_dict(),
+                    epoch=self.epoch, best=self.best, kept=self.kept, vain=self.vain)
 
-    def restore(self, k):
+    def restore(self, k, path):
+        other = [n for n in sorted(self.run.keys() | k["run"].keys()) if self.run.get(n) != k["run"].get(n)]
+        if other:
+            sys.exit(f"{path} is of a run that was stopped, with another {', '.join(other)}: give its command again, or delete it")
         self.family.load_state_dict(k["family"])
         self.average.load_state_dict(k["average"])
         self.opt.load_state_dict(k["opt"])
-        self.epoch, self.best, self.kept = k["epoch"], k["best"], k["kept"]
+        self.epoch, self.best, self.kept, self.vain = k["epoch"], k["best"], k["kept"], k["vain"]
 
 
 def tune(t, a, held, before):
     path = os.path.join(a.out, "finetune.pt")
     if os.path.exists(path):
-        t.restore(torch.load(path, weights_only=False, map_location="cpu"))
+        t.restore(torch.load(path, weights_only=False, map_location="cpu"), path)
         print(f"going on after epoch {t.epoch}")
     if t.best is None:
         t.best, t.kept = before, copy.deepcopy(t.family.state_dict())
-    while t.epoch < a.epochs:
+    while t.epoch < a.epochs and t.vain < PATIENCE:
         start, loss = time.time(), t.run_epoch()
         now = score(t.average, t.vocab, held)
         print(f"epoch {t.epoch}: loss {loss:.3f}, held-out {100 * now:.2f} %, {time.time() - start:.0f} s", flush=True)
+        t.vain += 1
         if now < t.best:
-            t.best, t.kept = now, copy.deepcopy(t.average.state_dict())
+            t.best, t.kept, t.vain = now, copy.deepcopy(t.average.state_dict()), 0
         save(path, t.state())
 
 
@@ -228,9 +280,9 @@ def parser(doc):
     p.add_argument("--epochs", type=int, default=8)
     p.add_argument("--lr", type=float, default=3e-4)
     p.add_argument("--batch", type=int, default=16)
-    p.add_argument("--text", help="folder of texts: drawn lines are mixed in, so that nothing else is forgotten")
+    p.add_argument("--mix", type=float, default=1.0, help="drawn lines for one of yours, so that nothing else is forgotten")
+    p.add_argument("--text", help="folder of texts for the drawn lines; without it they say what yours say")
     p.add_argument("--fonts", nargs="+", default=["/usr/share/fonts", "/usr/share/texmf"])
-    p.add_argument("--mix", type=float, default=1.0, help="drawn lines for one of yours")
     p.add_argument("--held", type=float, default=.1, help="part of the lines that is only scored")
     p.add_argument("--mislabelled", type=float, default=.7, help="part of a line read wrong before any training that "
                    "makes its text another line's; 1 for a face the model cannot read at all")
@@ -238,33 +290,66 @@ def parser(doc):
     return p
 
 
+def opened(a):
+    """-> family, config, vocab of a.model, which must read lines"""
+    torch.set_num_threads(a.threads)
+    sys.stdout.reconfigure(line_buffering=True)  # also into a file: it is looked at meanwhile
+    try:
+        config = config_of(a.model)
+    except OSError as e:
+        sys.exit(f"{a.model} is no model directory: {e.filename}: {e.strerror}")
+    if config.get("dsocr", {}).get("reader") != "lines":
+        sys.exit(f"{a.model} reads whole pages; only a model that reads lines can be taught by lines")
+    family, config = load(a.model)
+    os.makedirs(a.out, exist_ok=True)
+    return family, config, Vocab(a.model)
+
+
+def drawn_lines(a, texts, vocab):
+    """What draws the lines to mix in; None: nothing does."""
+    if a.mix <= 0:
+        return None
+    if a.text:
+        return lines.Source(a.text, a.fonts, vocab.chars, seed=5)
+    if not lines.faces(a.fonts):
+        print(f"no usable font in {', '.join(a.fonts)}: no lines are mixed in, so ordinary type will be read worse (fonts.txt)", file=sys.stderr)
+        return None
+    with tempfile.TemporaryDirectory() as d:
+        with open(os.path.join(d, "mine.txt"), "w", encoding="utf-8") as f:
+            mine = " ".join(texts)
+            f.write(" ".join([mine] * (2000 // len(mine) + 1)))
+        return lines.Source(d, a.fonts, vocab.chars, seed=5)
+
+
 def prepared(a, family, vocab, config):
-    """-> lines to score, views to learn from; says what was left out, and ends when too little is there."""
-    kept, dropped = usable(pairs(a.lines), family, vocab, config["dsocr"]["max_new_tokens"] - 1, a.mislabelled)
+    """-> lines to score, views to learn from, what draws others; says what was left out, and ends when too little is there."""
+    found = pairs(a.lines)
+    print(f"{len(found)} lines are read as the model reads them now")
+    kept, dropped = usable(found, family, vocab, config["dsocr"]["max_new_tokens"] - 1, a.mislabelled)
     left = ", ".join(f"{n} {why}" for why, n in sorted(dropped.items())) or "none"
     print(f"{len(kept)} lines usable; left out: {left}")
     if len(kept) < FEWEST:
         sys.exit(f"{len(kept)} usable lines are too few: at least {FEWEST} are needed")
     random.Random(7).shuffle(kept)
     n = max(4, int(len(kept) * a.held))
-    return kept[:n], [(v, t) for views, texts, _ in kept[n:] for v, t in zip(views, texts) if t]
+    rows = [(v, t) for views, texts, _ in kept[n:] for v, t in zip(views, texts) if t]
+    return kept[:n], rows, drawn_lines(a, [t for _, t in rows], vocab)
 
 
 def main():
     a = parser(__doc__).parse_args()
-    torch.set_num_threads(a.threads)
-    os.makedirs(a.out, exist_ok=True)
-    family, config = load(a.model)
-    vocab = Vocab(a.model)
-    held, rows = prepared(a, family, vocab, config)
+    family, config, vocab = opened(a)
+    held, rows, drawn = prepared(a, family, vocab, config)
     before = score(family, vocab, held)
-    drawn = lines.Source(a.text, a.fonts, vocab.chars, seed=5) if a.text else None
     t = Tuning(a, family, vocab, rows, drawn)
     tune(t, a, held, before)
     tensors = {n: v.to(torch.bfloat16).contiguous() for n, v in t.kept.items()}
-    export.write(tensors, a.out, a.model, f"fine-tuned on {len(rows)} views")
+    # The base's draft head still guesses most letters, and what is read does not depend on it.
+    tensors |= {n: v for n, v in load_file(os.path.join(a.model, "model.safetensors")).items() if n.startswith("draft.")}
+    name = export.write(tensors, a.out, a.model, f"fine-tuned on {len(rows)} views", rename=True)
     os.remove(os.path.join(a.out, "finetune.pt"))
     after = score(load(a.out)[0], vocab, held)
+    print(f"{a.out}: the model {name}, from {len(rows)} views")
     print(f"held-out lines ({len(held)}): {100 * before:.2f} % of the characters wrong before, {100 * after:.2f} % after")
     if after >= before:
         print("no better: OUT holds the weights as they were")

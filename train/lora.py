@@ -9,7 +9,6 @@ router and lm_head stay out) two thin matrices are learnt, and only they are wri
 it is for: its name, and the SHA-256 of its weights.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -20,10 +19,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
+import export
 import finetune
-import lines
-from model import load
-from vocab import Vocab
 
 LEFT_OUT = re.compile(r"lm_head$|mlp\.gate$")
 
@@ -48,23 +45,13 @@ def attach(family, rank, alpha, targets):
     return names
 
 
-def fingerprint(folder):
-    """SHA-256 of the weight files' bytes in name order, as `dsocr verify --hash` prints it."""
-    h = hashlib.sha256()
-    for name in sorted(n for n in os.listdir(folder) if n.endswith(".safetensors") and not n.startswith(".")):
-        with open(os.path.join(folder, name), "rb") as f:
-            while block := f.read(1 << 20):
-                h.update(block)
-    return h.hexdigest()
-
-
 def write(state, names, a, config):
     """PEFT's layout, each file replaced by a rename, weights last."""
     adapter = {
         "peft_type": "LORA", "task_type": None, "base_model_name_or_path": config.get("dsocr", {}).get("name", "deepseek-ocr-2"),
         "r": a.rank, "lora_alpha": a.alpha, "lora_dropout": 0.0, "bias": "none", "use_rslora": False, "use_dora": False,
         "fan_in_fan_out": False, "inference_mode": True, "target_modules": sorted({n.rsplit(".", 1)[-1] for n in names}),
-        "dsocr": {"base_sha256": fingerprint(a.model)}}
+        "dsocr": {"base_sha256": export.fingerprint(a.model)}}
     tensors = {f"base_model.model.{n}.lora_{x}.weight": state[f"{n}.lora_{x}"].contiguous() for n in names for x in "AB"}
     path = os.path.join(a.out, "adapter_config.json")
     with open(path + ".tmp", "w", encoding="utf-8") as f:
@@ -90,17 +77,13 @@ def arguments():
 
 def main():
     a = arguments()
-    torch.set_num_threads(a.threads)
     torch.manual_seed(1)
-    os.makedirs(a.out, exist_ok=True)
-    family, config = load(a.model)
-    vocab = Vocab(a.model)
-    held, rows = finetune.prepared(a, family, vocab, config)
+    family, config, vocab = finetune.opened(a)
+    held, rows, drawn = finetune.prepared(a, family, vocab, config)
     names = attach(family, a.rank, a.alpha, a.targets)
     if not names:
         sys.exit("no linear of the model has a name that --targets ends with")
     before = finetune.score(family, vocab, held)
-    drawn = lines.Source(a.text, a.fonts, vocab.chars, seed=5) if a.text else None
     t = finetune.Tuning(a, family, vocab, rows, drawn)
     finetune.tune(t, a, held, before)
     count = write(t.kept, names, a, config)

@@ -6,7 +6,9 @@ cutting of views, for which NumPy and Pillow are enough, and drawn lines where t
 """
 
 import argparse
+import base64
 import contextlib
+import io
 import json
 import os
 import random
@@ -781,8 +783,22 @@ def test_export(d, run):
 # ---- the user's own lines ----------------------------------------------------------------------------
 
 
+def left_by(what):
+    """The words that a function ends the program with."""
+    try:
+        what()
+    except SystemExit as e:
+        return str(e)
+
+
+@contextlib.contextmanager
+def unheard():
+    with open(os.devnull, "w") as quiet, contextlib.redirect_stderr(quiet), contextlib.redirect_stdout(quiet):
+        yield
+
+
 def test_usable():
-    with tempfile.TemporaryDirectory() as d, open(os.devnull, "w") as quiet:
+    with tempfile.TemporaryDirectory() as d, unheard():
         first = os.path.join(ROOT, "test", "golden", "mini", "01.png")
         for name, words in (("a", "menso perístilo de"), ("b", ""), ("c", "quite another line of text"), ("d", "мир мир"), ("e", None)):
             Image.open(first).save(os.path.join(d, name + ".png"))
@@ -792,15 +808,93 @@ def test_usable():
         open(os.path.join(d, "f.txt"), "w").write("nothing")
         open(os.path.join(d, "g.png"), "w").write("not an image")
         open(os.path.join(d, "g.txt"), "w").write("text")
-        stderr, sys.stderr = sys.stderr, quiet
-        kept, out = finetune.usable(finetune.pairs(d), model.load(MINI)[0], Vocab(MINI), 39)
-        sys.stderr = stderr
-        promise("a good line is kept", [k[2] for k in kept] == ["menso perístilo de"], [k[2] for k in kept])
-        wanted = {"no text": 2, "mislabelled, it seems": 1, "characters without a token": 1, "nothing on it": 1, "not an image": 1}
-        promise("bad ones are left out and counted by reason", out == wanted, out)
-        with open(os.path.join(d, "lines.tsv"), "w", encoding="utf-8") as f:
-            f.write("a.png\tmenso perístilo de\nb.png\t\n")
-        promise("a TSV names them as well as a folder", [p[1] for p in finetune.pairs(os.path.join(d, "lines.tsv"))] == ["menso perístilo de", ""])
+        open(os.path.join(d, "h.png"), "w").write("not an image")
+        open(os.path.join(d, "h.txt"), "wb").write("Sch\xe4tze".encode("latin-1"))
+        family, vocab = model.load(MINI)[0], Vocab(MINI)
+        kept, out = finetune.usable(finetune.pairs(d), family, vocab, 39)
+        tsv = os.path.join(d, "lines.tsv")
+        with open(tsv, "w", encoding="utf-8") as f:
+            f.write("a.png\tmenso perístilo de\nb.png\t\nx.png\tx\n")
+        listed = finetune.pairs(tsv)
+        absent = finetune.usable(listed[2:], family, vocab, 39)[1]
+        # What \copy makes of encode(image, 'base64'), whose lines end after 76 letters, and of a text.
+        png = open(first, "rb").read()
+        coded = base64.encodebytes(png).decode().strip().replace("\n", "\\n")
+        with open(tsv, "w", encoding="utf-8") as f:
+            f.write(f"{coded}\tmenso perístilo de\n{coded}\ta\\tb \\\\ c\n")
+        copied = finetune.pairs(tsv)
+        same = finetune.usable(copied[:1], family, vocab, 39)[0]
+        open(tsv, "wb").write("a.png\tSch\xe4tze\n".encode("latin-1"))
+        latin, nowhere = left_by(lambda: finetune.pairs(tsv)), left_by(lambda: finetune.pairs(os.path.join(d, "nowhere")))
+        empty = left_by(lambda: finetune.pairs(os.path.join(ROOT, "train")))
+    promise("a good line is kept", [k[2] for k in kept] == ["menso perístilo de"], [k[2] for k in kept])
+    wanted = {"no text": 3, "mislabelled, it seems": 1, "characters without a token": 1, "nothing on it": 1, "not an image": 1}
+    promise("bad ones are left out and counted by reason", out == wanted, out)
+    promise("a TSV names them as well as a folder", [p[2] for p in listed] == ["menso perístilo de", "", "x"] and absent == {"no such image": 1}, (listed, absent))
+    promise("so does what psql's \\copy writes, images and all", [p[1:] for p in copied] == [(png, "menso perístilo de"), (png, "a\tb \\ c")] and
+            len(same) == 1 and all(map(np.array_equal, same[0][0], kept[0][0])), copied)
+    promise("a file in another encoding is told", "is not UTF-8" in latin, latin)
+    promise("lines that are not there, too, and a folder without an image", "nowhere cannot be read" in nowhere and "has no image" in empty, (nowhere, empty))
+
+
+def golden_lines(d):
+    """LINES of what the mini reads anyway."""
+    with open(os.path.join(ROOT, "test", "golden", "mini.json"), encoding="utf-8") as f:
+        rows = [f"{os.path.join(ROOT, 'test', 'golden', s['file'])}\t{s['text']}\n" for s in json.load(f)["segments"] if s["text"]]
+    path = os.path.join(d, "lines.tsv")
+    with open(path, "w", encoding="utf-8") as f:
+        f.writelines(rows)
+    return path
+
+
+def taught(module, *arguments):
+    """What finetune.py or lora.py prints, given these."""
+    with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), "utf-8")) as out, open(os.devnull, "w") as quiet, contextlib.redirect_stderr(quiet):
+        with mock.patch.object(sys, "argv", ["x", *arguments, "--model", MINI]):
+            module.main()
+        out.flush()
+        return out.buffer.getvalue().decode()
+
+
+def test_taught(fonts):
+    with tempfile.TemporaryDirectory() as d:
+        mine, out = golden_lines(d), os.path.join(d, "my-hand")
+        said = taught(finetune, mine, out, "--epochs", "1", "--mix", "0", "--lr", "1e-7")
+        config, digest = model.config_of(out), export.fingerprint(out)
+        promise("a model that was taught is called for its folder and its weights", config["dsocr"]["name"] == f"my-hand@{digest[:8]}" in said, (config["dsocr"], said))
+        old, new = (load_file(os.path.join(p, "model.safetensors")) for p in (MINI, out))
+        promise("and keeps its base's draft head", old.keys() == new.keys() and torch.equal(old["draft.weight"], new["draft.weight"]) and
+                config["dsocr"]["draft_slots"] == model.config_of(MINI)["dsocr"]["draft_slots"])
+        promise("the error on held-out lines is told, before and after", "% of the characters wrong before" in said and "no better" in said, said)
+        a = argparse.Namespace(lines=mine, out=os.path.join(d, "other"), model=MINI, epochs=9, lr=0.0, batch=64, mix=0, held=.1, rank=1)
+        family, vocab = model.load(MINI)[0], Vocab(MINI)
+        kept, _ = finetune.usable(finetune.pairs(mine)[:6], family, vocab, 39)
+        rows = [(v, t) for views, texts, _ in kept for v, t in zip(views, texts)]
+        os.makedirs(a.out)
+        t = finetune.Tuning(a, family, vocab, rows, None)
+        with unheard():
+            finetune.tune(t, a, kept, finetune.score(family, vocab, kept))
+        promise("after two epochs that are no better there are no more", t.epoch == finetune.PATIENCE, t.epoch)
+        a.rank = 2
+        again = finetune.Tuning(a, model.load(MINI)[0], vocab, rows[1:], None)
+        why = left_by(lambda: finetune.tune(again, a, kept, 1.0))
+        promise("a run that was stopped is not gone on with for other lines", why and "another LINES, rank" in why, why)
+        if fonts and lines.faces(fonts):
+            a.text, a.fonts, a.mix = None, fonts, 1.0
+            words = set("".join(PROSE).split())
+            drawn = finetune.drawn_lines(a, [PROSE[:130]], vocab).text.words(random.Random(1), 200)
+            promise("without --text drawn lines say what the user's say", set(drawn[1:-1]) <= words, drawn)
+        a.mix, a.text, a.fonts = 1.0, None, [d]
+        with unheard():
+            drawn = finetune.drawn_lines(a, [PROSE], vocab)
+        promise("without fonts nothing is mixed in", drawn is None)
+        published = os.path.join(d, "published")
+        os.makedirs(published)
+        with open(os.path.join(published, "config.json"), "w") as f:
+            json.dump({"architectures": ["DeepseekOCR2ForCausalLM"]}, f)
+        a.threads = 1
+        whole = [left_by(lambda: finetune.opened(argparse.Namespace(**vars(a) | {"model": m}))) for m in (published, os.path.join(d, "none"))]
+        promise("a model that reads whole pages is refused, and a folder that is none", "reads whole pages" in whole[0] and "is no model directory" in whole[1], whole)
 
 
 def test_lora():
@@ -827,7 +921,7 @@ def test_lora():
         promise("what is written, merged, answers as what was trained",
                 torch.allclose(merged.decode(merged.see(image)[2], ids), adapted, atol=1e-3) and not torch.allclose(adapted, plain, atol=1e-3))
         said = json.load(open(os.path.join(d, "adapter_config.json")))
-        promise("the adapter says which weights it is for", said["base_model_name_or_path"] == config["dsocr"]["name"] and said["dsocr"]["base_sha256"] == lora.fingerprint(MINI))
+        promise("the adapter says which weights it is for", said["base_model_name_or_path"] == config["dsocr"]["name"] and said["dsocr"]["base_sha256"] == export.fingerprint(MINI))
 
 
 def test_share_out():
@@ -872,6 +966,7 @@ def main():
             test_default_device(d)
             test_half(d)
         test_usable()
+        test_taught(fonts)
         test_lora()
         test_share_out()
         test_errors()
