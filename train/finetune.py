@@ -276,7 +276,7 @@ def parser(doc):
     p = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("lines")
     p.add_argument("out")
-    p.add_argument("--model", default="../model/mini")
+    p.add_argument("--model", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "model", "mini"))
     p.add_argument("--epochs", type=int, default=8)
     p.add_argument("--lr", type=float, default=3e-4)
     p.add_argument("--batch", type=int, default=16)

@@ -894,6 +894,7 @@ def test_taught(fonts):
             json.dump({"architectures": ["DeepseekOCR2ForCausalLM"]}, f)
         a.threads = 1
         whole = [left_by(lambda: finetune.opened(argparse.Namespace(**vars(a) | {"model": m}))) for m in (published, os.path.join(d, "none"))]
+        promise("wherever one stands, the mini is the model", os.path.samefile(finetune.parser("").parse_args(["a", "b"]).model, MINI))
         promise("a model that reads whole pages is refused, and a folder that is none", "reads whole pages" in whole[0] and "is no model directory" in whole[1], whole)
 
 
