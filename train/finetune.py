@@ -8,7 +8,7 @@ error on held-out lines before and after. A line that cannot be used (no image, 
 model has no token for, a text that is plainly another line's) is named, left out and counted. Lines drawn in the
 fonts of this machine are mixed in, so that nothing else is forgotten. After every epoch OUT/finetune.pt is replaced
 by a rename; the same command goes on from it. The epoch that reads the held-out lines best is kept, and after two
-in a row that are no better there are no more.
+in a row that are no better comes the last, in which the rate falls to its end.
 """
 
 import argparse
@@ -216,6 +216,20 @@ class Tuning:
         self.run |= {"LINES": digest(train), "model": export.fingerprint(a.model)}
         self.opt = torch.optim.AdamW(family.parameters(), lr=a.lr, betas=(.9, .98), weight_decay=.01)
         self.average, self.epoch, self.best, self.kept, self.vain = copy.deepcopy(family), 0, None, None, 0
+        self.turn, self.end = (0, 0.0), a.epochs  # an epoch and what was done by then, from where on the plan goes straight to its end
+
+    def done(self, epoch):
+        """The part of the plan that is behind, 0 to 1."""
+        at, done = self.turn
+        return done + (1 - done) * (epoch - at) / (self.end - at)
+
+    def judge(self, now):
+        """What the held-out lines say after an epoch."""
+        self.vain += 1
+        if now < self.best:
+            self.best, self.kept, self.vain = now, copy.deepcopy(self.average.state_dict()), 0
+        if self.vain >= PATIENCE and self.end > self.epoch + 1:
+            self.turn, self.end = (self.epoch, self.done(self.epoch)), self.epoch + 1
 
     def run_epoch(self):
         r, a = random.Random(100 + self.epoch), self.a
@@ -228,9 +242,8 @@ class Tuning:
         self.family.train()
         parts = [mine[i:i + a.batch] for i in range(0, len(mine), a.batch)]
         for i, part in enumerate(parts):
-            done = (self.epoch + i / len(parts)) / a.epochs
             for g in self.opt.param_groups:
-                g["lr"] = a.lr * min(1, (self.epoch * len(parts) + i + 1) / 10) * (1 - .95 * done)
+                g["lr"] = a.lr * min(1, (self.epoch * len(parts) + i + 1) / 10) * (1 - .95 * self.done(self.epoch + i / len(parts)))
             loss = step(self.family, self.vocab, part, r)
             self.opt.zero_grad(set_to_none=True)
             loss.backward()
@@ -243,7 +256,7 @@ class Tuning:
 
     def state(self):
         return dict(run=self.run, family=self.family.state_dict(), average=self.average.state_dict(), opt=self.opt.state_dict(),
-                    epoch=self.epoch, best=self.best, kept=self.kept, vain=self.vain)
+                    epoch=self.epoch, best=self.best, kept=self.kept, vain=self.vain, turn=self.turn, end=self.end)
 
     def restore(self, k, path):
         other = [n for n in sorted(self.run.keys() | k["run"].keys()) if self.run.get(n) != k["run"].get(n)]
@@ -253,6 +266,8 @@ class Tuning:
         self.average.load_state_dict(k["average"])
         self.opt.load_state_dict(k["opt"])
         self.epoch, self.best, self.kept, self.vain = k["epoch"], k["best"], k["kept"], k["vain"]
+        if k["turn"][0]:
+            self.turn, self.end = k["turn"], k["end"]
 
 
 def tune(t, a, held, before):
@@ -262,13 +277,11 @@ def tune(t, a, held, before):
         print(f"going on after epoch {t.epoch}")
     if t.best is None:
         t.best, t.kept = before, copy.deepcopy(t.family.state_dict())
-    while t.epoch < a.epochs and t.vain < PATIENCE:
+    while t.epoch < t.end:
         start, loss = time.time(), t.run_epoch()
         now = score(t.average, t.vocab, held)
         print(f"epoch {t.epoch}: loss {loss:.3f}, held-out {100 * now:.2f} %, {time.time() - start:.0f} s", flush=True)
-        t.vain += 1
-        if now < t.best:
-            t.best, t.kept, t.vain = now, copy.deepcopy(t.average.state_dict()), 0
+        t.judge(now)
         save(path, t.state())
 
 

@@ -874,7 +874,8 @@ def test_taught(fonts):
         t = finetune.Tuning(a, family, vocab, rows, None)
         with unheard():
             finetune.tune(t, a, kept, finetune.score(family, vocab, kept))
-        promise("after two epochs that are no better there are no more", t.epoch == finetune.PATIENCE, t.epoch)
+        promise("after two epochs that are no better comes the last", t.epoch == finetune.PATIENCE + 1, t.epoch)
+        promise("in which the rate falls to its end", np.allclose([t.done(e) for e in (2, 2.5, 3)], [2 / 9, 11 / 18, 1]), t.turn)
         a.rank = 2
         again = finetune.Tuning(a, model.load(MINI)[0], vocab, rows[1:], None)
         why = left_by(lambda: finetune.tune(again, a, kept, 1.0))
