@@ -451,6 +451,26 @@ sample(const Sheet *s, int x, int y)
     return ix < 0 || iy < 0 || ix >= s->w - 1 || iy >= s->h - 1 ? 255 : sample_inside(s, x, y);
 }
 
+/* 16 samples between the rows p and q, each a column further on than the one before: a compiler takes them at once, where
+ * all are in whole numbers of 16 bits. x, y: of the first, the places after its column and row, in 1/65536 pixels. */
+static void
+between_rows(const uint8_t *p, const uint8_t *q, uint16_t x, uint16_t y, uint16_t dx, uint16_t dy,
+             uint8_t *to)
+{
+    uint8_t out[16];
+
+    for (int i = 0; i < 16; i++)
+    {
+        uint16_t fx = (uint16_t)(x + i * dx) >> 8, fy = (uint16_t)(y + i * dy) >> 8;
+        uint16_t rest = (uint16_t)(256 - fy);
+        uint16_t above = (uint16_t)(p[i] * (256 - fx) + p[i + 1] * fx);
+        uint16_t below = (uint16_t)(q[i] * (256 - fx) + q[i + 1] * fx);
+
+        out[i] = (uint8_t)(((uint32_t)above * rest + (uint32_t)below * fy + 32768) >> 16);
+    }
+    memcpy(to, out, 16);
+}
+
 /* 16 samples from (x, y) on, in 1/65536 pixels, if all they see lies in the sheet; dx is a pixel or less, so that they
  * see 17 columns. Most see nothing but paper. */
 static bool
@@ -473,6 +493,13 @@ sample_16(const Sheet *s, int64_t x, int64_t y, int64_t dx, int64_t dy, uint8_t 
     }
     if (all == ~(uint64_t)0)
         memset(to, 255, 16);
+    else if (bottom == top + 1 && (x + 15 * dx) >> 16 == left + 15)
+    {
+        const uint8_t *p = s->grey + (size_t)top * s->w + left;
+
+        between_rows(p, p + s->w, (uint16_t)x, (uint16_t)y, (uint16_t)(dx - 65536), (uint16_t)dy,
+                     to);
+    }
     else
         for (int i = 0; i < 16; i++, x += dx, y += dy)
             to[i] = sample_inside(s, (int)(x >> 8), (int)(y >> 8));
