@@ -2,8 +2,9 @@
  *
  * The page is seen as cells of which the brightest pixel counts, so that letters are not seen. Cells that hang together
  * and change but slowly are a field; one with brighter cells nearly all around it is a tint, and its pixels are
- * multiplied by what it lacks. This comes before paper is brought to white, which knows no edges. Sharp edge: a cell at
- * the tint's edge is of the paper by its brightest pixel, and has some of the tint all the same. */
+ * multiplied by what it lacks. A dark one is a tint if its print is darker yet, and else a tile with white letters. This
+ * comes before paper is brought to white, which knows no edges. Sharp edge: a cell at the tint's edge is of the paper by
+ * its brightest pixel, and has some of the tint all the same. */
 #include "lines_inner.h"
 
 #include <stdlib.h>
@@ -15,7 +16,10 @@
 #define LEAST    24    /* cells of a tint */
 #define AROUND   0.8f  /* of its edge is brighter */
 #define PALEST   1.07f /* times brighter */
-#define DARKEST  1.8f  /* a darker one is a tile, with white letters */
+#define DARK     1.8f  /* a darker one may be a tile, with white letters; */
+#define DARKEST  2.8f  /* this is too dark for any print */
+#define INK      0.6f  /* of the tint's level dark print is at most, */
+#define PRINTED  0.01f /* and so many of its cells have some */
 #define HUNDREDS 301   /* factors in hundredths */
 
 typedef struct Cells
@@ -117,6 +121,21 @@ brighter_beyond(const Cells *c, int i, int dx, int dy)
     return times < PALEST ? 0 : times < DARKEST ? (int)(100 * times) : HUNDREDS - 1;
 }
 
+/* Beyond the field's edge it goes on, and what lies between is darker: print on it. */
+static bool
+goes_on(const Cells *c, int i, int dx, int dy, int number)
+{
+    int x = i % c->w + dx, y = i / c->w + dy;
+
+    while (x >= 0 && y >= 0 && x < c->w && y < c->h && c->field[y * c->w + x] != number &&
+           c->level[y * c->w + x] <= c->level[i])
+    {
+        x += dx;
+        y += dy;
+    }
+    return x >= 0 && y >= 0 && x < c->w && y < c->h && c->field[y * c->w + x] == number;
+}
+
 /* How much brighter it is around the listed field, in the median; 1: it is no tint. */
 static float
 lack(const Cells *c, int n, int number)
@@ -128,7 +147,8 @@ lack(const Cells *c, int n, int number)
     {
         cells_beside(c->list[i], c->w, c->h, next);
         for (int k = 0; k < 4; k++)
-            if (next[k] < 0 || c->field[next[k]] != number)
+            if ((next[k] < 0 || c->field[next[k]] != number) &&
+                !goes_on(c, c->list[i], dirs[k][0], dirs[k][1], number))
             {
                 count[brighter_beyond(c, c->list[i], dirs[k][0], dirs[k][1])]++;
                 all++;
@@ -140,6 +160,37 @@ lack(const Cells *c, int n, int number)
     for (int sum = count[1]; sum * 2 < brighter; sum += count[++at])
         ;
     return at == HUNDREDS - 1 ? 1 : at / 100.0f;
+}
+
+/* Some pixel of the cell is print on the tint. */
+static bool
+has_ink(const uint8_t *grey, int w, const Cells *c, int cell)
+{
+    const uint8_t *p = grey + (size_t)(cell / c->w) * CELL * w + cell % c->w * CELL;
+
+    for (int y = 0; y < CELL; y++)
+        for (int x = 0; x < CELL; x++)
+            if (p[(size_t)y * w + x] < INK * c->level[cell])
+                return true;
+    return false;
+}
+
+/* The listed field has dark print rather than white: cells that are brighter, between its own. */
+static bool
+is_printed(const uint8_t *grey, int w, const Cells *c, int n, int number)
+{
+    int dark = 0, white = 0;
+
+    for (int i = 0; i < n; i++)
+    {
+        int cell = c->list[i], end = cell / c->w * c->w + c->w, next = cell + 1;
+
+        dark += has_ink(grey, w, c, cell);
+        while (next < end && c->field[next] != number && c->level[next] > c->level[cell])
+            next++;
+        white += next < end && c->field[next] == number ? next - cell - 1 : 0;
+    }
+    return dark > white && dark >= PRINTED * n;
 }
 
 static void
@@ -202,7 +253,8 @@ tints_lift(uint8_t *grey, int w, int h, Arena *arena)
         if (c.field[i] || !is_inner(&c, i))
             continue;
         n = find_field(&c, i, ++number);
-        if (n < LEAST || (times = lack(&c, n, number)) <= 1)
+        if (n < LEAST || (times = lack(&c, n, number)) <= 1 ||
+            (times > DARK && !is_printed(grey, w, &c, n, number)))
             continue;
         lift_field(grey, w, h, &c, n, number, times);
     }

@@ -314,6 +314,22 @@ white_on_grey(void)
     done(&p);
 }
 
+/* A dark head as high as half a page, its title set in strokes thicker than what is looked at for the tint's level. */
+static void
+black_on_dark(void)
+{
+    Paper p = paper(1200, 900);
+    PageLines l;
+
+    set_column(&p, 103, 550, 4, 60, 5, 40);
+    fill(&p, 60, 60, 1140, 480, 128);
+    set_line(&p, 110, 260, 18, "the sea");
+    set_column(&p, 110, 340, 4, 60, 2, 20);
+    l = find(&p.image, 0);
+    promise("black letters on a dark panel are lines, the largest too", l.nlines == 8);
+    done(&p);
+}
+
 /* What the scan's edge has cut off is no line, however like a letter it looks. */
 static void
 at_the_edge(void)
@@ -1468,6 +1484,7 @@ main(void)
     on_rules();
     white_on_dark();
     white_on_grey();
+    black_on_dark();
     at_the_edge();
     small_print();
     bent_lines();
