@@ -22,6 +22,7 @@
 #define SPOTS        64    /* where a rule across a gap is looked for; */
 #define HOLE         1.5f  /* letter heights: it may be broken so far, */
 #define UNDER        1.6f  /* and so far below the letters' feet */
+#define PLAIN        2.5f  /* times a frame's edges are met from left to right: it has no cells */
 
 typedef struct Pair
 {
@@ -307,7 +308,18 @@ gutter(const Joiner *j, const Pair *pair)
            !table_beside(j, pair);
 }
 
-/* The edge of a box on a form stands in the gap. The lines of a table reach over many rows. */
+/* A plain frame around many rows that has one of the pair inside, the other outside: what numbers a deposition's lines. */
+static bool
+frames_one(const Part *frame, const Piece *l, const Piece *r)
+{
+    const Box *b = &frame->box;
+    bool left = l->box.x0 > b->x0, right = r->box.x1 < b->x1;
+
+    return left != right && (left ? b->x1 <= r->box.x0 : b->x0 >= l->box.x1) &&
+           frame->nruns < PLAIN * (b->y1 - b->y0);
+}
+
+/* The edge of a box on a form or of a frame stands in the gap. The lines of a table reach over many rows. */
 static bool
 walled(const Joiner *j, const Pair *pair)
 {
@@ -321,7 +333,7 @@ walled(const Joiner *j, const Pair *pair)
         float high = part->box.y1 - part->box.y0;
 
         if (p->runs[i].x0 >= l->box.x1 && p->runs[i].x1 <= r->box.x0 && part->kind == PART_RULE &&
-            high > 1.8f * p->size && high < 8 * p->size)
+            high > 1.8f * p->size && (high < 8 * p->size || frames_one(part, l, r)))
             return true;
     }
     return false;

@@ -203,6 +203,34 @@ ruled_table(void)
     }
 }
 
+/* Numbers of lines stand outside of the frame that the lines are in; or the frame has cells, and they are a table's. */
+static void
+numbers_beside_frame(void)
+{
+    for (int cells = 0; cells < 2; cells++)
+    {
+        Paper p = paper(1200, 900);
+        PageLines l;
+
+        for (int i = 0; i < 10; i++)
+        {
+            set_line(&p, 80, 150 + 60 * i, 4, "50");
+            set_line(&p, 220, 150 + 60 * i, 4, sentences[i % 4] + 10);
+        }
+        fill(&p, 160, 60, 1150, 63, 20);
+        fill(&p, 160, 760, 1150, 763, 20);
+        fill(&p, 160, 60, 163, 763, 20);
+        fill(&p, 1147, 60, 1150, 763, 20);
+        if (cells)
+            fill(&p, 1120, 60, 1123, 763, 20);
+        l = find(&p.image, 0);
+        promise(cells ? "what stands beside a table is of its rows"
+                      : "numbers beside a frame are no part of the lines in it",
+                l.nlines == (cells ? 10 : 20));
+        done(&p);
+    }
+}
+
 static void
 not_text(void)
 {
@@ -1479,6 +1507,7 @@ main(void)
     prices();
     at_rows_ends();
     ruled_table();
+    numbers_beside_frame();
     not_text();
     heavy_heading();
     on_rules();
