@@ -2,7 +2,9 @@
  *
  * A letter is tied to the next one on its right when they stand beside each other and near. A letter that
  * touches one of the line above or below would tie the two lines together: it is set aside first. Small
- * marks (dots, accents, commas, leaders) then join the letter they are near. */
+ * marks (dots, accents, commas, leaders) then join the letter they are near; a comma the word that it ends, however near
+ * the next line is. Sharp edge: such a comma learns its row, but no piece grows by it, so that columns and gaps stay what
+ * they are without it. */
 #include "lines_pieces.h"
 
 #include <stdlib.h>
@@ -15,6 +17,8 @@
 #define LEAST       4    /* nor than so many pixels */
 #define NEAR        1.2f /* letter heights between a letter and the next one in its word at most, */
 #define OVERLAP     0.2f /* or what they overlap, in slanting type; */
+#define COMMA_WIDE  0.5f /* a comma is no wider, */
+#define AFTER       0.8f /* and no further from its word */
 #define ROW         5    /* and so many letters beside each other are a row */
 
 typedef struct Letters
@@ -327,6 +331,63 @@ letter_of_mark(const Letters *l, const Box *mark)
     return found;
 }
 
+/* Where the feet of the letters near this one are, in its piece of a row: the highest, since some have tails. */
+static int
+feet_near(const Letters *l, int i)
+{
+    float size = l->p->size;
+    int row = l->p->parts[l->part[i]].row, foot = l->box[i].y1;
+
+    for (int b = index_band(&l->ix, l->box[i].y0); b <= index_band(&l->ix, l->box[i].y1); b++)
+        for (int k = index_from(&l->ix, b, l->box[i].x0 - (int)(3 * size)); k < l->ix.start[b + 1];
+             k++)
+        {
+            const Box *o = &l->box[l->ix.items[k]];
+
+            if (o->x0 > l->box[i].x1 + 3 * size)
+                break;
+            if (l->p->parts[l->part[l->ix.items[k]]].row == row && height(o) >= 0.7f * size &&
+                o->y1 < foot)
+                foot = o->y1;
+        }
+    return foot;
+}
+
+/* The letter that a mark follows as a comma follows a word: near, on its left, and at its foot; -1: none. */
+static int
+letter_before(const Letters *l, const Box *mark)
+{
+    float size = l->p->size;
+    int found = -1, best = (int)(AFTER * size) + 1, foot;
+
+    for (int b = index_band(&l->ix, mark->y0 - (int)size); b <= index_band(&l->ix, mark->y1); b++)
+        for (int k = index_from(&l->ix, b, mark->x0 - (int)(12 * size)); k < l->ix.start[b + 1];
+             k++)
+        {
+            int i = l->ix.items[k], gap = mark->x0 - l->box[i].x1;
+
+            if (l->box[i].x0 >= mark->x0)
+                break;
+            if (gap >= best || gap < -size / 4 || height(&l->box[i]) < 0.7f * size ||
+                mark->y0 >= l->box[i].y1 || mark->y0 < l->box[i].y1 - size)
+                continue;
+            best = gap;
+            found = i;
+        }
+    if (found < 0 || mark->x1 - mark->x0 > COMMA_WIDE * size)
+        return -1;
+    foot = feet_near(l, found);
+    return mark->y0 < foot && mark->y1 > foot - 0.2f * size ? found : -1;
+}
+
+/* Where rows stand close, a comma lies right above a letter of the next one, nearer to it than to its own word. But nothing of
+ * that letter begins above the feet of this row. */
+static int
+letter_of_comma(const Letters *l, const Box *mark, int nearest)
+{
+    return mark->y0 < l->box[nearest].y0 ? letter_before(l, mark) : -1;
+}
+
 /* The row of the nearest mark on the left (or right) at the same height: leaders hand it on. */
 static int
 row_of_leader(const Letters *marks, int i, int to_right)
@@ -372,6 +433,8 @@ attach_marks(Parts *p, const Letters *letters, Arena *arena, Pieces *pieces)
         int j = letter_of_mark(letters, &marks.box[i]);
 
         attach(&marks, i, j < 0 ? -1 : p->parts[letters->part[j]].row, pieces);
+        if (j >= 0 && (j = letter_of_comma(letters, &marks.box[i], j)) >= 0)
+            p->parts[marks.part[i]].row = p->parts[letters->part[j]].row;
     }
     for (int i = 0; i < marks.n; i++)
         if (p->parts[marks.part[i]].row < 0)

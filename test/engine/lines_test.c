@@ -939,6 +939,30 @@ dashes(void)
     done(&p);
 }
 
+/* Commas right above an l or t of the next line, i-dots beside the tail of the line above. */
+static void
+close_rows(void)
+{
+    static const char *const text[2] = {"on see, on his, to ten one gay",
+                                        "an hello don als, so one no isi"};
+    Paper p = paper(1200, 900);
+    PageLines l;
+    int feet = 0, heads = 0;
+
+    for (int i = 0; i < 12; i++)
+        set_line(&p, 100, 150 + 34 * i, 4, text[i % 2]);
+    l = find(&p.image, 0);
+    for (int i = 0; i < l.nlines; i++)
+    {
+        feet += i == 11 || near(l.lines[i].box.y1, 150 + 34 * i + (i % 2 ? 4 : 8), 1);
+        heads += i == 0 || near(l.lines[i].box.y0, 150 + 34 * i - 28, 1);
+    }
+    promise("where rows stand close, commas stay with their word: no line lacks one of its own or "
+            "has one of the line above",
+            l.nlines == 12 && feet == 12 && heads == 12);
+    done(&p);
+}
+
 /* Of thermal paper, or of a screened form: some of the marks are as high as small letters, and their edges are rough. */
 static void
 rough_rules(void)
@@ -1533,6 +1557,7 @@ main(void)
     typewritten();
     on_a_table();
     dashes();
+    close_rows();
     rough_rules();
     rough_leaders();
     boxes_for_letters();
