@@ -3,8 +3,8 @@
  * A letter is tied to the next one on its right when they stand beside each other and near. A letter that
  * touches one of the line above or below would tie the two lines together: it is set aside first. Small
  * marks (dots, accents, commas, leaders) then join the letter they are near; a comma the word that it ends, however near
- * the next line is. Sharp edge: such a comma learns its row, but no piece grows by it, so that columns and gaps stay what
- * they are without it. */
+ * the next line is. A dash may stand off at a line's end. Sharp edge: such commas and dashes learn their row, but no piece
+ * grows by them, so that columns and gaps stay what they are without them. */
 #include "lines_pieces.h"
 
 #include <stdlib.h>
@@ -17,6 +17,8 @@
 #define LEAST       4    /* nor than so many pixels */
 #define NEAR        1.2f /* letter heights between a letter and the next one in its word at most, */
 #define OVERLAP     0.2f /* or what they overlap, in slanting type; */
+#define DASH_WIDE   2.5f /* letter heights: a dash is no wider */
+#define DASH_OFF    2.6f /* from the letter before it, or behind it, at most */
 #define COMMA_WIDE  0.5f /* a comma is no wider, */
 #define AFTER       0.8f /* and no further from its word */
 #define ROW         5    /* and so many letters beside each other are a row */
@@ -413,6 +415,40 @@ row_of_leader(const Letters *marks, int i, int to_right)
     return row;
 }
 
+/* A stroke as wide as a hyphen's or a dash's. */
+static bool
+is_dash(const Part *part, float size)
+{
+    int w = part->box.x1 - part->box.x0, h = height(&part->box);
+
+    return w >= 0.35f * size && w < DASH_WIDE * size && h <= 0.35f * size && 2 * w >= 3 * h &&
+           part->area >= 0.6f * w * h;
+}
+
+/* The letter a dash stands off from, at the height of its middle, with a space or a full stop between; -1: none. */
+static int
+letter_of_dash(const Letters *l, const Box *dash)
+{
+    float size = l->p->size, middle = (dash->y0 + dash->y1) / 2.0f;
+    int found = -1, best = (int)(DASH_OFF * size);
+    int b = index_band(&l->ix, (int)middle);
+
+    for (int k = index_from(&l->ix, b, dash->x0 - (int)(12 * size)); k < l->ix.start[b + 1]; k++)
+    {
+        int i = l->ix.items[k], gap = gap_x(dash, &l->box[i]);
+        float h = (float)height(&l->box[i]);
+
+        if (l->box[i].x0 > dash->x1 + best)
+            break;
+        if (gap >= best || h < 0.7f * size || middle < l->box[i].y0 + 0.15f * h ||
+            middle > l->box[i].y1 - 0.15f * h)
+            continue;
+        best = gap;
+        found = i;
+    }
+    return found;
+}
+
 static void
 attach(Letters *marks, int i, int row, Pieces *pieces)
 {
@@ -442,6 +478,14 @@ attach_marks(Parts *p, const Letters *letters, Arena *arena, Pieces *pieces)
     for (int i = marks.n - 1; i >= 0; i--)
         if (p->parts[marks.part[i]].row < 0)
             attach(&marks, i, row_of_leader(&marks, i, 1), pieces);
+    for (int i = 0; i < marks.n; i++)
+        if (p->parts[marks.part[i]].row < 0 && is_dash(&p->parts[marks.part[i]], p->size))
+        {
+            int j = letter_of_dash(letters, &marks.box[i]);
+
+            if (j >= 0)
+                p->parts[marks.part[i]].row = p->parts[letters->part[j]].row;
+        }
     return true;
 }
 

@@ -963,6 +963,40 @@ close_rows(void)
     done(&p);
 }
 
+/* A dash behind a full stop and a space, one behind a space, a hyphen before one; and what is no dash at a line's end. */
+static void
+dashes_at_ends(void)
+{
+    Paper p = paper(1200, 900);
+    PageLines l;
+    int all = 0, left[8], right[8];
+
+    for (int i = 0; i < 8; i++)
+    {
+        int y = 150 + 60 * i;
+
+        left[i] = 200;
+        right[i] = set_line(&p, 200, y, 4, i % 2 ? "the old tin bell" : "bread and salt.");
+        if (i < 4)
+            fill(&p, right[i] + 28, y - 11, right[i] + 58, y - 8, p.ink);
+        else if (i < 6)
+            fill(&p, 144, y - 11, 162, y - 8, p.ink);
+        else if (i == 6)
+            fill(&p, right[i] + 32, y - 14, right[i] + 38, y - 2, p.ink);
+        else
+            fill(&p, right[i] + 28, y - 40, right[i] + 58, y - 37, p.ink);
+        left[i] = i == 4 || i == 5 ? 144 : left[i];
+        right[i] += i < 4 ? 58 : 0;
+    }
+    l = find(&p.image, 0);
+    for (int i = 0; i < l.nlines && i < 8; i++)
+        all += near(l.lines[i].box.x0, left[i], 2) && near(l.lines[i].box.x1, right[i], 2);
+    promise("a dash that stands off at a line's end or beginning is the line's; a blot, or one "
+            "that is too high, is not",
+            l.nlines == 8 && all == 8);
+    done(&p);
+}
+
 /* Of thermal paper, or of a screened form: some of the marks are as high as small letters, and their edges are rough. */
 static void
 rough_rules(void)
@@ -1557,6 +1591,7 @@ main(void)
     typewritten();
     on_a_table();
     dashes();
+    dashes_at_ends();
     close_rows();
     rough_rules();
     rough_leaders();
