@@ -97,7 +97,7 @@ parts_sideways(const Parts *p, Arena *arena, bool *sideways)
         across += right < below;
         down += below < right;
     }
-    *sideways = down > FEW_LETTERS && down > 2 * across;
+    *sideways = down > FEW_LETTERS && 4 * down > 5 * across;
     return true;
 }
 

@@ -1202,6 +1202,22 @@ turned(void)
             "page",
             right == 4);
     done(&p);
+    p = paper(1200, 1500);
+    set_column(&p, 100, 100, 4, 56, 10, 44);
+    for (int i = 0; i < 200; i++)
+        set_line(&p, 100 + i % 8 * 120, 680 + i / 8 * 32, 4, "5");
+    right = 0;
+    for (int turn = 0; turn < 360; turn += 90)
+    {
+        Image image;
+
+        if (image_rotate(&p.image, turn, &arena, &image, &err) != DS_OK)
+            break;
+        right += find(&image, -1).rotation == (360 - turn) % 360;
+    }
+    promise("and one with many figures that are nearer to those of the next line than to their own",
+            right == 4);
+    done(&p);
     p = paper(600, 400);
     set_line(&p, 100, 150, 4, "gay");
     promise("a page with few letters stays as it is", find(&p.image, -1).rotation == 0);
