@@ -215,13 +215,15 @@ find_lines(const DsEngine *e, DsPage *p, const Image *image, int (*tick)(void *)
 {
     const LineShape *shape = &model_facts(e->model)->line;
     PageLines found;
+    LinesSeen *seen;
     DsStatus st;
 
-    if ((st = lines_find(image, shape, p->options.rotate, tick, tick_arg, &p->arena, &found, err)))
-        return st;
-    if (!found.turn_doubtful)
-        return reading_take_lines(p, &found, err);
-    return turn_begin(p, image, shape, &found, tick, tick_arg, err);
+    if (p->options.rotate != -1)
+        st = lines_find(image, shape, p->options.rotate, tick, tick_arg, &p->arena, &found, err);
+    else if ((st = lines_find_seen(image, shape, tick, tick_arg, &p->arena, &found, &seen, err)) ==
+             DS_OK)
+        st = turn_begin(p, seen, err);
+    return st ? st : reading_take_lines(p, &found, err);
 }
 
 /* A page reader is given the page as it lies; only an asked-for rotation turns it. */
@@ -266,6 +268,7 @@ ds_page_begin(const DsEngine *e, const Image *image, int page_no, const DsOption
                                             : cut_views(e, p, image, err);
     if (st || (st = reading_prepare(e, p, err)))
     {
+        turn_end(p);
         arena_free(&p->arena);
         free(p);
         return st;
@@ -290,6 +293,27 @@ ds_page_failed(int page_no, const DsError *why, DsPage **out, DsError *err)
     return DS_OK;
 }
 
+/* What the steps have made of a page, looked at once. */
+static DsStatus
+look_after(DsEngine *e, DsPage *p, bool *worked, DsError *err)
+{
+    DsStatus st;
+
+    if (p->turn && (st = turn_go_on(e, p, worked, err)))
+    {
+        if (st == DS_BROKEN || st == DS_CANCELLED)
+            return st;
+        turn_end(p);
+        reading_free_slots(e, p);
+        p->nsequences = p->ndone = 0;
+        reading_fail(p, err);
+    }
+    if (p->laid_out || p->turn || p->ndone < p->nsequences)
+        return DS_OK;
+    *worked = true;
+    return reading_finish(e, p, err);
+}
+
 /* A newcomer's views go before the next token of the others: a full batch is the cheap one. */
 DsStatus
 ds_step(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsError *err)
@@ -303,12 +327,8 @@ ds_step(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsError *err)
         (*worked == false && (st = reading_write(e, pages, n, worked, err))))
         return st;
     for (int i = 0; i < n; i++)
-        if (!pages[i]->laid_out && pages[i]->ndone == pages[i]->nsequences)
-        {
-            *worked = true;
-            if ((st = reading_finish(e, pages[i], err)))
-                return st;
-        }
+        if ((st = look_after(e, pages[i], worked, err)))
+            return st;
     return DS_OK;
 }
 
@@ -326,9 +346,10 @@ ds_page_reading(DsPage *p)
     return &p->reading;
 }
 
-/* Line readers count views, page readers the views and then the tokens written so far. */
+/* Line readers count views, page readers the views and then the tokens written so far. A page that is begun again
+ * (turned, or when it looped), or has more to do than was known, stays where it was until it is as far once more. */
 void
-ds_page_progress(const DsPage *p, int *done, int *all)
+ds_page_progress(DsPage *p, int *done, int *all)
 {
     *done = p->ndone;
     *all = p->nsequences;
@@ -337,6 +358,14 @@ ds_page_progress(const DsPage *p, int *done, int *all)
         *done = p->sequences[0].seen + (p->sequences[0].n - p->sequences[0].prompt);
         *all = p->laid_out ? *done : p->nviews + p->sequences[0].limit;
     }
+    if (*done < p->told_done)
+        *done = p->told_done;
+    if (*all < *done)
+        *all = *done;
+    if ((int64_t)*done * p->told_all < (int64_t)p->told_done * *all)
+        *done = (int)(((int64_t)p->told_done * *all + p->told_all - 1) / p->told_all);
+    p->told_done = *done;
+    p->told_all = *all;
 }
 
 void
@@ -346,6 +375,7 @@ ds_page_end(DsEngine *e, DsPage *p)
         return;
     if (e && p->engine)
         reading_free_slots(e, p);
+    turn_end(p);
     arena_free(&p->arena);
     free(p);
 }

@@ -65,7 +65,9 @@ DsStatus ds_step(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsError
 
 bool ds_page_done(const DsPage *p);
 const PageReading *ds_page_reading(DsPage *p); /* of a done page; lives as long as it */
-void ds_page_progress(const DsPage *p, int *done, int *all); /* views or tokens */
+
+/* Views or tokens. From one time to the next neither *done nor its share of *all gets less. */
+void ds_page_progress(DsPage *p, int *done, int *all);
 
 /* Before its first step: it leaves a quarter of the slots to pages that do not give way. */
 void ds_page_gives_way(DsPage *p);

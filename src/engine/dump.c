@@ -329,9 +329,11 @@ tokens_json(const DsEngine *e, const DsPage *p)
     json_t *all = json_array();
 
     for (int i = 0; i < p->nsequences; i++)
+        json_array_append_new(all, json_null());
+    for (int i = 0; i < p->nsequences; i++)
     {
         const Sequence *s = &p->sequences[i];
-        json_t *ids = json_array();
+        json_t *ids = json_array(), *one;
         Arena arena;
         char *text;
         size_t n;
@@ -339,10 +341,11 @@ tokens_json(const DsEngine *e, const DsPage *p)
         arena_init(&arena, 0);
         for (int k = s->prompt; k < s->n; k++)
             json_array_append_new(ids, json_integer(s->ids[k]));
-        json_array_append_new(all, json_pack("{so ss}", "ids", ids, "finish", s->finish));
+        one = json_pack("{so ss}", "ids", ids, "finish", s->finish);
         if (tokenizer_decode(e->tokenizer, s->ids + s->prompt, s->n - s->prompt, &arena, &text, &n,
                              NULL, NULL) == DS_OK)
-            json_object_set_new(json_array_get(all, (size_t)i), "text", json_stringn(text, n));
+            json_object_set_new(one, "text", json_stringn(text, n));
+        json_array_set_new(all, (size_t)s->first_view, one);
         arena_free(&arena);
     }
     return all;

@@ -10,6 +10,7 @@
 #include "lines_inner.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define STRAIGHT      0.2f /* degrees; a row's own slope takes care of less */
@@ -19,6 +20,7 @@
 /* What is known of a page while it is looked at. */
 typedef struct Look
 {
+    int page_w, page_h;
     Arena sheets[2]; /* the sheet is in sheets[at]; the next one is made in the other */
     int at;
     Arena scratch; /* parts, rows, blocks: of the sheet as it is now */
@@ -30,7 +32,6 @@ typedef struct Look
     Picture *pictures;
     int npictures;
     int reduce, rotation;
-    bool turn_doubtful;
     float skew; /* degrees the lines fell to the right */
     Ticker ticker;
 } Look;
@@ -168,11 +169,13 @@ look_at(Look *l, const Image *page, int rotate, DsError *err)
 {
     DsStatus st;
 
+    l->page_w = page->width;
+    l->page_h = page->height;
     if ((st = outcome(l, make_sheet(l, page) && pale_darken(&l->sheet, &l->scratch), err)) ||
         (st = outcome(l, turn_sheet(l, rotate), err)) ||
         (st = outcome(l, straighten_sheet(l), err)) || (st = outcome(l, find_rows(l), err)))
         return st;
-    if (rotate == -1 && rows_upside_down(&l->parts, &l->rows, &l->turn_doubtful) &&
+    if (rotate == -1 && rows_upside_down(&l->parts, &l->rows) &&
         (st = outcome(l, change_sheet(l, 180, 0) && find_parts(l) && find_rows(l), err)))
         return st;
     return outcome(l, blocks_find(&l->parts, &l->rows, &l->scratch, &l->blocks), err);
@@ -382,14 +385,13 @@ add_block(Look *l, const Block *b, const LineShape *shape, Arena *arena, PageLin
 }
 
 static bool
-take_results(Look *l, const Image *page, const LineShape *shape, Arena *arena, PageLines *out)
+take_results(Look *l, const LineShape *shape, Arena *arena, PageLines *out)
 {
     bool across = l->rotation % 180 != 0;
 
-    *out = (PageLines){.width = across ? page->height : page->width,
-                       .height = across ? page->width : page->height,
+    *out = (PageLines){.width = across ? l->page_h : l->page_w,
+                       .height = across ? l->page_w : l->page_h,
                        .rotation = l->rotation,
-                       .turn_doubtful = l->turn_doubtful,
                        .skew = l->skew,
                        .npictures = l->npictures,
                        .truncated = l->rows.truncated};
@@ -409,11 +411,18 @@ take_results(Look *l, const Image *page, const LineShape *shape, Arena *arena, P
     return true;
 }
 
-DsStatus
-lines_find(const Image *page, const LineShape *shape, int rotate, int (*tick)(void *),
-           void *tick_arg, Arena *arena, PageLines *out, DsError *err)
+static void
+free_look(Look *l)
 {
-    Look l = {.ticker = {tick, tick_arg, false}};
+    arena_free(&l->sheets[0]);
+    arena_free(&l->sheets[1]);
+    arena_free(&l->scratch);
+}
+
+static DsStatus
+find(Look *l, const Image *page, const LineShape *shape, int rotate, Arena *arena, PageLines *out,
+     DsError *err)
+{
     DsStatus st;
 
     *out = (PageLines){0};
@@ -421,13 +430,89 @@ lines_find(const Image *page, const LineShape *shape, int rotate, int (*tick)(vo
         return ds_fail(err, DS_BAD_REQUEST, "a page cannot be turned by %d degrees", rotate);
     if (page->width < 1 || page->height < 1)
         return ds_fail(err, DS_BAD_INPUT, "image is %d x %d pixels", page->width, page->height);
-    st = look_at(&l, page, rotate, err);
-    if (st == DS_OK)
-        st = outcome(&l, take_results(&l, page, shape, arena, out), err);
-    arena_free(&l.sheets[0]);
-    arena_free(&l.sheets[1]);
-    arena_free(&l.scratch);
+    if ((st = look_at(l, page, rotate, err)))
+        return st;
+    return outcome(l, take_results(l, shape, arena, out), err);
+}
+
+DsStatus
+lines_find(const Image *page, const LineShape *shape, int rotate, int (*tick)(void *),
+           void *tick_arg, Arena *arena, PageLines *out, DsError *err)
+{
+    Look l = {.ticker = {tick, tick_arg, false}};
+    DsStatus st = find(&l, page, shape, rotate, arena, out, err);
+
+    free_look(&l);
     return st;
+}
+
+struct LinesSeen
+{
+    Look look;    /* its sheet alone */
+    int rotation; /* it is turned to */
+};
+
+/* Frees all but the sheet; lifting screens may have taken several times its room. */
+static bool
+keep_sheet(Look *l)
+{
+    size_t n = (size_t)l->sheet.w * l->sheet.h;
+    int other = 1 - l->at;
+    uint8_t *grey;
+
+    arena_free(&l->scratch);
+    arena_free(&l->sheets[other]);
+    if (l->sheets[l->at].held < 2 * n)
+        return true;
+    if ((grey = arena_alloc(&l->sheets[other], n)) == NULL)
+        return false;
+    l->sheet.grey = memcpy(grey, l->sheet.grey, n);
+    arena_free(&l->sheets[l->at]);
+    l->at = other;
+    return true;
+}
+
+DsStatus
+lines_find_seen(const Image *page, const LineShape *shape, int (*tick)(void *), void *tick_arg,
+                Arena *arena, PageLines *out, LinesSeen **seen, DsError *err)
+{
+    LinesSeen *s = calloc(1, sizeof *s);
+    DsStatus st;
+
+    if (s == NULL)
+        return no_memory(err);
+    s->look.ticker = (Ticker){tick, tick_arg, false};
+    if ((st = find(&s->look, page, shape, -1, arena, out, err)) ||
+        (st = outcome(&s->look, keep_sheet(&s->look), err)))
+    {
+        lines_seen_free(s);
+        return st;
+    }
+    s->rotation = (out->rotation + 180) % 360;
+    *seen = s;
+    return DS_OK;
+}
+
+DsStatus
+lines_turned(LinesSeen *seen, const LineShape *shape, int (*tick)(void *), void *tick_arg,
+             Arena *arena, PageLines *out, DsError *err)
+{
+    Look *l = &seen->look;
+
+    l->ticker = (Ticker){tick, tick_arg, false};
+    return outcome(l,
+                   (l->rotation == seen->rotation || change_sheet(l, 180, 0)) && find_parts(l) &&
+                       find_rows(l) && blocks_find(&l->parts, &l->rows, &l->scratch, &l->blocks) &&
+                       take_results(l, shape, arena, out),
+                   err);
+}
+
+void
+lines_seen_free(LinesSeen *seen)
+{
+    if (seen)
+        free_look(&seen->look);
+    free(seen);
 }
 
 static int64_t
@@ -511,9 +596,7 @@ lines_straighten(const Image *page, const Box *boxes, int n, int (*tick)(void *)
 
     if (st == DS_OK)
         st = outcome(&l, draw_rows(&l, page, boxes, n, arena, out), err);
-    arena_free(&l.sheets[0]);
-    arena_free(&l.sheets[1]);
-    arena_free(&l.scratch);
+    free_look(&l);
     return st;
 }
 

@@ -55,8 +55,7 @@ typedef struct PageLines
 {
     int width, height; /* upright */
     int rotation; /* degrees clockwise the given image was turned by to be upright: 0, 90, 180, 270 */
-    bool turn_doubtful; /* it may stand on its head: only reading tells */
-    float skew;         /* degrees that were straightened */
+    float skew;   /* degrees that were straightened */
     int nblocks, nlines, nviews, npictures;
     TextBlock *blocks; /* in reading order */
     TextLine *lines;   /* in reading order, each block's together */
@@ -70,6 +69,20 @@ typedef struct PageLines
  * be looked at by several threads. tick (may be NULL) is called at least every 100 ms; non-zero cancels. */
 DsStatus lines_find(const Image *page, const LineShape *shape, int rotate, int (*tick)(void *),
                     void *tick_arg, Arena *arena, PageLines *out, DsError *err);
+
+/* What was seen of a page: its sheet (LINES_MAX_PIXELS bytes at most), so that it can be turned without its pixels. */
+typedef struct LinesSeen LinesSeen;
+
+/* lines_find with rotate = -1. *seen: for lines_seen_free. */
+DsStatus lines_find_seen(const Image *page, const LineShape *shape, int (*tick)(void *),
+                         void *tick_arg, Arena *arena, PageLines *out, LinesSeen **seen,
+                         DsError *err);
+
+/* The lines of the page upside down from how it was found. DS_CANCELLED: it can be asked for again. */
+DsStatus lines_turned(LinesSeen *seen, const LineShape *shape, int (*tick)(void *), void *tick_arg,
+                      Arena *arena, PageLines *out, DsError *err);
+
+void lines_seen_free(LinesSeen *seen);
 
 /* Cuts one line whose place is known, on a page that is already upright and straight: x0, x1 horizontal
  * extent, baseline row, x-height, all in page pixels. The golden views of the mini are compared with this.

@@ -259,8 +259,7 @@ bool rows_weed(Parts *p, Arena *arena, Rows *rows);
 bool parts_sideways(const Parts *p, Arena *arena, bool *sideways);
 bool parts_skew(const Parts *p, Arena *arena,
                 float *degrees); /* how far lines fall to the right; 0 in doubt */
-/* *doubtful: not so clearly upright that nobody need ask the reader. */
-bool rows_upside_down(const Parts *p, const Rows *rows, bool *doubtful);
+bool rows_upside_down(const Parts *p, const Rows *rows);
 
 /* --- lines_blocks.c: Rows -> blocks in reading order ------------------------------------------- */
 

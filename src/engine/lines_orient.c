@@ -3,7 +3,8 @@
  * On its side: letters stand nearer to their neighbours in the line than to those of the next line.
  * Upside down: more letters rise above the x-height than hang below the baseline, and full stops and commas
  * stand low. Skew: the letters' feet, projected along the true direction, fall into few places. All three
- * say nothing when there are too few letters: then the page stays as it is. */
+ * say nothing when there are too few letters: then the page stays as it is. Of capitals and figures none rises or
+ * hangs, so what the second says may be wrong; reading tells (turn.c). */
 #include "lines_index.h"
 
 #include <math.h>
@@ -238,10 +239,9 @@ mark_votes(const Parts *p, const Rows *rows, const Row *r, int m, float top, flo
 }
 
 bool
-rows_upside_down(const Parts *p, const Rows *rows, bool *doubtful)
+rows_upside_down(const Parts *p, const Rows *rows)
 {
     Votes v = {0, 0};
-    bool enough;
 
     for (int i = 0; i < rows->n; i++)
     {
@@ -261,7 +261,5 @@ rows_upside_down(const Parts *p, const Rows *rows, bool *doubtful)
                 mark_votes(p, rows, r, m, bottom - band, bottom, &v);
         }
     }
-    enough = v.down >= FEW_LETTERS / 2;
-    *doubtful = enough && 1.5 * v.down > v.up;
-    return enough && v.down > 1.5 * v.up;
+    return v.down >= FEW_LETTERS / 2 && v.down > 1.5 * v.up;
 }

@@ -67,7 +67,7 @@ prepare_sequence(const DsEngine *e, DsPage *p, Sequence *s, DsError *err)
 DsStatus
 reading_take_lines(DsPage *p, const PageLines *lines, DsError *err)
 {
-    View *views = arena_array(&p->arena, (size_t)lines->nviews + 1, sizeof *views);
+    View *views = arena_array(&p->arena, (size_t)lines->nviews + TURN_VIEWS + 1, sizeof *views);
 
     if (views == NULL)
         return reading_no_room(err);
@@ -90,7 +90,8 @@ reading_prepare(const DsEngine *e, DsPage *p, DsError *err)
     DsStatus st;
 
     p->nsequences = f->reads_lines ? p->nviews : 1;
-    p->sequences = arena_array(&p->arena, (size_t)p->nsequences + 1, sizeof *p->sequences);
+    p->sequences =
+        arena_array(&p->arena, (size_t)p->nsequences + TURN_VIEWS + 1, sizeof *p->sequences);
     if (p->sequences == NULL)
         return reading_no_room(err);
     for (int i = 0; i < p->nsequences; i++)
@@ -102,12 +103,29 @@ reading_prepare(const DsEngine *e, DsPage *p, DsError *err)
         p->reading.vision_tokens += p->sequences[i].nrows;
         p->reading.prompt_tokens += p->sequences[i].prompt;
     }
+    if (p->turn)
+        turn_first(p);
     p->rule = (NgramRule){
         .size = p->options.ngram_size >= 0 ? p->options.ngram_size : f->ngram_size,
         .window = p->options.ngram_window >= 0 ? p->options.ngram_window : f->ngram_window,
         .whitelist = e->whitelist,
         .nwhitelist = e->nwhitelist,
     };
+    return DS_OK;
+}
+
+DsStatus
+reading_try_view(const DsEngine *e, DsPage *p, const View *view, DsError *err)
+{
+    Sequence *s = &p->sequences[p->nsequences];
+    DsStatus st;
+
+    p->views[p->nviews] = *view;
+    *s = (Sequence){.first_view = p->nviews, .nviews = 1};
+    if ((st = prepare_sequence(e, p, s, err)))
+        return st;
+    p->nviews++;
+    p->nsequences++;
     return DS_OK;
 }
 
@@ -489,11 +507,11 @@ lay_out(DsEngine *e, DsPage *p, DsError *err)
     {
         Sequence *s = &p->sequences[i];
 
-        g[i] = (Generated){.ids = s->ids + s->prompt,
-                           .probabilities = s->probs + s->prompt,
-                           .n = s->n - s->prompt,
-                           .finish_reason = s->finish};
-        p->reading.output_tokens += g[i].n;
+        g[s->first_view] = (Generated){.ids = s->ids + s->prompt,
+                                       .probabilities = s->probs + s->prompt,
+                                       .n = s->n - s->prompt,
+                                       .finish_reason = s->finish};
+        p->reading.output_tokens += s->n - s->prompt;
     }
     if ((p->options.want_raw || p->options.want_tokens) && (st = keep_raw(e, p, g, err)))
         return st;
@@ -502,14 +520,15 @@ lay_out(DsEngine *e, DsPage *p, DsError *err)
                : layout_from_markup(e->tokenizer, g, &p->arena, &p->reading, err);
 }
 
-static void
-page_error(DsPage *p, const DsError *why)
+void
+reading_fail(DsPage *p, const DsError *why)
 {
     char *message = arena_strdup(&p->arena, why->message);
 
     p->reading.status = "error";
     p->reading.error_code = ds_status_name(why->status);
     p->reading.error_message = message ? message : "out of memory";
+    p->laid_out = true;
 }
 
 DsStatus
@@ -519,9 +538,7 @@ reading_finish(DsEngine *e, DsPage *p, DsError *err)
                   strcmp(p->sequences[0].finish, "repeat") == 0;
     DsStatus st;
 
-    if (p->turn)
-        st = turn_decide(e, p, err);
-    else if (looped && p->attempt < p->options.retries)
+    if (looped && p->attempt < p->options.retries)
         st = try_again(e, p, err);
     else
     {
@@ -530,8 +547,7 @@ reading_finish(DsEngine *e, DsPage *p, DsError *err)
     }
     if (st && st != DS_BROKEN)
     {
-        p->laid_out = true;
-        page_error(p, err);
+        reading_fail(p, err);
         return DS_OK;
     }
     return st;

@@ -48,15 +48,16 @@ struct DsPage
     const DsEngine *engine; /* NULL for a page that failed before it began */
     int number;
     DsOptions options;
-    PageLines lines;   /* line readers */
-    Turn *turn;        /* while it is tried which way up the page stands; or NULL */
-    const View *views; /* [nviews] */
+    PageLines lines; /* line readers */
+    Turn *turn;      /* while it is tried which way up the page stands; or NULL */
+    View *views;     /* [nviews] */
     int nviews, columns, rows;
     Sequence *sequences; /* [nsequences] */
     int nsequences, ndone;
     NgramRule rule;
     int attempt;
     bool laid_out;
+    int told_done, told_all;       /* by ds_page_progress */
     bool gives_way;                /* leaves slots free for others */
     double ms_encode, ms_generate; /* this page's share of the steps */
     PageReading reading;
@@ -92,6 +93,9 @@ DsStatus reading_take_lines(DsPage *p, const PageLines *lines, DsError *err);
 /* Lays out the sequences of a page whose views are cut. */
 DsStatus reading_prepare(const DsEngine *e, DsPage *p, DsError *err);
 
+/* One more view and its sequence, behind the page's own: at most TURN_VIEWS. */
+DsStatus reading_try_view(const DsEngine *e, DsPage *p, const View *view, DsError *err);
+
 /* The three kinds of work of a step; *worked tells whether there was any. */
 DsStatus reading_see(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsError *err);
 DsStatus reading_prefill(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsError *err);
@@ -106,14 +110,24 @@ DsStatus reading_finish(DsEngine *e, DsPage *p, DsError *err);
 
 void reading_free_slots(DsEngine *e, DsPage *p);
 
-/* --- turn.c: a page of which the line finder does not know which way up it stands ---------------------- */
+/* The page ends with an error. */
+void reading_fail(DsPage *p, const DsError *why);
 
-/* Has some views of the page as it was `found` read, and some of it turned by 180 degrees. */
-DsStatus turn_begin(DsPage *p, const Image *image, const LineShape *shape, const PageLines *found,
-                    int (*tick)(void *), void *tick_arg, DsError *err);
+/* --- turn.c: a page of which the line finder may be wrong about which way up it stands ----------------- */
 
-/* They are read: makes the lines that were read with more certainty the page's. */
-DsStatus turn_decide(const DsEngine *e, DsPage *p, DsError *err);
+#define TURN_VIEWS 8 /* that are read to know */
+
+/* Has it found out; takes `seen`, also when it fails. */
+DsStatus turn_begin(DsPage *p, LinesSeen *seen, DsError *err);
+
+/* Puts the sequences by which it is known before the others. */
+void turn_first(DsPage *p);
+
+/* After a step: looks at what they were read as, and asks on, or has the page read anew. */
+DsStatus turn_go_on(DsEngine *e, DsPage *p, bool *worked, DsError *err);
+
+/* It is known, or the page ends. */
+void turn_end(DsPage *p);
 
 double ds_now_ms(void); /* a monotonic clock */
 

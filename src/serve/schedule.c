@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 
-#define LEAD_MS 500 /* of the engine: a few short calls in a row */
+#define LEAD_MS     500                  /* of the engine: a few short calls in a row */
+#define SHEET_BYTES ((uint64_t)16 << 20) /* of a line reader's page at most */
 
 static const double weights[2] = {[WIRE_INTERACTIVE] = 8, [WIRE_BULK] = 1};
 
@@ -310,13 +311,18 @@ schedule_next_page(Schedule *s, const bool may[2])
 }
 
 /* What stays of a decoded page are its views: for a line reader strips at a small scale, for a page reader at most
- * seven squares. A quarter is an upper guess for scans of 200 dpi and more. */
+ * seven squares. A quarter is an upper guess for scans of 200 dpi and more. A line reader
+ * also keeps the page in grey, reduced to SHEET_BYTES, until it knows which way up it stands. */
 uint64_t
 schedule_prepared(Schedule *s, int class_, uint64_t pixels)
 {
+    uint64_t goes = pixels - pixels / 4;
+
+    if (s->limits.reads_lines)
+        goes -= goes < SHEET_BYTES ? goes : SHEET_BYTES;
     s->preparing[class_]--;
-    s->pixels -= pixels - pixels / 4;
-    return pixels / 4;
+    s->pixels -= goes;
+    return pixels - goes;
 }
 
 void

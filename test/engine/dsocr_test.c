@@ -313,60 +313,109 @@ blank(void)
     free(white);
 }
 
-/* Reads the page, beside a scan if `company`: how it was turned, and how sure what was read is. */
-static int
-rotation_read(DsEngine *e, const Image *image, bool company, float *confidence)
+typedef struct WayRead
+{
+    char *answer; /* the page's JSON, malloc'd */
+    int rotation;
+    float confidence;
+    bool forward; /* its progress never went back, in pieces or as a share */
+} WayRead;
+
+/* Reads the page, beside a scan if `company`. */
+static WayRead
+way_read(DsEngine *e, const Image *image, bool company)
 {
     DsOptions o = default_options();
     DsPage *pages[2];
     DsError err;
+    DsStatus st = DS_OK;
+    WayRead r = {.forward = true};
     bool worked = true;
-    int rotation;
+    int done = 0, all = 1;
 
     if (ds_page_begin(e, image, 1, &o, NULL, NULL, &pages[0], &err) ||
         ds_page_begin(e, &scans[4].image, 1, &o, NULL, NULL, &pages[1], &err))
         exit(1);
-    while (!ds_page_done(pages[0]) && ds_step(e, pages, 1 + company, &worked, &err) == DS_OK &&
-           worked)
-        ;
-    *confidence = ds_page_reading(pages[0])->confidence;
-    rotation = ds_page_reading(pages[0])->rotation;
+    while (!ds_page_done(pages[0]) && worked)
+    {
+        int now, of;
+
+        st = ds_step(e, pages, 1 + company, &worked, &err);
+        if (st != DS_OK && st != DS_CANCELLED)
+            exit(1);
+        worked = worked || st == DS_CANCELLED;
+        ds_page_progress(pages[0], &now, &of);
+        r.forward = r.forward && now >= done && (long)now * all >= (long)done * of && now <= of;
+        done = now;
+        all = of;
+    }
+    r.answer = answer(pages[0]);
+    r.confidence = ds_page_reading(pages[0])->confidence;
+    r.rotation = ds_page_reading(pages[0])->rotation;
+    r.forward = r.forward && done == all;
     ds_page_end(e, pages[0]);
     ds_page_end(e, pages[1]);
-    return rotation;
+    return r;
 }
 
-static void
-which_way_up(void)
+/* What its letters say. */
+static int
+rotation_found(const Image *image)
 {
-    DsEngine *e = engine(1, 4, NULL, NULL);
     LineShape shape = {.view_w = 256, .view_h = 32, .x_height = 11, .baseline = 23};
-    Scan s = load_scan("test/golden/turned.png");
-    Image turned;
     PageLines lines;
     Arena arena;
     DsError err;
-    float sure[3];
 
     arena_init(&arena, 0);
-    promise("this page's letters have it stand on its head, with doubt",
-            lines_find(&s.image, &shape, -1, NULL, NULL, &arena, &lines, &err) == DS_OK &&
-                lines.rotation == 180 && lines.turn_doubtful);
-    promise("an ordinary scan's do not",
-            lines_find(&scans[4].image, &shape, -1, NULL, NULL, &arena, &lines, &err) == DS_OK &&
-                !lines.turn_doubtful);
-    promise("reading tells that it stands upright",
-            rotation_read(e, &s.image, false, &sure[0]) == 0 && sure[0] > 0.8f);
-    promise("in company too, with the same certainty",
-            rotation_read(e, &s.image, true, &sure[1]) == 0 && sure[1] == sure[0]);
-    if (image_rotate(&scans[4].image, 180, &arena, &turned, &err))
+    if (lines_find(image, &shape, -1, NULL, NULL, &arena, &lines, &err))
         exit(1);
-    promise("and that the scan does not, turned",
-            rotation_read(e, &turned, false, &sure[2]) == 180 && sure[2] > 0.8f);
+    arena_free(&arena);
+    return lines.rotation;
+}
+
+/* A page of capitals and rules, the letters of which are wrong about it whichever way it stands; and an ordinary scan. */
+static void
+which_way_up(void)
+{
+    int ticks = -1;
+    DsEngine *e = engine(1, 4, NULL, NULL), *hasty = engine(1, 4, now_and_then, &ticks);
+    Scan s = load_scan("test/golden/turned.png");
+    Image heads[2];
+    Arena arena;
+    DsError err;
+    WayRead up, down, beside, anew, scan;
+
+    arena_init(&arena, 0);
+    if (image_rotate(&s.image, 180, &arena, &heads[0], &err) ||
+        image_rotate(&scans[4].image, 180, &arena, &heads[1], &err))
+        exit(1);
+    promise("letters have this page stand on its head, and upright when it does",
+            rotation_found(&s.image) == 180 && rotation_found(&heads[0]) == 0);
+    up = way_read(e, &s.image, false);
+    promise("reading tells that it stands upright", up.rotation == 0 && up.confidence > 0.8f);
+    down = way_read(e, &heads[0], false);
+    promise("and that it does not, turned", down.rotation == 180 && down.confidence > 0.8f);
+    promise("its progress never goes back, though it is begun anew", up.forward && down.forward);
+    beside = way_read(e, &s.image, true);
+    promise("in company the same bytes, upright", same(up.answer, beside.answer));
+    beside = way_read(e, &heads[0], true);
+    promise("and turned", same(down.answer, beside.answer));
+    ticks = 0;
+    anew = way_read(hasty, &heads[0], false);
+    promise("and given up and begun anew", same(down.answer, anew.answer) && ticks > 0);
+    scan = way_read(e, &heads[1], false);
+    promise("an ordinary scan stands as its letters say",
+            scan.rotation == 180 && rotation_found(&heads[1]) == 180 && scan.confidence > 0.8f &&
+                scan.forward);
+    free(up.answer);
+    free(down.answer);
+    free(scan.answer);
     arena_free(&arena);
     free(s.image.pixels);
     free(s.blob);
     ds_close(e);
+    ds_close(hasty);
 }
 
 static void

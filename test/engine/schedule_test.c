@@ -462,6 +462,14 @@ pages_ahead(void)
     for (; schedule_next_page(&s, all); n++)
         schedule_prepared(&s, WIRE_BULK, MB);
     promise("of 498 small pages one more than the slots is taken out", n == usual.slots + 1);
+
+    schedule_init(&s, &usual);
+    s.limits.reads_lines = true;
+    s.preparing[WIRE_BULK] = 2, s.pixels = 110 * MB;
+    promise("of a line reader's page all pixels may stay, in grey",
+            schedule_prepared(&s, WIRE_BULK, 10 * MB) == 10 * MB && s.pixels == 110 * MB);
+    promise("of a large one 16 MB beside the views",
+            schedule_prepared(&s, WIRE_BULK, 100 * MB) == 41 * MB && s.pixels == 51 * MB);
 }
 
 int

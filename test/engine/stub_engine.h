@@ -192,7 +192,7 @@ ds_page_reading(DsPage *p)
 }
 
 void
-ds_page_progress(const DsPage *p, int *done, int *all)
+ds_page_progress(DsPage *p, int *done, int *all)
 {
     *done = p->done;
     *all = p->units;
