@@ -14,7 +14,7 @@ ORDER="status plant arena utf8 sha256 tensor options \
        image exif png jpeg tiff webp views resize lines page \
        backend safetensors adapter config draft model resize_tables \
        vision patches flow tokenizer prompt kvcache choose decoder \
-       layout json dsocr=reading=turn=dump"
+       layout json dsocr=reading=look=turn=dump"
 FACE="adapter status arena sha256 utf8 options image json dsocr views lines tokenizer layout tensor"
 
 awk -v order="$ORDER" -v face="$FACE" '

@@ -351,8 +351,8 @@ ds_page_reading(DsPage *p)
 void
 ds_page_progress(DsPage *p, int *done, int *all)
 {
-    *done = p->ndone;
-    *all = p->nsequences;
+    *done = p->ndone + p->nagain;
+    *all = p->nsequences + p->nagain;
     if (p->nsequences == 1 && p->nviews > 0)
     {
         *done = p->sequences[0].seen + (p->sequences[0].n - p->sequences[0].prompt);

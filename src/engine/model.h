@@ -28,6 +28,8 @@ typedef struct ModelFacts
     bool reads_lines;     /* config: "reader": "lines" */
     bool drafts;          /* has a draft head (draft.h) */
     LineShape line;       /* when reads_lines */
+    float second_look;    /* what is read less surely is read twice (reading.h); 0: nothing is */
+    int look_shift;       /* columns: half a patch */
     ViewSizes views;      /* otherwise */
     char prompt[256];     /* of the config (line readers) */
     int hidden, vocab;

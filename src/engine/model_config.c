@@ -326,6 +326,10 @@ read_facts(Reader *r, Model *m, ModelConfig *c)
         f->line.view_w = m->sam.pos_w * m->sam.patch_w;
         f->line.x_height = real(r, find(r->config, "dsocr.x_height"), "dsocr.x_height", 11);
         f->line.baseline = real(r, find(r->config, "dsocr.baseline"), "dsocr.baseline", 23);
+        f->second_look = real(r, find(r->config, "dsocr.second_look"), "dsocr.second_look", 0);
+        if (f->second_look > 1)
+            refuse(r, "dsocr.second_look", "is more than certainty, 1");
+        f->look_shift = m->sam.patch_w / 2;
     }
     read_ids(r, f);
     c->base_h = f->reads_lines ? f->line.view_h : f->views.base_h;

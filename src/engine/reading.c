@@ -32,8 +32,8 @@ prompt_of(const DsEngine *e, const DsPage *p)
     return f->reads_lines ? f->prompt : prompt_for_mode(p->options.mode);
 }
 
-static DsStatus
-prepare_sequence(const DsEngine *e, DsPage *p, Sequence *s, DsError *err)
+DsStatus
+reading_begin_sequence(const DsEngine *e, DsPage *p, Sequence *s, const View *views, DsError *err)
 {
     const ModelFacts *f = model_facts(e->model);
     int32_t *prompt;
@@ -41,7 +41,7 @@ prepare_sequence(const DsEngine *e, DsPage *p, Sequence *s, DsError *err)
 
     s->nrows = 1;
     for (int i = 0; i < s->nviews; i++)
-        s->nrows += vision_rows(e->model, &p->views[s->first_view + i]);
+        s->nrows += vision_rows(e->model, &views[s->first_view + i]);
     if ((st = prompt_build(e->tokenizer, prompt_of(e, p), f->bos, s->nrows, &p->arena, &prompt,
                            &s->prompt, err)))
         return st;
@@ -98,7 +98,7 @@ reading_prepare(const DsEngine *e, DsPage *p, DsError *err)
     {
         p->sequences[i].first_view = i;
         p->sequences[i].nviews = f->reads_lines ? 1 : p->nviews;
-        if ((st = prepare_sequence(e, p, &p->sequences[i], err)))
+        if ((st = reading_begin_sequence(e, p, &p->sequences[i], p->views, err)))
             return st;
         p->reading.vision_tokens += p->sequences[i].nrows;
         p->reading.prompt_tokens += p->sequences[i].prompt;
@@ -122,7 +122,7 @@ reading_try_view(const DsEngine *e, DsPage *p, const View *view, DsError *err)
 
     p->views[p->nviews] = *view;
     *s = (Sequence){.first_view = p->nviews, .nviews = 1};
-    if ((st = prepare_sequence(e, p, s, err)))
+    if ((st = reading_begin_sequence(e, p, s, p->views, err)))
         return st;
     p->nviews++;
     p->nsequences++;
@@ -352,7 +352,10 @@ take_next(DsEngine *e, DsPage *p, Sequence *s, const float *logits)
     int keep;
 
     if (c.id == f->eos)
+    {
+        s->ending = c.probability;
         end_sequence(e, p, s, "eos");
+    }
     else if (s->n - s->prompt == s->limit)
         end_sequence(e, p, s, "length");
     else
@@ -460,7 +463,7 @@ try_again(DsEngine *e, DsPage *p, DsError *err)
         p->options.mode = DS_MODE_TEXT;
     *s = (Sequence){
         .first_view = old.first_view, .nviews = old.nviews, .seen = old.seen, .rows = old.rows};
-    if ((st = prepare_sequence(e, p, s, err)))
+    if ((st = reading_begin_sequence(e, p, s, p->views, err)))
         return st;
     s->rows_filled = s->nrows;
     p->reading.prompt_tokens += s->prompt;
@@ -534,10 +537,16 @@ reading_fail(DsPage *p, const DsError *why)
 DsStatus
 reading_finish(DsEngine *e, DsPage *p, DsError *err)
 {
-    bool looped = p->nsequences == 1 && !model_facts(e->model)->reads_lines &&
-                  strcmp(p->sequences[0].finish, "repeat") == 0;
+    const ModelFacts *f = model_facts(e->model);
+    bool looped =
+        p->nsequences == 1 && !f->reads_lines && strcmp(p->sequences[0].finish, "repeat") == 0;
     DsStatus st;
 
+    if (f->second_look > 0 && !p->looked)
+        look_begin(e, p);
+    if (p->nagain && p->ndone < p->nsequences)
+        return DS_OK;
+    look_decide(p);
     if (looped && p->attempt < p->options.retries)
         st = try_again(e, p, err);
     else

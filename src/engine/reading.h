@@ -33,11 +33,13 @@ typedef struct Sequence
     int32_t *ids; /* [room] prompt (-1: a vision row) and output */
     float *probs; /* [room] of the output ids */
     int n, prompt, room;
-    int cached;         /* ids whose keys and values are in the slot */
-    Draft *draft;       /* what the vision says; NULL: nothing */
-    int offered;        /* of its ids, behind the n: with the pass at hand */
-    int limit;          /* most output ids */
-    const char *finish; /* "eos", "length", "repeat" */
+    int cached;             /* ids whose keys and values are in the slot */
+    Draft *draft;           /* what the vision says; NULL: nothing */
+    int offered;            /* of its ids, behind the n: with the pass at hand */
+    int limit;              /* most output ids */
+    const char *finish;     /* "eos", "length", "repeat" */
+    float ending;           /* probability of the end, where it ended with "eos" */
+    struct Sequence *first; /* what was read at first sight, while the second look lasts */
 } Sequence;
 
 typedef struct Turn Turn;
@@ -54,6 +56,8 @@ struct DsPage
     int nviews, columns, rows;
     Sequence *sequences; /* [nsequences] */
     int nsequences, ndone;
+    bool looked; /* a second time, where there was need: */
+    int nagain;  /* sequences */
     NgramRule rule;
     int attempt;
     bool laid_out;
@@ -96,6 +100,10 @@ DsStatus reading_prepare(const DsEngine *e, DsPage *p, DsError *err);
 /* One more view and its sequence, behind the page's own: at most TURN_VIEWS. */
 DsStatus reading_try_view(const DsEngine *e, DsPage *p, const View *view, DsError *err);
 
+/* Lays out one sequence, whose views are among `views`; only first_view, nviews and rows of it are known. */
+DsStatus reading_begin_sequence(const DsEngine *e, DsPage *p, Sequence *s, const View *views,
+                                DsError *err);
+
 /* The three kinds of work of a step; *worked tells whether there was any. */
 DsStatus reading_see(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsError *err);
 DsStatus reading_prefill(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsError *err);
@@ -112,6 +120,14 @@ void reading_free_slots(DsEngine *e, DsPage *p);
 
 /* The page ends with an error. */
 void reading_fail(DsPage *p, const DsError *why);
+
+/* --- look.c: a second look at what was read with doubt ------------------------------------------------- */
+
+/* All sequences are done: begins some of them anew. */
+void look_begin(const DsEngine *e, DsPage *p);
+
+/* And these, too: keeps the surer readings. */
+void look_decide(DsPage *p);
 
 /* --- turn.c: a page of which the line finder may be wrong about which way up it stands ----------------- */
 

@@ -1,0 +1,354 @@
+/* look_test.c - what is read with doubt is read once more, from half a patch further right: which lines, how many, what
+ * becomes of them, and that none of it depends on company. Reads with the shipped dsocr-mini; what it reads is made wrong
+ * or doubtful here, whatever its weights make of the page. */
+#include "../../src/engine/reading.h"
+
+#include <jansson.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "image_files.h"
+#include "toy.h"
+
+static Image page;
+static char dir[300];
+
+/* ---- the mini with another config ---- */
+
+static void
+link_mini(const char *name)
+{
+    char from[4096], to[400];
+
+    snprintf(to, sizeof to, "model/mini/%s", name);
+    if (realpath(to, from) == NULL)
+        exit(promise("the mini is there", false));
+    snprintf(to, sizeof to, "%s/%s", dir, name);
+    unlink(to);
+    if (symlink(from, to))
+        exit(promise("a link is made", false));
+}
+
+/* sure < 0: without the key. */
+static void
+put_config(double sure)
+{
+    json_t *config = json_load_file("model/mini/config.json", 0, NULL);
+    char path[400];
+
+    json_object_del(json_object_get(config, "dsocr"), "second_look");
+    if (sure >= 0)
+        json_object_set_new(json_object_get(config, "dsocr"), "second_look", json_real(sure));
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    json_dump_file(config, path, 0);
+    json_decref(config);
+}
+
+static DsEngine *
+open_engine(double sure, int threads, int max_batch)
+{
+    DsSettings s = {.model_dir = dir, .threads = threads, .max_batch = max_batch};
+    DsEngine *e = NULL;
+    DsError err = {0};
+
+    put_config(sure);
+    if (ds_open(&s, &e, &err))
+        exit(promise(err.message, false));
+    return e;
+}
+
+/* ---- pages ---- */
+
+static DsPage *
+begin(const DsEngine *e)
+{
+    DsRequest request;
+    DsError err = {0};
+    DsPage *p = NULL;
+
+    if (request_parse("{}", 2, 1000, &request, &err) ||
+        ds_page_begin(e, &page, 1, &request.options, NULL, NULL, &p, &err))
+        exit(promise(err.message, false));
+    return p;
+}
+
+static void
+finish(DsEngine *e, DsPage *const *pages, int n)
+{
+    DsError err = {0};
+    bool worked = true;
+
+    while (worked)
+        if (ds_step(e, pages, n, &worked, &err))
+            exit(promise(err.message, false));
+}
+
+static DsPage *
+read_page(DsEngine *e)
+{
+    DsPage *p = begin(e);
+
+    finish(e, &p, 1);
+    return p;
+}
+
+static bool
+same(const DsPage *a, const DsPage *b)
+{
+    bool ok = a->nsequences == b->nsequences && a->nagain == b->nagain &&
+              strcmp(a->reading.text, b->reading.text) == 0 &&
+              memcmp(&a->reading.confidence, &b->reading.confidence, sizeof(float)) == 0;
+
+    for (int i = 0; ok && i < a->nsequences; i++)
+    {
+        const Sequence *s = &a->sequences[i], *t = &b->sequences[i];
+        size_t n = (size_t)(s->n - s->prompt);
+
+        ok = s->n == t->n && s->first_view == t->first_view &&
+             memcmp(s->ids + s->prompt, t->ids + t->prompt, n * sizeof *s->ids) == 0 &&
+             memcmp(s->probs + s->prompt, t->probs + t->prompt, n * sizeof *s->probs) == 0;
+    }
+    return ok;
+}
+
+/* Reads the page without a second look, and says that it was: `sure` of every id of a line, the rest certain. */
+static DsPage *
+read_once(DsEngine *plain)
+{
+    DsPage *p = read_page(plain);
+
+    for (int i = 0; i < p->nsequences; i++)
+    {
+        Sequence *s = &p->sequences[i];
+
+        for (int k = s->prompt; k < s->n; k++)
+            s->probs[k] = 1;
+        s->ending = 1;
+    }
+    p->laid_out = false;
+    return p;
+}
+
+static void
+doubt(Sequence *s, float probability)
+{
+    for (int k = s->prompt; k < s->n; k++)
+        s->probs[k] = probability;
+    s->ending = probability;
+}
+
+static float
+mean(const Sequence *s)
+{
+    double logs = 0;
+
+    for (int k = s->prompt; k < s->n; k++)
+        logs += log(s->probs[k]);
+    return (float)exp(logs / (s->n - s->prompt));
+}
+
+/* The longest line, which is read with certainty. */
+static int
+longest(const DsPage *p)
+{
+    int best = 0;
+
+    for (int i = 1; i < p->nsequences; i++)
+        if (p->sequences[i].n > p->sequences[best].n)
+            best = i;
+    return best;
+}
+
+static void
+test_which(DsEngine *e, DsEngine *plain)
+{
+    DsPage *p = read_once(plain);
+    int line = longest(p), other = line ? 0 : 1;
+
+    look_begin(e, p);
+    promise("what is sure is not read again", p->nagain == 0 && p->ndone == p->nsequences);
+    doubt(&p->sequences[line], .9f);
+    doubt(&p->sequences[other], .3f);
+    look_begin(e, p);
+    promise("what is doubtful is, and what is hopeless is not",
+            p->nagain == 1 && p->sequences[line].first && p->sequences[other].first == NULL);
+    ds_page_end(plain, p);
+}
+
+static void
+test_bound(DsEngine *e, DsEngine *plain)
+{
+    DsPage *p = read_once(plain);
+    int most = (p->nsequences + 1) / 2;
+
+    for (int i = 0; i < p->nsequences; i++)
+        doubt(&p->sequences[i], .5f);
+    look_begin(e, p);
+    promise("half of a page at most is read again", p->nsequences > 4 && p->nagain == most);
+    ds_page_end(plain, p);
+}
+
+/* Where pixel x of the second view's row y came from. */
+static bool
+is_moved(const View *a, const View *b, int by)
+{
+    for (int y = 0; y < a->height; y++)
+        for (int x = 0; x < a->width; x++)
+        {
+            int from = x - by,
+                v = from < 0 || from >= a->width ? 255 : a->pixels[y * a->width + from];
+
+            if (b->pixels[y * a->width + x] != v)
+                return false;
+        }
+    return true;
+}
+
+static void
+test_view(DsEngine *e, DsEngine *plain)
+{
+    DsPage *p = read_once(plain);
+    int line = longest(p), first = p->sequences[line].first_view;
+    View was = p->views[first];
+    uint8_t *pixels = malloc((size_t)was.width * was.height);
+
+    memcpy(pixels, was.pixels, (size_t)was.width * was.height);
+    for (int y = 0; y < was.height; y++)
+        pixels[(y + 1) * was.width - 1] = pixels[(y + 1) * was.width - 2] = 255;
+    ((View *)p->views)[first].pixels = pixels;
+    doubt(&p->sequences[line], .9f);
+    look_begin(e, p);
+    promise("the view is moved half a patch to the right",
+            is_moved(&p->views[first], &p->views[p->sequences[line].first_view], 2));
+    p->sequences[line] = *p->sequences[line].first;
+    p->nagain = 0;
+    pixels[5 * was.width - 1] = 254;
+    look_begin(e, p);
+    promise("and to the left where ink would be pushed out",
+            is_moved(&p->views[first], &p->views[p->sequences[line].first_view], -2));
+    ds_page_end(plain, p);
+    free(pixels);
+}
+
+/* A line whose letters were read wrongly, and with doubt. */
+static void
+test_mends(DsEngine *e, DsEngine *plain)
+{
+    DsPage *right = read_once(plain), *p = read_once(plain);
+    int line = longest(p);
+    Sequence *s = &p->sequences[line];
+
+    finish(plain, &right, 1); /* all of it, since it is sure of all */
+    s->ids[s->prompt + 1] = s->ids[s->prompt + 1] == 50 ? 51 : 50;
+    doubt(s, .6f);
+    finish(e, &p, 1);
+    promise("a line that was misread is mended",
+            p->nagain == 1 && strcmp(p->reading.text, right->reading.text) == 0);
+    promise("and is as doubtful as before", fabsf(mean(&p->sequences[line]) - .6f) < 1e-3f);
+    ds_page_end(plain, p);
+
+    p = read_once(plain);
+    s = &p->sequences[line];
+    doubt(s, .9f);
+    look_begin(e, p);
+    s->n = s->prompt + 3;
+    s->ids[s->prompt] = s->ids[s->prompt + 1] = s->ids[s->prompt + 2] = 50;
+    doubt(s, .89f);
+    look_decide(p);
+    promise("a reading that is less sure does not count", s->n > s->prompt + 3 && s->first == NULL);
+    look_begin(e, p);
+    s->n = s->prompt;
+    s->ending = 1;
+    look_decide(p);
+    promise("nor does one that sees nothing", s->n > s->prompt);
+    ds_page_end(plain, p);
+    ds_page_end(plain, right);
+}
+
+static void
+test_company(void)
+{
+    DsEngine *e = open_engine(1, 1, 1);
+    DsPage *alone = read_page(e);
+    char text[100];
+
+    promise("every line is doubtful where certainty is asked for",
+            alone->nagain == (alone->nsequences + 1) / 2);
+    ds_close(e);
+    for (int batch = 2; batch <= 64; batch *= 4)
+    {
+        DsPage *pages[3];
+        bool ok = true, worked;
+        DsError err;
+
+        e = open_engine(1, 2, batch);
+        for (int i = 0; i < 3; i++)
+            pages[i] = begin(e);
+        for (int i = 0; i < 5; i++)
+            ok &= ds_step(e, pages, 1, &worked, &err) == DS_OK; /* one is ahead */
+        finish(e, pages, 3);
+        for (int i = 0; i < 3; i++)
+        {
+            ok &= same(pages[i], alone);
+            ds_page_end(e, pages[i]);
+        }
+        snprintf(text, sizeof text, "the same in company, %d lines at once", batch);
+        promise(text, ok);
+        ds_close(e);
+    }
+    ds_page_end(NULL, alone);
+}
+
+static bool
+load_page(void)
+{
+    File f = read_file("test/pages/receipt_en.jpg");
+    size_t room = 64 << 20;
+    uint8_t *pixels = malloc(room);
+    DsError err;
+
+    if (f.n == 0 || image_decode(f.data, f.n, 0, &image_default_limits, pixels, room, &page, &err))
+        return false;
+    free(f.data);
+    page.height /= 2;
+    return true;
+}
+
+int
+main(void)
+{
+    const char *build = getenv("DSOCR_BUILD");
+    DsEngine *e, *plain;
+    Device *d;
+    DsError err;
+
+    if (!promise("the page is there", load_page()))
+        return report();
+    snprintf(dir, sizeof dir, "%s/test/mini-look", build ? build : "build");
+    mkdir(dir, 0777);
+    link_mini("tokenizer.json");
+    link_mini("model.safetensors");
+    plain = open_engine(-1, 1, 0);
+    e = open_engine(.95, 1, 0);
+    test_which(e, plain);
+    test_bound(e, plain);
+    test_view(e, plain);
+    test_mends(e, plain);
+    ds_close(e);
+    ds_close(plain);
+    test_company();
+    put_config(1.5);
+    if (promise("a device", device_open("auto", 1, NULL, NULL, &d, &err) == DS_OK))
+    {
+        Model *m = NULL;
+
+        promise("more than certainty is refused",
+                model_open_adapted(dir, NULL, d, &m, &err) == DS_NOT_READY &&
+                    strstr(err.message, "dsocr.second_look is more than certainty"));
+        model_close(m);
+        device_close(d);
+    }
+    free(page.pixels);
+    return report();
+}
