@@ -137,6 +137,24 @@ add_view_means(const Joiner *j, const TextLine *line, Mean *mean)
     }
 }
 
+/* How sure the letters are. A leader's third dot and those behind it do not count: they are sure of themselves whatever
+ * stands beside them. */
+static float
+certainty(const Joiner *j, const TextLine *line)
+{
+    Mean mean = {0};
+
+    for (int i = 0; i < line->nviews; i++)
+    {
+        const Generated *g = &j->pieces[line->first_view + i];
+
+        for (int k = 0; k < g->n; k++)
+            if (k < 2 || g->ids[k] != g->ids[k - 1] || g->ids[k] != g->ids[k - 2])
+                mean_add(&mean, g->probabilities[k]);
+    }
+    return mean_value(&mean);
+}
+
 typedef struct Sure
 {
     float confidence;
@@ -176,13 +194,13 @@ look_how_sure(Joiner *j)
 }
 
 static bool
-is_no_print(const Joiner *j, const TextLine *line, float confidence)
+is_no_print(const Joiner *j, const TextLine *line)
 {
     float paler = line->ink > 0 && line->ink < 1 ? 1 - line->ink : 0;
     bool alone = j->lines->blocks[line->block].nlines < 3;
     float least = (alone ? ALONE : DOUBT) + PALER * paler;
 
-    return j->well_read && confidence < (least < MOST ? least : MOST);
+    return j->well_read && certainty(j, line) < (least < MOST ? least : MOST);
 }
 
 static bool
@@ -210,7 +228,7 @@ add_line(Joiner *j, const TextLine *line, Element *e, Mean *mean)
     if ((st = join_views(j, line, &out->text)) != DS_OK || out->text[0] == '\0')
         return st;
     add_view_means(j, line, &own);
-    if (is_dotted(out->text) || is_no_print(j, line, mean_value(&own)))
+    if (is_dotted(out->text) || is_no_print(j, line))
         return DS_OK;
     mean->logs += own.logs;
     mean->n += own.n;

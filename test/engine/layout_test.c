@@ -417,11 +417,12 @@ lines_statuses(void)
     promise("a page without lines is blank", strcmp(p.status, "blank") == 0 && p.confidence < 0);
 }
 
-/* Five lines as surely read as `sure` says, the third in this ink; alone: in a block of its own. */
+/* Five lines as surely read as `sure` says, the third in this ink; alone: in a block of its own. Of the third the tokens
+ * that are alike are sure. */
 static PageReading
-read_doubtful(const float sure[5], float ink, bool alone)
+read_lines_as(const char *third, const float sure[5], float ink, bool alone)
 {
-    const char *texts[5] = {"The page", "goes on", "sJQ4i", "to", "its end"};
+    const char *texts[5] = {"The page", "goes on", third, "to", "its end"};
     Box box = {10, 10, 300, 210};
     TextBlock whole = {box, "text", 0, 5};
     TextBlock parts[3] = {{box, "text", 0, 2}, {box, "text", 2, 1}, {box, "text", 3, 2}};
@@ -446,10 +447,17 @@ read_doubtful(const float sure[5], float ink, bool alone)
                               .nviews = 1};
         pieces[i] = generated(texts[i], strlen(texts[i]), "eos", &arena);
         for (int k = 0; k < pieces[i].n; k++)
-            pieces[i].probabilities[k] = sure[i];
+            pieces[i].probabilities[k] =
+                i == 2 && k > 0 && pieces[i].ids[k] == pieces[i].ids[k - 1] ? 1 : sure[i];
     }
     layout_from_lines(toy_tokenizer(), &l, pieces, &arena, &page, NULL);
     return page;
+}
+
+static PageReading
+read_doubtful(const float sure[5], float ink, bool alone)
+{
+    return read_lines_as("sJQ4i", sure, ink, alone);
 }
 
 static int
@@ -474,6 +482,7 @@ static void
 doubtful_lines(void)
 {
     static const float doubt[] = {0.95f, 0.95f, 0.3f, 0.95f, 0.95f},
+                       unsure[] = {0.95f, 0.95f, 0.25f, 0.95f, 0.95f},
                        less[] = {0.95f, 0.95f, 0.45f, 0.95f, 0.95f},
                        mostly[] = {0.7f, 0.7f, 0.3f, 0.95f, 0.95f},
                        hardly[] = {0.7f, 0.7f, 0.3f, 0.95f, 0.7f};
@@ -490,6 +499,11 @@ doubtful_lines(void)
     promise("a page that is badly read keeps all its lines", lines_kept(0.1f, 0.7f, 0.5f) == 5);
     p = read_doubtful(less, 1, true);
     promise("a line that stands alone needs a surer reading than one of a block", kept(&p) == 4);
+    p = read_lines_as("sJQ....................................................4i", unsure, 1,
+                      false);
+    promise("nor do leaders, sure as they are, make its letters surer", kept(&p) == 4);
+    p = read_lines_as("sJQ....................................................4i", less, 1, false);
+    promise("letters that are sure enough stay, with leaders, too", kept(&p) == 5);
     p = read_doubtful(mostly, 1, false);
     promise("a page of which a quarter is well read leaves a doubtful line out", kept(&p) == 4);
     p = read_doubtful(hardly, 1, false);
