@@ -56,17 +56,17 @@ move_view(const View *v, int by, Arena *arena, View *out)
 
 /* Begins sequence i anew with another view, on the rows it has. False: without memory it stays as it is. */
 static bool
-begin_again(const DsEngine *e, DsPage *p, View *views, int i)
+begin_again(const DsEngine *e, DsPage *p, int i)
 {
     Sequence *s = &p->sequences[i], *first = arena_alloc(&p->arena, sizeof *first);
     DsError ignored;
 
     if (first == NULL || !move_view(&p->views[s->first_view], model_facts(e->model)->look_shift,
-                                    &p->arena, &views[p->nviews]))
+                                    &p->arena, &p->views[p->nviews]))
         return false;
     *first = *s;
     *s = (Sequence){.first_view = p->nviews, .nviews = 1, .rows = first->rows, .first = first};
-    if (reading_begin_sequence(e, p, s, views, &ignored))
+    if (reading_begin_sequence(e, p, s, &ignored))
     {
         *s = *first;
         return false;
@@ -87,11 +87,10 @@ look_begin(const DsEngine *e, DsPage *p)
     p->looked = true;
     if (views == NULL)
         return;
-    memcpy(views, p->views, (size_t)p->nviews * sizeof *views);
+    p->views = memcpy(views, p->views, (size_t)p->nviews * sizeof *views);
     for (int i = 0; i < p->nsequences && p->nagain < most; i++)
-        if (in_doubt(&p->sequences[i], sure) && begin_again(e, p, views, i))
+        if (in_doubt(&p->sequences[i], sure) && begin_again(e, p, i))
             p->nagain++;
-    p->views = views;
     p->ndone -= p->nagain;
 }
 

@@ -33,7 +33,7 @@ prompt_of(const DsEngine *e, const DsPage *p)
 }
 
 DsStatus
-reading_begin_sequence(const DsEngine *e, DsPage *p, Sequence *s, const View *views, DsError *err)
+reading_begin_sequence(const DsEngine *e, DsPage *p, Sequence *s, DsError *err)
 {
     const ModelFacts *f = model_facts(e->model);
     int32_t *prompt;
@@ -41,7 +41,7 @@ reading_begin_sequence(const DsEngine *e, DsPage *p, Sequence *s, const View *vi
 
     s->nrows = 1;
     for (int i = 0; i < s->nviews; i++)
-        s->nrows += vision_rows(e->model, &views[s->first_view + i]);
+        s->nrows += vision_rows(e->model, &p->views[s->first_view + i]);
     if ((st = prompt_build(e->tokenizer, prompt_of(e, p), f->bos, s->nrows, &p->arena, &prompt,
                            &s->prompt, err)))
         return st;
@@ -98,7 +98,7 @@ reading_prepare(const DsEngine *e, DsPage *p, DsError *err)
     {
         p->sequences[i].first_view = i;
         p->sequences[i].nviews = f->reads_lines ? 1 : p->nviews;
-        if ((st = reading_begin_sequence(e, p, &p->sequences[i], p->views, err)))
+        if ((st = reading_begin_sequence(e, p, &p->sequences[i], err)))
             return st;
         p->reading.vision_tokens += p->sequences[i].nrows;
         p->reading.prompt_tokens += p->sequences[i].prompt;
@@ -122,7 +122,7 @@ reading_try_view(const DsEngine *e, DsPage *p, const View *view, DsError *err)
 
     p->views[p->nviews] = *view;
     *s = (Sequence){.first_view = p->nviews, .nviews = 1};
-    if ((st = reading_begin_sequence(e, p, s, p->views, err)))
+    if ((st = reading_begin_sequence(e, p, s, err)))
         return st;
     p->nviews++;
     p->nsequences++;
@@ -463,7 +463,7 @@ try_again(DsEngine *e, DsPage *p, DsError *err)
         p->options.mode = DS_MODE_TEXT;
     *s = (Sequence){
         .first_view = old.first_view, .nviews = old.nviews, .seen = old.seen, .rows = old.rows};
-    if ((st = reading_begin_sequence(e, p, s, p->views, err)))
+    if ((st = reading_begin_sequence(e, p, s, err)))
         return st;
     s->rows_filled = s->nrows;
     p->reading.prompt_tokens += s->prompt;

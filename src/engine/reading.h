@@ -100,9 +100,8 @@ DsStatus reading_prepare(const DsEngine *e, DsPage *p, DsError *err);
 /* One more view and its sequence, behind the page's own: at most TURN_VIEWS. */
 DsStatus reading_try_view(const DsEngine *e, DsPage *p, const View *view, DsError *err);
 
-/* Lays out one sequence, whose views are among `views`; only first_view, nviews and rows of it are known. */
-DsStatus reading_begin_sequence(const DsEngine *e, DsPage *p, Sequence *s, const View *views,
-                                DsError *err);
+/* Lays out one sequence of the page's views; only first_view, nviews and rows of it are known. */
+DsStatus reading_begin_sequence(const DsEngine *e, DsPage *p, Sequence *s, DsError *err);
 
 /* The three kinds of work of a step; *worked tells whether there was any. */
 DsStatus reading_see(DsEngine *e, DsPage *const *pages, int n, bool *worked, DsError *err);

@@ -499,27 +499,12 @@ test_head(void)
     device_close(d);
 }
 
-static bool
-load_page(void)
-{
-    File f = read_file("test/pages/receipt_en.jpg");
-    size_t room = 64 << 20;
-    uint8_t *pixels = malloc(room);
-    DsError err;
-
-    if (f.n == 0 || image_decode(f.data, f.n, 0, &image_default_limits, pixels, room, &page, &err))
-        return false;
-    free(f.data);
-    page.height /= 2;
-    return true;
-}
-
 int
 main(void)
 {
     test_make();
     test_pass();
-    if (!promise("the page is there", load_page()))
+    if (!promise("the page is there", half_receipt(&page)))
         return report();
     test_drafts(1, 0);
     test_drafts(2, 3);

@@ -40,6 +40,22 @@ golden_file(const char *name)
     return read_file(path);
 }
 
+/* The upper half of a drawn receipt: some ten lines. Its pixels live as long as the test. */
+__attribute__((unused)) static bool
+half_receipt(Image *page)
+{
+    File f = read_file("test/pages/receipt_en.jpg");
+    size_t room = 64 << 20;
+    uint8_t *pixels = malloc(room);
+    DsError err;
+
+    if (f.n == 0 || image_decode(f.data, f.n, 0, &image_default_limits, pixels, room, page, &err))
+        return false;
+    free(f.data);
+    page->height /= 2;
+    return true;
+}
+
 __attribute__((unused)) static uint64_t
 fnv1a(const uint8_t *p, size_t n)
 {

@@ -300,21 +300,6 @@ test_company(void)
     ds_page_end(NULL, alone);
 }
 
-static bool
-load_page(void)
-{
-    File f = read_file("test/pages/receipt_en.jpg");
-    size_t room = 64 << 20;
-    uint8_t *pixels = malloc(room);
-    DsError err;
-
-    if (f.n == 0 || image_decode(f.data, f.n, 0, &image_default_limits, pixels, room, &page, &err))
-        return false;
-    free(f.data);
-    page.height /= 2;
-    return true;
-}
-
 int
 main(void)
 {
@@ -323,7 +308,7 @@ main(void)
     Device *d;
     DsError err;
 
-    if (!promise("the page is there", load_page()))
+    if (!promise("the page is there", half_receipt(&page)))
         return report();
     snprintf(dir, sizeof dir, "%s/test/mini-look", build ? build : "build");
     mkdir(dir, 0777);
