@@ -9,6 +9,8 @@
 
 #include "views.h"
 
+#define LINES_MAX_PIXELS (16 << 20) /* of a page's sheet: a bigger page is looked at reduced */
+
 typedef struct Box
 {
     int x0, y0, x1, y1;

@@ -11,7 +11,6 @@
 
 #include "lines.h"
 
-#define LINES_MAX_PIXELS (16 << 20) /* a bigger page is looked at reduced */
 #define LINES_MAX_RUNS                                                                             \
     (2 << 20)                /* more pieces of ink than this is not writing: look again, reduced */
 #define LINES_MAX_ROWS  4000 /* of a page; what is beyond is left out and `truncated` says so */

@@ -2,11 +2,12 @@
 #include "schedule.h"
 #include "wire.h"
 
+#include "../engine/lines.h"
+
 #include <stddef.h>
 #include <string.h>
 
-#define LEAD_MS     500                  /* of the engine: a few short calls in a row */
-#define SHEET_BYTES ((uint64_t)16 << 20) /* of a line reader's page at most */
+#define LEAD_MS 500 /* of the engine: a few short calls in a row */
 
 static const double weights[2] = {[WIRE_INTERACTIVE] = 8, [WIRE_BULK] = 1};
 
@@ -311,15 +312,15 @@ schedule_next_page(Schedule *s, const bool may[2])
 }
 
 /* What stays of a decoded page are its views: for a line reader strips at a small scale, for a page reader at most
- * seven squares. A quarter is an upper guess for scans of 200 dpi and more. A line reader
- * also keeps the page in grey, reduced to SHEET_BYTES, until it knows which way up it stands. */
+ * seven squares. A quarter is an upper guess for scans of 200 dpi and more. A line reader also keeps its sheet, a byte a
+ * pixel, until it knows which way up the page stands. */
 uint64_t
 schedule_prepared(Schedule *s, int class_, uint64_t pixels)
 {
     uint64_t goes = pixels - pixels / 4;
 
     if (s->limits.reads_lines)
-        goes -= goes < SHEET_BYTES ? goes : SHEET_BYTES;
+        goes -= goes < LINES_MAX_PIXELS ? goes : LINES_MAX_PIXELS;
     s->preparing[class_]--;
     s->pixels -= goes;
     return pixels - goes;
