@@ -579,7 +579,7 @@ COMMENT ON FUNCTION dsocr_retry(int, text) IS
 CREATE FUNCTION dsocr_wait(watch int DEFAULT NULL, timeout interval DEFAULT '1h') RETURNS bigint
 AS 'MODULE_PATHNAME', 'dsocr_wait' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION dsocr_wait(int, interval) IS
-'Waits until nothing is queued or being read, for one watch or all that one may see. Gives how many jobs still are: 0, or more if the timeout passed.';
+'Waits until nothing is queued or being read, for one watch or all that one may see. Gives how many jobs still are: 0, or more if the timeout passed. The statement holds its snapshot meanwhile.';
 
 CREATE FUNCTION dsocr_reprocess(watch int, reason text DEFAULT 'model') RETURNS bigint
 LANGUAGE plpgsql VOLATILE

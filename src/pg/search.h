@@ -4,9 +4,7 @@
 
 #include "postgres.h"
 
-#include "access/htup.h"
 #include "nodes/pg_list.h"
-#include "utils/relcache.h"
 
 /* A watch that the caller may see, as a search needs it. */
 typedef struct Searched
@@ -34,9 +32,6 @@ enum
 /* search_watches.c: the watch of that number, or those of a table; NIL: the caller sees none. */
 extern List *watch_to_search(int watch);
 extern List *watches_to_search(Oid source);
-
-/* search_watches.c: a column of a row of a table of ours, by its name. */
-extern Datum row_column(Relation table, HeapTuple row, const char *name, bool *null);
 
 /* search_gone.c: whether the queue has been told of rows of a watch that are gone, and not yet done anything about it. */
 extern bool gone_notes(int watch);

@@ -4,13 +4,8 @@
  * results be when all of them are done? Mostly there is no note, and nothing to follow. */
 #include "compat.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/relscan.h"
 #include "access/table.h"
-#include "access/tableam.h"
-#include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
@@ -38,67 +33,26 @@ typedef struct Note
 
 /* ---- notes ---- */
 
-static int
-column_number(Relation jobs, const char *name)
-{
-    int a = SPI_fnumber(RelationGetDescr(jobs), name);
-
-    if (a <= 0)
-        elog(ERROR, "dsocr.job has no column \"%s\"", name);
-    return a;
-}
-
 static bool
 is_note(Relation jobs, HeapTuple row)
 {
-    bool null;
-
-    return strcmp(TextDatumGetCString(row_column(jobs, row, "state", &null)), "gone") == 0;
-}
-
-static SysScanDesc
-scan(Relation jobs, const char *index, int nkeys, ScanKey keys)
-{
-    Oid id = get_relname_relid(index, RelationGetNamespace(jobs));
-
-    return systable_beginscan(jobs, id, OidIsValid(id),
-                              IsolationIsSerializable() ? SnapshotAny : GetActiveSnapshot(), nkeys,
-                              keys);
-}
-
-/* A serializable transaction that searches shall not count as a reader of all that others note here: two that search, and
- * delete rows of different tables, would fail. So it takes rows as they are stored, and asks its snapshot for each. */
-static HeapTuple
-next_row(Relation jobs, SysScanDesc s)
-{
-    HeapTuple row;
-
-    do
-        row = systable_getnext(s);
-    while (HeapTupleIsValid(row) && IsolationIsSerializable() &&
-           !table_tuple_satisfies_snapshot(jobs, s->slot, GetActiveSnapshot()));
-    return row;
-}
-
-static Relation
-open_jobs(void)
-{
-    return table_open(get_relname_relid("job", get_namespace_oid("dsocr", false)), AccessShareLock);
+    return row_says(jobs, row, "state", "gone");
 }
 
 bool
 gone_notes(int watch)
 {
-    Relation jobs = open_jobs();
-    SysScanDesc s = scan(jobs, "job_gone", 0, NULL);
+    Relation jobs = state_table("job");
+    StateRows notes;
     HeapTuple row;
     bool found = false, null;
 
-    for (int others = 0; !found && HeapTupleIsValid(row = next_row(jobs, s));)
+    rows_begin(&notes, jobs, "job_gone", 0, NULL, GetActiveSnapshot());
+    for (int others = 0; !found && HeapTupleIsValid(row = rows_next(&notes));)
         if (is_note(jobs, row))
             found = DatumGetInt32(row_column(jobs, row, "watch", &null)) == watch ||
                     ++others == OTHERS_MOST;
-    systable_endscan(s);
+    rows_end(&notes);
     table_close(jobs, AccessShareLock);
     return found;
 }
@@ -109,15 +63,15 @@ find_note(Relation jobs, int watch, const char *index, const char *name, Datum k
           Note *found)
 {
     ScanKeyData keys[2];
-    SysScanDesc s;
+    StateRows notes;
     HeapTuple row;
 
-    ScanKeyInit(&keys[0], column_number(jobs, "watch"), BTEqualStrategyNumber, F_INT4EQ,
+    ScanKeyInit(&keys[0], state_column(jobs, "watch"), BTEqualStrategyNumber, F_INT4EQ,
                 Int32GetDatum(watch));
-    ScanKeyEntryInitialize(&keys[1], 0, column_number(jobs, name), BTEqualStrategyNumber,
-                           InvalidOid, DEFAULT_COLLATION_OID, F_ARRAY_EQ, key);
-    s = scan(jobs, index, 2, keys);
-    while (HeapTupleIsValid(row = next_row(jobs, s)))
+    ScanKeyEntryInitialize(&keys[1], 0, state_column(jobs, name), BTEqualStrategyNumber, InvalidOid,
+                           DEFAULT_COLLATION_OID, F_ARRAY_EQ, key);
+    rows_begin(&notes, jobs, index, 2, keys, GetActiveSnapshot());
+    while (HeapTupleIsValid(row = rows_next(&notes)))
     {
         bool null;
         int64 id = DatumGetInt64(row_column(jobs, row, "id", &null));
@@ -130,14 +84,14 @@ find_note(Relation jobs, int watch, const char *index, const char *name, Datum k
         if (!null && ARR_NDIM(DatumGetArrayTypeP(becomes)) > 0)
             found->becomes = PointerGetDatum(DatumGetArrayTypePCopy(becomes));
     }
-    systable_endscan(s);
+    rows_end(&notes);
 }
 
 /* The next one that has to do with this key. */
 static Note
 next_note(int watch, Datum key, int64 after)
 {
-    Relation jobs = open_jobs();
+    Relation jobs = state_table("job");
     Datum all = PointerGetDatum(construct_empty_array(TEXTOID));
     Note note = {0};
 

@@ -9,7 +9,6 @@
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -23,16 +22,6 @@
 #include "state.h"
 
 /* ---- columns ---- */
-
-Datum
-row_column(Relation table, HeapTuple row, const char *name, bool *null)
-{
-    int a = SPI_fnumber(RelationGetDescr(table), name);
-
-    if (a <= 0)
-        elog(ERROR, "dsocr.%s has no column \"%s\"", RelationGetRelationName(table), name);
-    return heap_getattr(row, a, RelationGetDescr(table), null);
-}
 
 static char *
 text_column(Relation table, HeapTuple row, const char *name)

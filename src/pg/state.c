@@ -1,7 +1,11 @@
 /* state.c - SQL on the tables of the schema dsocr, as the owner of the extension, whoever asks. */
 #include "compat.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -13,6 +17,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -290,6 +295,74 @@ got_bool(uint64 row, int column)
     char *text = got_string(row, column);
 
     return text && text[0] == 't';
+}
+
+/* ---- rows ---- */
+
+Relation
+state_table(const char *name)
+{
+    return table_open(get_relname_relid(name, get_namespace_oid("dsocr", false)), AccessShareLock);
+}
+
+int
+state_column(Relation table, const char *name)
+{
+    int a = SPI_fnumber(RelationGetDescr(table), name);
+
+    if (a <= 0)
+        elog(ERROR, "dsocr.%s has no column \"%s\"", RelationGetRelationName(table), name);
+    return a;
+}
+
+/* The server takes no note of who sees all there is. So this does where it would, and the snapshot is asked row by row. */
+void
+rows_begin(StateRows *r, Relation table, const char *index, int nkeys, ScanKey keys,
+           Snapshot snapshot)
+{
+    Oid id = index ? get_relname_relid(index, RelationGetNamespace(table)) : InvalidOid;
+
+    r->table = table;
+    r->snapshot = RegisterSnapshot(snapshot);
+    r->scan =
+        systable_beginscan(table, id, OidIsValid(id),
+                           IsolationIsSerializable() ? SnapshotAny : r->snapshot, nkeys, keys);
+}
+
+HeapTuple
+rows_next(StateRows *r)
+{
+    HeapTuple row;
+
+    do
+        row = systable_getnext(r->scan);
+    while (HeapTupleIsValid(row) && IsolationIsSerializable() &&
+           !table_tuple_satisfies_snapshot(r->table, r->scan->slot, r->snapshot));
+    return row;
+}
+
+void
+rows_end(StateRows *r)
+{
+    systable_endscan(r->scan);
+    UnregisterSnapshot(r->snapshot);
+}
+
+Datum
+row_column(Relation table, HeapTuple row, const char *name, bool *null)
+{
+    return heap_getattr(row, state_column(table, name), RelationGetDescr(table), null);
+}
+
+bool
+row_says(Relation table, HeapTuple row, const char *name, const char *words)
+{
+    bool null;
+    Datum value = row_column(table, row, name, &null);
+    const text *said = null ? NULL : DatumGetTextPP(value);
+
+    return said && VARSIZE_ANY_EXHDR(said) == strlen(words) &&
+           memcmp(VARDATA_ANY(said), words, strlen(words)) == 0;
 }
 
 /* ---- keys ---- */

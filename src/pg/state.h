@@ -4,6 +4,11 @@
 
 #include "postgres.h"
 
+#include "access/htup.h"
+#include "access/skey.h"
+#include "utils/relcache.h"
+#include "utils/snapshot.h"
+
 /* Who the code was before. */
 typedef struct Scope
 {
@@ -52,6 +57,27 @@ extern uint64 change_state_now(const char *sql, const Arguments *a);
 extern char *got_string(uint64 row, int column);
 extern int64 got_bigint(uint64 row, int column, int64 other);
 extern bool got_bool(uint64 row, int column);
+
+/* Rows of a table of ours, one by one, as a snapshot sees them. A serializable transaction that looks at them so does not
+ * count as a reader of all that others write there: two that ask, and have something read, would fail. */
+typedef struct StateRows
+{
+    Relation table;
+    Snapshot snapshot;
+    struct SysScanDescData *scan;
+} StateRows;
+
+extern Relation state_table(const char *name); /* opened; for table_close(..., AccessShareLock) */
+extern int state_column(Relation table, const char *name);
+/* index: NULL, or what finds the keys. */
+extern void rows_begin(StateRows *r, Relation table, const char *index, int nkeys, ScanKey keys,
+                       Snapshot snapshot);
+extern HeapTuple rows_next(StateRows *r); /* until the next call; NULL: there are no more */
+extern void rows_end(StateRows *r);
+
+/* A column of such a row, by its name. */
+extern Datum row_column(Relation table, HeapTuple row, const char *name, bool *null);
+extern bool row_says(Relation table, HeapTuple row, const char *name, const char *words);
 
 /* A key as the queue keeps it: text[] of what the types' output functions say under fixed settings. */
 extern Datum key_array(char *const *texts, int n);

@@ -4,6 +4,7 @@
  * whether the caller may do this, and then does it as the extension's owner (state.h). */
 #include "compat.h"
 
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -22,11 +23,12 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "access/table.h"
 
 #include "answer.h"
 #include "client.h"
@@ -444,28 +446,90 @@ refuse_paused(int watch)
                         errmsg("watch %d is paused", watch), errhint("dsocr_resume(%d)", watch)));
 }
 
-/* Jobs of the watch, or of all whose source the caller may read and of his own, that are not yet done. A backfill
- * that is under way counts as one. A source that was renamed a moment ago is not yet found: whoever attached it waits. */
-static int64
-count_pending(Oid user, bool all, int watch)
+/* The watch, or all that are not paused, if the caller may read the source; and how many are under way with their backfill.
+ * A source that was renamed a moment ago is not yet found: whoever attached it waits. */
+static List *
+watches_seen(Oid user, bool all, int watch, int64 *backfills)
 {
     Arguments a = {0};
+    List *seen = NIL;
+    uint64 n;
 
     add_argument(&a, INT4OID, Int32GetDatum(watch), all);
     add_argument(&a, OIDOID, ObjectIdGetDatum(user), false);
-    run_state_sql_now(
-        "SELECT (SELECT count(*) FROM dsocr.job j WHERE state <> 'dead' AND CASE "
-        "WHEN j.watch = 0 THEN $1 IS NULL AND EXISTS (SELECT FROM dsocr.inbox i WHERE i.job = j.id "
-        "AND pg_has_role($2, i.role, 'USAGE')) ELSE j.watch = ANY (seen) END) + "
-        "(SELECT count(*) FROM dsocr.watch w WHERE w.backfill AND w.id = ANY (seen)) "
-        "FROM (SELECT ARRAY(SELECT w.id FROM dsocr.watch w LEFT JOIN (pg_class c "
+    n = run_state_sql_now(
+        "SELECT w.id, w.backfill FROM dsocr.watch w LEFT JOIN (pg_class c "
         "JOIN pg_namespace n ON n.oid = c.relnamespace) ON c.relname = w.source_table "
         "AND n.nspname = w.source_schema "
         "WHERE CASE WHEN $1 IS NULL THEN NOT w.paused ELSE w.id = $1 END "
         "AND CASE WHEN c.oid IS NULL THEN pg_has_role($2, w.attached_by, 'USAGE') "
-        "ELSE has_table_privilege($2, c.oid, 'SELECT') END) AS seen) s",
+        "ELSE has_table_privilege($2, c.oid, 'SELECT') END",
         &a);
-    return got_bigint(0, 1, 0);
+    *backfills = 0;
+    for (uint64 i = 0; i < n; i++)
+    {
+        seen = lappend_int(seen, (int)got_bigint(i, 1, 0));
+        *backfills += got_bool(i, 2);
+    }
+    return seen;
+}
+
+/* The row of a submitted document of the caller's, or NULL; for rows_end. */
+static HeapTuple
+find_submitted(StateRows *r, Relation inbox, int64 job, Oid user, Snapshot now)
+{
+    ScanKeyData key;
+    HeapTuple row;
+    Datum role = (Datum)0;
+    bool null = true;
+
+    ScanKeyInit(&key, state_column(inbox, "job"), BTEqualStrategyNumber, F_INT8EQ,
+                Int64GetDatum(job));
+    rows_begin(r, inbox, "inbox_pkey", 1, &key, now);
+    if (HeapTupleIsValid(row = rows_next(r)))
+        role = row_column(inbox, row, "role", &null);
+    return !null && has_privs_of_role(user, DatumGetObjectId(role)) ? row : NULL;
+}
+
+static bool
+is_own(Relation jobs, HeapTuple row, Relation inbox, Oid user, Snapshot now)
+{
+    StateRows r;
+    bool null;
+    int64 job = DatumGetInt64(row_column(jobs, row, "id", &null));
+    bool own = find_submitted(&r, inbox, job, user, now) != NULL;
+
+    rows_end(&r);
+    return own;
+}
+
+/* Jobs of what watches_seen gives, and, of all, the caller's own, that are not yet done. A backfill that is under way counts
+ * as one: so the watches are looked at before the jobs that it makes. */
+static int64
+count_pending(Oid user, bool all, int watch)
+{
+    int64 pending;
+    List *seen = watches_seen(user, all, watch, &pending);
+    Relation jobs = state_table("job"), inbox = state_table("inbox");
+    Snapshot now = RegisterSnapshot(GetLatestSnapshot());
+    StateRows r;
+    HeapTuple row;
+
+    rows_begin(&r, jobs, NULL, 0, NULL, now);
+    while (HeapTupleIsValid(row = rows_next(&r)))
+    {
+        bool null;
+        int its = DatumGetInt32(row_column(jobs, row, "watch", &null));
+
+        if (!row_says(jobs, row, "state", "dead") &&
+            (its == 0 ? all && is_own(jobs, row, inbox, user, now) : list_member_int(seen, its)))
+            pending++;
+    }
+    rows_end(&r);
+    UnregisterSnapshot(now);
+    table_close(inbox, AccessShareLock);
+    table_close(jobs, AccessShareLock);
+    return pending;
 }
 
 Datum
@@ -559,27 +623,12 @@ dsocr_submit(PG_FUNCTION_ARGS)
     PG_RETURN_INT64(job);
 }
 
-/* Reads the inbox's row: result, error, whether it is finished. ERROR when the caller has no such job. */
 static void
-look_into_inbox(int64 job)
+raise_job_error(Jsonb *error)
 {
-    Arguments a = {0};
-
-    add_bigint(&a, job);
-    add_argument(&a, OIDOID, ObjectIdGetDatum(GetUserId()), false);
-    if (run_state_sql_now("SELECT result, error->>'sqlstate', error->>'error_code', "
-                          "error->>'error_message', finished_at IS NOT NULL FROM dsocr.inbox "
-                          "WHERE job = $1 AND pg_has_role($2, role, 'USAGE')",
-                          &a) == 0)
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                        errmsg("job " INT64_FORMAT " does not exist", job),
-                        errhint("Results are kept for dsocr.job_retention.")));
-}
-
-static void
-raise_job_error(void)
-{
-    char *sqlstate = got_string(0, 2), *code = got_string(0, 3), *message = got_string(0, 4);
+    JsonbContainer *e = error ? &error->root : NULL;
+    char *sqlstate = json_get_string(e, "sqlstate"), *code = json_get_string(e, "error_code");
+    char *message = json_get_string(e, "error_message");
 
     ereport(ERROR, (errcode(sqlstate && strlen(sqlstate) == 5
                                 ? MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2], sqlstate[3],
@@ -589,38 +638,53 @@ raise_job_error(void)
                     errdetail_internal("Its error_code is %s.", code ? code : "unknown")));
 }
 
+/* A copy; NULL when there is none. */
+static Jsonb *
+jsonb_column(Relation inbox, HeapTuple row, const char *name)
+{
+    bool null;
+    Datum value = row_column(inbox, row, name, &null);
+
+    return null ? NULL : DatumGetJsonbPCopy(value);
+}
+
+/* The result; NULL: it is not done yet. ERROR when it could not be read, or the caller has no such job. */
+static Jsonb *
+submitted_result(int64 job)
+{
+    Relation inbox = state_table("inbox");
+    StateRows r;
+    HeapTuple row = find_submitted(&r, inbox, job, GetUserId(), GetLatestSnapshot());
+    Jsonb *result;
+    bool unfinished;
+
+    if (row == NULL)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("job " INT64_FORMAT " does not exist", job),
+                        errhint("Results are kept for dsocr.job_retention.")));
+    result = jsonb_column(inbox, row, "result");
+    (void)row_column(inbox, row, "finished_at", &unfinished);
+    if (!unfinished && result == NULL)
+        raise_job_error(jsonb_column(inbox, row, "error"));
+    rows_end(&r);
+    table_close(inbox, AccessShareLock);
+    return unfinished ? NULL : result;
+}
+
 Datum
 dsocr_result(PG_FUNCTION_ARGS)
 {
     TimestampTz until = end_of_wait(PG_GETARG_INTERVAL_P(1));
-    Datum result = (Datum)0;
-    bool finished, null = true;
+    Jsonb *result;
     int ms = 0;
 
     client_require_preload();
     refuse_own_work(0);
-    do
-    {
-        MemoryContext caller = CurrentMemoryContext;
-
-        connect_spi();
-        look_into_inbox(PG_GETARG_INT64(0));
-        finished = got_bool(0, 5);
-        result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null);
-        if (finished && null)
-            raise_job_error();
-        if (!null)
-        {
-            MemoryContext spi = MemoryContextSwitchTo(caller);
-
-            result = PointerGetDatum(PG_DETOAST_DATUM_COPY(result));
-            MemoryContextSwitchTo(spi);
-        }
-        SPI_finish();
-    } while (!finished && wait_a_little(until, &ms));
-    if (null)
+    while ((result = submitted_result(PG_GETARG_INT64(0))) == NULL && wait_a_little(until, &ms))
+        ;
+    if (result == NULL)
         PG_RETURN_NULL();
-    PG_RETURN_DATUM(result);
+    PG_RETURN_JSONB_P(result);
 }
 
 /* A job of a watch: with it go the others of its claim, which are the same document, and what was read of it. */
