@@ -81,13 +81,6 @@ run_as_owner(SPIPlanPtr *plan, const char *sql, Arguments *a)
 }
 
 static void
-connect_spi(void)
-{
-    if (SPI_connect() != SPI_OK_CONNECT)
-        elog(ERROR, "SPI_connect failed");
-}
-
-static void
 insert_one(int watch, Datum key)
 {
     static SPIPlanPtr plan = NULL;

@@ -24,6 +24,7 @@
 #include "client.h"
 #include "functions.h"
 #include "module.h"
+#include "state.h"
 
 PG_FUNCTION_INFO_V1(dsocr_read);
 
@@ -149,8 +150,7 @@ ask_more(Reading *r)
 
     if (r->end || client_busy(r->client) >= ahead())
         return;
-    if (SPI_connect() != SPI_OK_CONNECT)
-        elog(ERROR, "SPI_connect failed");
+    connect_spi();
     portal = SPI_cursor_find(r->cursor);
     if (portal == NULL)
         ereport(ERROR, (errcode(ERRCODE_INVALID_CURSOR_STATE),
@@ -212,8 +212,7 @@ start(FunctionCallInfo fcinfo)
     r->client = client_open(r->answers, false);
     MemoryContextSwitchTo(old);
     RegisterExprContextCallback(rows->econtext, stop, PointerGetDatum(r));
-    if (SPI_connect() != SPI_OK_CONNECT)
-        elog(ERROR, "SPI_connect failed");
+    connect_spi();
     open_query(r, text_to_cstring(PG_GETARG_TEXT_PP(0)));
     SPI_finish();
     return r;

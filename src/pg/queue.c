@@ -54,8 +54,7 @@ begin_transaction(void)
 {
     SetCurrentStatementStartTimestamp();
     StartTransactionCommand();
-    if (SPI_connect() != SPI_OK_CONNECT)
-        elog(ERROR, "SPI_connect failed");
+    connect_spi();
     PushActiveSnapshot(GetTransactionSnapshot());
 }
 

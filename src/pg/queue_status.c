@@ -78,8 +78,7 @@ queue_append_status(StringInfo s)
 {
     Arguments a = {0};
 
-    if (SPI_connect() != SPI_OK_CONNECT)
-        elog(ERROR, "SPI_connect failed");
+    connect_spi();
     run_state_sql_now(
         "SELECT (json_build_object('waiting', count(*) FILTER (WHERE state = 'queued'), "
         "'reading', count(*) FILTER (WHERE state = 'claimed'), "

@@ -512,8 +512,7 @@ search(FunctionCallInfo fcinfo, List *watches)
     s.fuzzy = PG_ARGISNULL(3) ? 0 : PG_GETARG_FLOAT4(3);
     s.snippets = PG_ARGISNULL(4) || PG_GETARG_BOOL(4);
     prepare_to_jsonb(&s.to_jsonb);
-    if (SPI_connect() != SPI_OK_CONNECT)
-        elog(ERROR, "SPI_connect failed");
+    connect_spi();
     s.context = CurrentMemoryContext;
     s.row = AllocSetContextCreate(s.context, "dsocr_search row", ALLOCSET_DEFAULT_SIZES);
     search_all(&s, watches);

@@ -173,8 +173,7 @@ has_row(const Searched *w, const Oid *types, Datum *values)
         appendStringInfo(&sql, " %s %s = $%d", i > 0 ? "AND" : "WHERE",
                          quote_identifier(w->keys[i]), i + 1);
     scope_enter(&scope, owner);
-    if (SPI_connect() != SPI_OK_CONNECT)
-        elog(ERROR, "SPI_connect failed");
+    connect_spi();
     if (SPI_execute_with_args(sql.data, w->nkeys, (Oid *)types, values, NULL, true, 1) < 0)
         elog(ERROR, "SPI failed: %s", SPI_result_code_string(SPI_result));
     found = SPI_processed > 0;

@@ -42,14 +42,6 @@ texts_column(Relation table, HeapTuple row, const char *name, int *n)
 
 /* ---- rows ---- */
 
-static Oid
-relation_named(const char *schema, const char *name)
-{
-    Oid namespace = get_namespace_oid(schema, true);
-
-    return OidIsValid(namespace) ? get_relname_relid(name, namespace) : InvalidOid;
-}
-
 static bool
 may_see(Relation table, HeapTuple row, Oid source)
 {
@@ -73,7 +65,7 @@ searched_of(Relation table, HeapTuple row, Oid source)
 
     w->watch = DatumGetInt32(row_column(table, row, "id", &null));
     w->source = source;
-    w->results = relation_named(schema, name);
+    w->results = find_relation(schema, name);
     if (!OidIsValid(w->results))
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
                         errmsg("the result table of watch %d is not there", w->watch)));
@@ -106,8 +98,8 @@ list(ScanKey key, Oid source)
                               key ? 1 : 0, key);
     while (HeapTupleIsValid(row = systable_getnext(scan)))
     {
-        Oid its = relation_named(text_column(table, row, "source_schema"),
-                                 text_column(table, row, "source_table"));
+        Oid its = find_relation(text_column(table, row, "source_schema"),
+                                text_column(table, row, "source_table"));
 
         if ((key || its == source) && may_see(table, row, its))
             all = lappend(all, searched_of(table, row, its));

@@ -27,8 +27,7 @@
 Oid
 state_owner(void)
 {
-    Oid schema = get_namespace_oid("dsocr", true);
-    Oid job = OidIsValid(schema) ? get_relname_relid("job", schema) : InvalidOid;
+    Oid job = find_relation("dsocr", "job");
     HeapTuple tuple = OidIsValid(job) ? SearchSysCache1(RELOID, ObjectIdGetDatum(job)) : NULL;
     Oid owner;
 
@@ -38,6 +37,22 @@ state_owner(void)
     owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
     ReleaseSysCache(tuple);
     return owner;
+}
+
+Oid
+find_relation(const char *schema, const char *name)
+{
+    Oid namespace = get_namespace_oid(schema, true);
+
+    return OidIsValid(namespace) ? get_relname_relid(name, namespace) : InvalidOid;
+}
+
+void
+no_such_watch(int watch)
+{
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("watch %d does not exist", watch),
+                    errhint("dsocr.watches lists them.")));
+    pg_unreachable();
 }
 
 void
@@ -65,6 +80,13 @@ scope_leave(Scope *scope)
 }
 
 /* ---- statements ---- */
+
+void
+connect_spi(void)
+{
+    if (SPI_connect() != SPI_OK_CONNECT)
+        elog(ERROR, "SPI_connect failed");
+}
 
 void
 add_argument(Arguments *a, Oid type, Datum value, bool null)

@@ -18,6 +18,11 @@ typedef struct Scope
 
 extern Oid state_owner(void); /* of the extension; ERROR 55000 when it is not installed here */
 
+/* By name, at this moment; InvalidOid: there is none. */
+extern Oid find_relation(const char *schema, const char *name);
+
+extern void no_such_watch(int watch) __attribute__((noreturn)); /* ERROR 42704 */
+
 /* Become that user, or another, in a security-restricted context with a fixed search_path. An error leaves it too. */
 extern void scope_enter(Scope *scope, Oid user);
 extern void scope_leave(Scope *scope);
@@ -41,6 +46,8 @@ extern void add_int(Arguments *a, int32 value);
 extern void add_bigint(Arguments *a, int64 value);
 extern void add_bool(Arguments *a, bool value);
 extern void add_text(Arguments *a, const char *value); /* NULL is null */
+
+extern void connect_spi(void); /* or ERROR */
 
 /* SPI must be connected. Runs as the current user; ERROR when SPI says so. Returns the number of rows. */
 extern uint64 run_sql(const char *sql, const Arguments *a, long limit);

@@ -7,7 +7,6 @@
 
 #include "access/detoast.h"
 #include "access/htup_details.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
@@ -25,7 +24,7 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 #include "answer.h"
 #include "flow.h"
@@ -375,9 +374,8 @@ store_lock(int watch, Datum key)
     w = load_watch(watch);
     scope_leave(&scope);
     if (w == NULL)
-        ereport(ERROR,
-                (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("watch %d does not exist", watch)));
-    results = get_relname_relid(w->result_table, get_namespace_oid(w->result_schema, false));
+        no_such_watch(watch);
+    results = find_relation(w->result_schema, w->result_table);
     if (!OidIsValid(results))
         cannot_serve(w, "its table of results does not exist");
     if (pg_class_aclmask(results, GetUserId(), ACL_INSERT | ACL_UPDATE, ACLMASK_ALL) !=
@@ -836,8 +834,7 @@ store_missing(int watch, Datum *after)
 
     scope_enter(&state, state_owner());
     if ((w = load_watch(watch)) == NULL)
-        ereport(ERROR,
-                (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("watch %d does not exist", watch)));
+        no_such_watch(watch);
     scope_enter(&owner, w->owner);
     keys = next_keys(w, *after, *after == (Datum)0, missing_condition(w), &n);
     scope_leave(&owner);

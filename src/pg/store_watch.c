@@ -2,7 +2,6 @@
 #include "compat.h"
 
 #include "access/htup_details.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -32,26 +31,18 @@ got_array(int column, int *n)
         SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &null), n);
 }
 
-static Oid
-look_up(const char *schema, const char *table)
-{
-    Oid namespace = get_namespace_oid(schema, true);
-
-    return OidIsValid(namespace) ? get_relname_relid(table, namespace) : InvalidOid;
-}
-
 /* From now to the end of the transaction it is as it is. 0: there is none. */
 static Oid
 look_up_locked(const char *schema, const char *table)
 {
     for (;;)
     {
-        Oid relation = look_up(schema, table);
+        Oid relation = find_relation(schema, table);
 
         if (!OidIsValid(relation))
             return InvalidOid;
         LockRelationOid(relation, AccessShareLock);
-        if (look_up(schema, table) == relation)
+        if (find_relation(schema, table) == relation)
             return relation;
         UnlockRelationOid(relation, AccessShareLock);
     }

@@ -6,7 +6,6 @@
 
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -59,27 +58,12 @@ PG_FUNCTION_INFO_V1(dsocr_cancel);
 #define CHECK_MS    3000 /* for the engine to say what it thinks of options */
 
 static void
-connect_spi(void)
-{
-    if (SPI_connect() != SPI_OK_CONNECT)
-        elog(ERROR, "SPI_connect failed");
-}
-
-static void
 add_datum(Arguments *a, FunctionCallInfo fcinfo, int i, Oid type)
 {
     add_argument(a, type, PG_ARGISNULL(i) ? (Datum)0 : PG_GETARG_DATUM(i), PG_ARGISNULL(i));
 }
 
 /* ---- who may ---- */
-
-static Oid
-find_relation(const char *schema, const char *name)
-{
-    Oid namespace = get_namespace_oid(schema, true);
-
-    return OidIsValid(namespace) ? get_relname_relid(name, namespace) : InvalidOid;
-}
 
 /* ERROR unless the caller owns the source of the watch, or, when that is gone, is who attached it. SPI is connected. */
 static void
@@ -92,8 +76,7 @@ require_watch_owner(int watch)
     if (run_state_sql("SELECT source_schema, source_table, attached_by::oid FROM dsocr.watch "
                       "WHERE id = $1",
                       &a) == 0)
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("watch %d does not exist", watch),
-                        errhint("dsocr.watches lists them.")));
+        no_such_watch(watch);
     source = find_relation(got_string(0, 1), got_string(0, 2));
     attached_by = (Oid)got_bigint(0, 3, InvalidOid);
     if (OidIsValid(source) ? owns_relation(source, GetUserId())
@@ -439,8 +422,7 @@ refuse_paused(int watch)
 
     add_int(&a, watch);
     if (run_state_sql_now("SELECT paused FROM dsocr.watch WHERE id = $1", &a) == 0)
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("watch %d does not exist", watch),
-                        errhint("dsocr.watches lists them.")));
+        no_such_watch(watch);
     if (got_bool(0, 1))
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("watch %d is paused", watch), errhint("dsocr_resume(%d)", watch)));
