@@ -13,7 +13,6 @@
 #include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -286,7 +285,8 @@ has_worker(Oid database)
 static bool
 start_worker(Oid database, bool look)
 {
-    BackgroundWorker worker = {0};
+    BackgroundWorker worker =
+        worker_of("dsocr queue worker", "dsocr_queue_main", BgWorkerStart_RecoveryFinished);
     Started *s = place_for(database);
     MemoryContext old;
     bool ok;
@@ -296,12 +296,6 @@ start_worker(Oid database, bool look)
     if (s->database == database &&
         !TimestampDifferenceExceeds(s->at, GetCurrentTimestamp(), AGAIN_MS))
         return false;
-    strlcpy(worker.bgw_name, "dsocr queue worker", BGW_MAXLEN);
-    strlcpy(worker.bgw_type, "dsocr queue worker", BGW_MAXLEN);
-    strlcpy(worker.bgw_library_name, "dsocr", BGW_MAXLEN);
-    strlcpy(worker.bgw_function_name, "dsocr_queue_main", BGW_MAXLEN);
-    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
     worker.bgw_restart_time = BGW_NEVER_RESTART;
     worker.bgw_main_arg = ObjectIdGetDatum(database);
     worker.bgw_notify_pid = MyProcPid;
@@ -458,14 +452,8 @@ dsocr_launcher_main(Datum arg)
 void
 launcher_register(void)
 {
-    BackgroundWorker worker = {0};
+    BackgroundWorker worker =
+        worker_of("dsocr launcher", "dsocr_launcher_main", BgWorkerStart_RecoveryFinished);
 
-    strlcpy(worker.bgw_name, "dsocr launcher", BGW_MAXLEN);
-    strlcpy(worker.bgw_type, "dsocr launcher", BGW_MAXLEN);
-    strlcpy(worker.bgw_library_name, "dsocr", BGW_MAXLEN);
-    strlcpy(worker.bgw_function_name, "dsocr_launcher_main", BGW_MAXLEN);
-    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-    worker.bgw_restart_time = 1;
     RegisterBackgroundWorker(&worker);
 }

@@ -308,6 +308,23 @@ blobs_refused(void)
     return n;
 }
 
+/* ---- workers ---- */
+
+BackgroundWorker
+worker_of(const char *name, const char *function, BgWorkerStartTime start)
+{
+    BackgroundWorker worker = {.bgw_flags =
+                                   BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+                               .bgw_start_time = start,
+                               .bgw_restart_time = 1};
+
+    strlcpy(worker.bgw_name, name, BGW_MAXLEN);
+    strlcpy(worker.bgw_type, name, BGW_MAXLEN);
+    strlcpy(worker.bgw_library_name, "dsocr", BGW_MAXLEN);
+    strlcpy(worker.bgw_function_name, function, BGW_MAXLEN);
+    return worker;
+}
+
 /* ---- load ---- */
 
 void

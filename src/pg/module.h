@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "port/atomics.h"
+#include "postmaster/bgworker.h"
 #include "storage/lwlock.h"
 
 /* Settings: api.md section 7. Hidden, since the names of SQL functions, dsocr_*, are let out of the library. */
@@ -21,6 +22,10 @@ extern double dsocr_review_confidence;
 #pragma GCC visibility pop
 
 extern const char *mode_name(void); /* of dsocr.mode */
+
+/* A background worker of this library's, to be registered: its name, its function, and when it may start. One that comes
+ * back when it has ended. */
+extern BackgroundWorker worker_of(const char *name, const char *function, BgWorkerStartTime start);
 
 /* What the engine is doing, as the supervisor sees it.
  *

@@ -16,7 +16,6 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
@@ -702,14 +701,8 @@ dsocr_supervisor_main(Datum arg)
 void
 supervisor_register(void)
 {
-    BackgroundWorker worker = {0};
+    BackgroundWorker worker =
+        worker_of("dsocr supervisor", "dsocr_supervisor_main", BgWorkerStart_ConsistentState);
 
-    strlcpy(worker.bgw_name, "dsocr supervisor", BGW_MAXLEN);
-    strlcpy(worker.bgw_type, "dsocr supervisor", BGW_MAXLEN);
-    strlcpy(worker.bgw_library_name, "dsocr", BGW_MAXLEN);
-    strlcpy(worker.bgw_function_name, "dsocr_supervisor_main", BGW_MAXLEN);
-    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-    worker.bgw_start_time = BgWorkerStart_ConsistentState;
-    worker.bgw_restart_time = 1;
     RegisterBackgroundWorker(&worker);
 }
