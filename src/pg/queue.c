@@ -289,12 +289,8 @@ fix_settings(void)
     set_for_good("idle_in_transaction_session_timeout", "0");
     set_for_good("session_replication_role", "origin");
     set_for_good("row_security", "on");
-    set_for_good("DateStyle", "ISO, YMD");
-    set_for_good("IntervalStyle", "postgres");
-    set_for_good("TimeZone", "UTC");
-    set_for_good("bytea_output", "hex");
-    set_for_good("extra_float_digits", "1");
-    set_for_good("lc_monetary", "C");
+    for (int i = 0; output_settings[i][0]; i++)
+        set_for_good(output_settings[i][0], output_settings[i][1]);
     set_for_good("jit", "off");
     set_for_good("enable_seqscan", "off"); /* the queue's tables change too fast for statistics */
 }

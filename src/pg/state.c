@@ -434,16 +434,20 @@ output_is_fixed(Oid type)
     }
 }
 
+const char *const output_settings[][2] = {{"DateStyle", "ISO, YMD"},
+                                          {"IntervalStyle", "postgres"},
+                                          {"TimeZone", "UTC"},
+                                          {"bytea_output", "hex"},
+                                          {"extra_float_digits", "1"},
+                                          {"lc_monetary", "C"},
+                                          {NULL, NULL}};
+
 int
 fixed_output(void)
 {
     int level = NewGUCNestLevel();
 
-    set_here("DateStyle", "ISO, YMD");
-    set_here("IntervalStyle", "postgres");
-    set_here("TimeZone", "UTC");
-    set_here("bytea_output", "hex");
-    set_here("extra_float_digits", "1");
-    set_here("lc_monetary", "C");
+    for (int i = 0; output_settings[i][0]; i++)
+        set_here(output_settings[i][0], output_settings[i][1]);
     return level;
 }

@@ -89,6 +89,8 @@ extern bool row_says(Relation table, HeapTuple row, const char *name, const char
 /* A key as the queue keeps it: text[] of what the types' output functions say under fixed settings. */
 extern Datum key_array(char *const *texts, int n);
 extern char **texts_of_array(Datum array, int *n); /* of any text[] without NULLs, [*n] */
+/* Names and values; the last name is NULL. Keys are told apart by what is said under them, here and in the worker. */
+extern const char *const output_settings[][2];
 /* Settings that make output independent of the session; returns what AtEOXact_GUC wants to undo them. */
 extern int fixed_output(void);
 extern bool output_is_fixed(Oid type); /* its output depends on no setting */
