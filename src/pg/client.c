@@ -12,7 +12,6 @@
 
 #include "access/detoast.h"
 #include "common/cryptohash.h"
-#include "common/sha2.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -177,7 +176,7 @@ document_sliceable(const struct varlena *doc)
     return !VARATT_EXTERNAL_IS_COMPRESSED(where);
 }
 
-static void
+void
 hash_document(struct varlena *doc, uint8 sha256[PG_SHA256_DIGEST_LENGTH])
 {
     struct varlena *whole = detoast_attr(doc);

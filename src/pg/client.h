@@ -4,6 +4,8 @@
 
 #include "postgres.h"
 
+#include "common/sha2.h"
+
 #include "answer.h"
 #include "serve/wire.h"
 
@@ -44,6 +46,9 @@ typedef void (*ClientDone)(int index, Question *q, void *arg);
 extern void client_ask(Question *questions, int n, ClientDone done, void *arg);
 
 extern void client_require_preload(void);
+
+/* Of a document as it came, perhaps still in TOAST. */
+extern void hash_document(struct varlena *doc, uint8 sha256[PG_SHA256_DIGEST_LENGTH]);
 
 /* The same, for who has other things to do: questions are added one by one, and must live until they are done. once:
  * nothing is asked a second time, and whether a document is refused is left to who asks; an engine that is lost is told by

@@ -51,8 +51,8 @@ jsonb_argument(FunctionCallInfo fcinfo, int i)
 }
 
 /* The caller's options with the session's dsocr.retries where they do not say. */
-static void
-append_options(StringInfo to, Jsonb *options)
+static char *
+options_text(Jsonb *options)
 {
     if (options && !JB_ROOT_IS_OBJECT(options))
         ereport(ERROR,
@@ -68,27 +68,29 @@ append_options(StringInfo to, Jsonb *options)
                       : DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(options),
                                                            JsonbPGetDatum(added)));
     }
-    if (options)
-        JsonbToCString(to, &options->root, VARSIZE(options));
-    else
-        appendStringInfoString(to, "{}");
+    return options ? JsonbToCString(NULL, &options->root, VARSIZE(options)) : "{}";
 }
 
 char *
-reading_options(const char *mode, const char *pages, Jsonb *options)
+reading_words(const char *mode, const char *pages, const char *options)
 {
     StringInfoData s;
-    char *utf8;
 
     initStringInfo(&s);
     appendStringInfoString(&s, "{\"mode\": ");
     escape_json(&s, mode ? mode : mode_name());
     appendStringInfoString(&s, ", \"pages\": ");
     escape_json(&s, pages ? pages : "all");
-    appendStringInfoString(&s, ", \"options\": ");
-    append_options(&s, options);
-    appendStringInfoChar(&s, '}');
-    utf8 = pg_server_to_any(s.data, s.len, PG_UTF8);
+    appendStringInfo(&s, ", \"options\": %s}", options);
+    return s.data;
+}
+
+char *
+reading_options(const char *mode, const char *pages, Jsonb *options)
+{
+    char *words = reading_words(mode, pages, options_text(options));
+    char *utf8 = pg_server_to_any(words, strlen(words), PG_UTF8);
+
     if (strlen(utf8) > WIRE_MAX_OPTIONS)
         ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("options are too long"),
                         errdetail("They may take %u bytes.", WIRE_MAX_OPTIONS)));

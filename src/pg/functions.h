@@ -10,6 +10,8 @@
 
 /* What the wire calls the options of a READ: {"mode", "pages", "options"} in UTF-8. NULL means the default. */
 extern char *reading_options(const char *mode, const char *pages, Jsonb *options);
+/* The same, in the database's encoding, of options that are JSON text. */
+extern char *reading_words(const char *mode, const char *pages, const char *options);
 
 /* The result of a question that is answered, also for a document that cannot be read; other errors are raised. */
 extern Jsonb *result_of(const Question *q);

@@ -10,9 +10,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
-#include "common/cryptohash.h"
 #include "common/md5.h"
-#include "common/sha2.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -28,6 +26,7 @@
 
 #include "answer.h"
 #include "flow.h"
+#include "functions.h"
 #include "module.h"
 #include "state.h"
 #include "store.h"
@@ -114,22 +113,8 @@ row_is_gone(const Job *item)
 
 /* ---- opening: the document ---- */
 
-static void
-hash(Job *item, const struct varlena *doc)
-{
-    pg_cryptohash_ctx *c = pg_cryptohash_create(PG_SHA256);
-
-    if (c == NULL || pg_cryptohash_init(c) < 0 ||
-        pg_cryptohash_update(c, (uint8 *)VARDATA_ANY(doc), VARSIZE_ANY_EXHDR(doc)) < 0 ||
-        pg_cryptohash_final(c, item->sha256, sizeof item->sha256) < 0)
-        elog(ERROR, "could not compute SHA-256 of a document");
-    pg_cryptohash_free(c);
-    hex_encode((char *)item->sha256, sizeof item->sha256, item->sha256_hex);
-    item->sha256_hex[64] = '\0';
-}
-
 /* Out of TOAST into the item's context: it outlives the transaction, and no snapshot is held while it is read. What
- * is over the limit is not taken out; the client refuses it by its header. */
+ * is over the limit is not taken out. */
 static void
 take_document(Job *item, Datum datum)
 {
@@ -142,31 +127,19 @@ take_document(Job *item, Datum datum)
                 (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("document has %zu bytes", size),
                  errdetail("dsocr.max_image_bytes is %d.", dsocr_max_image_bytes)));
     doc = (struct varlena *)PG_DETOAST_DATUM_COPY(datum);
-    hash(item, doc);
+    hash_document(doc, item->sha256);
+    hex_encode((char *)item->sha256, sizeof item->sha256, item->sha256_hex);
+    item->sha256_hex[64] = '\0';
     item->bytes = size;
     item->question.doc = doc;
     MemoryContextSwitchTo(old);
-}
-
-static char *
-words_of(const Job *item, const char *pages)
-{
-    StringInfoData s;
-
-    initStringInfo(&s);
-    appendStringInfoString(&s, "{\"mode\": ");
-    escape_json(&s, item->mode);
-    appendStringInfoString(&s, ", \"pages\": ");
-    escape_json(&s, pages);
-    appendStringInfo(&s, ", \"options\": %s}", item->options);
-    return s.data;
 }
 
 void
 store_ask_for(Job *item, const char *pages)
 {
     MemoryContext old = MemoryContextSwitchTo(item->context);
-    char *words = words_of(item, pages);
+    char *words = reading_words(item->mode, pages, item->options);
 
     item->question.options = pg_server_to_any(words, strlen(words), PG_UTF8);
     MemoryContextSwitchTo(old);
@@ -182,7 +155,7 @@ make_question(Job *item, const char *mode, const char *pages, const char *option
     item->mode = pstrdup(mode ? mode : mode_name());
     item->pages = pstrdup(pages);
     item->options = pstrdup(options);
-    words = words_of(item, pages);
+    words = reading_words(item->mode, pages, item->options);
     store_ask_for(item, pages);
     item->question.kind = WIRE_READ;
     item->question.bulk = true;
@@ -548,7 +521,7 @@ store_pages(const Watch *w, const Job *item, Jsonb *result, Datum texts)
         insert_unread(w, item, version, "no_pages", "the document has no page");
 }
 
-/* last: what came at the end; whole: all pages. False: it is not wanted. */
+/* False: it is not wanted. */
 static bool
 store_row(const Watch *w, Job *item, Jsonb *whole)
 {
