@@ -242,6 +242,18 @@ json_length(JsonbContainer *array)
                : 0;
 }
 
+JsonbContainer *
+json_nth(JsonbContainer *array, int i)
+{
+    return json_container(getIthJsonbValueFromContainer(array, i));
+}
+
+JsonbContainer *
+json_pages(Jsonb *result)
+{
+    return json_get_container(json_get_container(&result->root, "document"), "pages");
+}
+
 /* ---- answers ---- */
 
 /* The server's parser. NULL: not JSON, found out by a first look that raises nothing. */

@@ -17,6 +17,9 @@ typedef struct Part
     size_t n;
 } Part;
 
+/* The document of a function's argument 0 as it is stored, perhaps outside the row. */
+#define DOCUMENT() ((struct varlena *)DatumGetPointer(PG_GETARG_DATUM(0)))
+
 /* One question. Zeroed, then filled by who asks; the answer is filled by client_ask. */
 typedef struct Question
 {

@@ -77,15 +77,14 @@ same_scan(const TriggerData *t, int a)
 static text *
 text_of_result(Jsonb *result)
 {
-    JsonbContainer *pages =
-        json_get_container(json_get_container(&result->root, "document"), "pages");
+    JsonbContainer *pages = json_pages(result);
     StringInfoData s;
     int n = 0;
 
     initStringInfo(&s);
     for (int i = 0; i < json_length(pages); i++)
     {
-        JsonbContainer *page = json_container(getIthJsonbValueFromContainer(pages, i));
+        JsonbContainer *page = json_nth(pages, i);
         char *status = json_get_string(page, "status"), *words = json_get_string(page, "text");
 
         if (status == NULL || strcmp(status, "error") == 0 || words == NULL)
@@ -99,8 +98,7 @@ static void
 warn(const TriggerData *t, Jsonb *result)
 {
     JsonbContainer *errors = json_get_container(&result->root, "error_status");
-    JsonbContainer *first =
-        json_length(errors) > 0 ? json_container(getIthJsonbValueFromContainer(errors, 0)) : NULL;
+    JsonbContainer *first = json_length(errors) > 0 ? json_nth(errors, 0) : NULL;
     char *why = json_get_string(first, "error_message");
 
     ereport(WARNING,

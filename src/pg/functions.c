@@ -109,9 +109,6 @@ ask_one(WireKind kind, struct varlena *doc, char *options)
     return q;
 }
 
-/* The document of argument 0 as it is stored, perhaps outside the row. */
-#define DOCUMENT() ((struct varlena *)DatumGetPointer(PG_GETARG_DATUM(0)))
-
 /* The result, or the error raised. */
 static Jsonb *
 read_document(struct varlena *doc, const char *mode, const char *pages, Jsonb *options)
@@ -206,18 +203,6 @@ dsocr_try_extract(PG_FUNCTION_ARGS)
     PG_RETURN_JSONB_P(result_of(ask_one(WIRE_READ, DOCUMENT(), options)));
 }
 
-static JsonbContainer *
-pages_of(Jsonb *result)
-{
-    return json_get_container(json_get_container(&result->root, "document"), "pages");
-}
-
-static JsonbContainer *
-nth_page(JsonbContainer *pages, int i)
-{
-    return json_container(getIthJsonbValueFromContainer(pages, i));
-}
-
 static bool
 page_failed(JsonbContainer *page)
 {
@@ -233,7 +218,7 @@ reason_of(Jsonb *result, int page)
 
     for (int i = 0; i < json_length(errors); i++)
     {
-        JsonbContainer *e = nth_page(errors, i);
+        JsonbContainer *e = json_nth(errors, i);
 
         if (json_get_int(e, "page", -1) == page)
             return json_get_string(e, "error_message");
@@ -246,14 +231,14 @@ reason_of(Jsonb *result, int page)
 static void
 tell_failed_pages(Jsonb *result)
 {
-    JsonbContainer *pages = pages_of(result);
+    JsonbContainer *pages = json_pages(result);
     int n = json_length(pages), failed = 0;
     StringInfoData list;
 
     initStringInfo(&list);
     for (int i = 0; i < n; i++)
     {
-        JsonbContainer *page = nth_page(pages, i);
+        JsonbContainer *page = json_nth(pages, i);
         int number = json_get_int(page, "page", i + 1);
         char *reason;
 
@@ -278,14 +263,14 @@ tell_failed_pages(Jsonb *result)
 static text *
 joined_pages(Jsonb *result, const char *member)
 {
-    JsonbContainer *pages = pages_of(result);
+    JsonbContainer *pages = json_pages(result);
     StringInfoData s;
 
     tell_failed_pages(result);
     initStringInfo(&s);
     for (int i = 0; i < json_length(pages); i++)
     {
-        char *part = json_get_string(nth_page(pages, i), member);
+        char *part = json_get_string(json_nth(pages, i), member);
 
         if (part == NULL || part[0] == '\0')
             continue;
@@ -360,8 +345,8 @@ dsocr_pages(PG_FUNCTION_ARGS)
     InitMaterializedSRF(fcinfo, 0);
     if (PG_ARGISNULL(0))
         return (Datum)0;
-    pages = pages_of(read_document(DOCUMENT(), text_argument(fcinfo, 1), text_argument(fcinfo, 2),
-                                   jsonb_argument(fcinfo, 3)));
+    pages = json_pages(read_document(DOCUMENT(), text_argument(fcinfo, 1), text_argument(fcinfo, 2),
+                                     jsonb_argument(fcinfo, 3)));
     for (int i = 0; i < json_length(pages); i++)
         put_page(rows, getIthJsonbValueFromContainer(pages, i));
     return (Datum)0;

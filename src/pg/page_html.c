@@ -12,6 +12,7 @@
 #include "tsearch/ts_type.h"
 #include "utils/builtins.h"
 
+#include "client.h"
 #include "hits.h"
 #include "markup.h"
 #include "pictures.h"
@@ -361,7 +362,7 @@ dsocr_page_html(PG_FUNCTION_ARGS)
     appendStringInfoString(&out, head);
     put_header(&out, hits, asked);
     for (int i = 0; i < r->npages; i++)
-        put_page(&pages[i], (struct varlena *)DatumGetPointer(PG_GETARG_DATUM(0)), r->npages > 1);
+        put_page(&pages[i], DOCUMENT(), r->npages > 1);
     appendStringInfoString(&out, "</main>\n");
     appendStringInfoString(&out, script);
     PG_RETURN_TEXT_P(cstring_to_text_with_len(out.data, out.len));

@@ -23,9 +23,6 @@ PG_FUNCTION_INFO_V1(dsocr_cut_lines);
 #define MOST_MARKS 1500 /* so that options stay below the wire's limit */
 #define MOST_PLACE 1e7
 
-/* The document of argument 0 as it is stored, perhaps outside the row. */
-#define DOCUMENT() ((struct varlena *)DatumGetPointer(PG_GETARG_DATUM(0)))
-
 bytea *
 picture_of(struct varlena *doc, const char *options)
 {

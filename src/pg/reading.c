@@ -88,7 +88,7 @@ array_member(JsonbContainer *object, const char *key)
 static JsonbContainer *
 nth_object(JsonbContainer *array, const char *key, int i)
 {
-    JsonbContainer *o = json_container(getIthJsonbValueFromContainer(array, i));
+    JsonbContainer *o = json_nth(array, i);
 
     if (o == NULL || !JsonContainerIsObject(o))
         wrong_form(psprintf("\"%s\" has a member that is not an object.", key));

@@ -59,7 +59,7 @@ visit_page(ReturnSetInfo *rows, JsonbContainer *page, int other_number, ElementV
 
     for (int i = 0; i < json_length(elements); i++)
     {
-        JsonbContainer *e = json_container(getIthJsonbValueFromContainer(elements, i));
+        JsonbContainer *e = json_nth(elements, i);
 
         if (e && JsonContainerIsObject(e))
             visit(rows, number, i + 1, e);
@@ -75,7 +75,7 @@ visit_elements(ReturnSetInfo *rows, Jsonb *result, ElementVisitor visit)
     if (document == NULL)
         visit_page(rows, &result->root, 1, visit);
     for (int i = 0; i < json_length(pages); i++)
-        visit_page(rows, json_container(getIthJsonbValueFromContainer(pages, i)), i + 1, visit);
+        visit_page(rows, json_nth(pages, i), i + 1, visit);
 }
 
 /* ---- elements ---- */
@@ -116,7 +116,7 @@ put_lines(ReturnSetInfo *rows, int page, int seq, JsonbContainer *e)
 
     for (int i = 0; i < json_length(lines); i++)
     {
-        JsonbContainer *line = json_container(getIthJsonbValueFromContainer(lines, i));
+        JsonbContainer *line = json_nth(lines, i);
         Datum values[LINE_COLUMNS] = {Int32GetDatum(page), Int32GetDatum(seq),
                                       Int32GetDatum(i + 1)};
         bool nulls[LINE_COLUMNS] = {false};

@@ -508,14 +508,12 @@ is_same_failure(const Watch *w, const Job *item, Jsonb *result, Datum texts)
 static void
 store_pages(const Watch *w, const Job *item, Jsonb *result, Datum texts)
 {
-    JsonbContainer *pages =
-        json_get_container(json_get_container(&result->root, "document"), "pages");
     int version;
 
     if (item->force && is_same_failure(w, item, result, texts))
         return;
     version = retire_older(w, item);
-    if (json_length(pages) > 0)
+    if (json_length(json_pages(result)) > 0)
         insert_pages(w, item, result, texts, version);
     else
         insert_unread(w, item, version, "no_pages", "the document has no page");

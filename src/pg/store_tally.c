@@ -72,8 +72,7 @@ tally_of(List **tallies, int watch, const char *model)
 List *
 tally_pages(List *tallies, int watch, Jsonb *result, int documents)
 {
-    JsonbContainer *document = json_get_container(&result->root, "document");
-    JsonbContainer *pages = json_get_container(document, "pages");
+    JsonbContainer *pages = json_pages(result);
     JsonbContainer *metadata = json_get_container(&result->root, "metadata");
     char *model = json_get_string(metadata, "model");
     Tally *t = tally_of(&tallies, watch, model ? model : "");
@@ -81,7 +80,7 @@ tally_pages(List *tallies, int watch, Jsonb *result, int documents)
     t->documents += documents;
     t->ms += json_get_int(metadata, "duration_ms", 0);
     for (int i = 0; i < json_length(pages); i++)
-        count_page(t, json_container(getIthJsonbValueFromContainer(pages, i)));
+        count_page(t, json_nth(pages, i));
     t->fill += batch_fill() * json_length(pages);
     return tallies;
 }
