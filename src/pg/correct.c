@@ -231,12 +231,6 @@ align(const Letters *a, const Letters *b)
 
 /* ---- cutting ---- */
 
-static bool
-is_hyphen(uint32 c)
-{
-    return c == '-' || c == 0xad || c == 0xac || c == 0x2010 || c == '=';
-}
-
 /* The old line, up to `at`, ends in a hyphen, and at q of the new text a word may be divided: between letters, or behind
  * its own hyphen. What was read as a hyphen may have been a full stop before a quotation mark. */
 static bool

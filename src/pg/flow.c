@@ -60,12 +60,6 @@ typedef struct Division
     uint32 sign, last, first, second;
 } Division;
 
-static bool
-is_hyphen(uint32 c)
-{
-    return c == '-' || c == '=' || c == 0xac || c == 0xad || c == 0x2010 || c == 0x2e17;
-}
-
 static int
 letters_after(const char *s, int n, uint32 first_two[2])
 {

@@ -57,6 +57,12 @@ is_space(uint32 c)
 }
 
 bool
+is_hyphen(uint32 c)
+{
+    return c == '-' || c == '=' || c == 0xac || c == 0xad || c == 0x2010 || c == 0x2e17;
+}
+
+bool
 is_letter(uint32 c)
 {
     if (c < 0x80)

@@ -14,6 +14,8 @@ extern bool is_letter(uint32 c);
 extern bool is_upper(uint32 c); /* of the Latin, Greek and Cyrillic scripts */
 extern bool is_digit(uint32 c);
 extern bool is_space(uint32 c);
+extern bool
+is_hyphen(uint32 c); /* that may divide a word at a line's end: as readers write it, too */
 extern bool is_right_to_left(uint32 c);
 
 #endif

@@ -1,7 +1,7 @@
 -- correct.sql - what dsocr_correct and dsocr_training_set promise: boxes are kept, history too, and the text is searched.
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(79);
+SELECT plan(80);
 
 -- ---- a text laid on lines
 CREATE TEMP TABLE t AS SELECT '{"page": 1, "status": "ok", "width": 1000, "height": 1400, "text": "The old title\n\nfirst lne here\nof the archi-\nvists end", "elements": [
@@ -16,6 +16,7 @@ CREATE FUNCTION pg_temp.c(new text, element int DEFAULT NULL) RETURNS text LANGU
   SELECT string_agg(seq || '.' || coalesce((bbox[1])[1]::text, '-') || ':' || text, ' / ' ORDER BY seq, line) FROM t, dsocr_lines(dsocr.corrected(r, new, element)) $$;
 SELECT is(pg_temp.c(E'The old title\n\nfirst line here\nof the archi-\nvists end'), '1.50:The old title / 3.100:first line here / 3.130:of the archi- / 3.160:vists end', 'a letter changes: every line has its box');
 SELECT is(pg_temp.c('The old title first line here of the archivists end'), '1.50:The old title / 3.100:first line here / 3.130:of the archi- / 3.160:vists end', 'one long line, a divided word made whole: the same');
+SELECT is((SELECT string_agg(l.text, ' / ' ORDER BY seq, line) FROM t, dsocr_lines(dsocr.corrected(replace(r::text, 'archi-', 'archi⸗')::jsonb, 'The old title first line here of the archivists end', NULL)) l), 'The old title / first line here / of the archi- / vists end', 'and one divided by a double hyphen');
 SELECT is(pg_temp.c(E'The old title\nfirst line here of\nthe archi-\nvists end'), '1.50:The old title / 3.100:first line here / 3.130:of the archi- / 3.160:vists end', 'divided elsewhere: the same');
 SELECT is(pg_temp.c('The old title first line here of the archi."vists end'), '1.50:The old title / 3.100:first line here / 3.130:of the archi."vists / 3.160:end', 'a full stop that was read as a hyphen divides nothing');
 SELECT is(pg_temp.c(E'The old title\n\nfirst line here\nvists end'), '1.50:The old title / 3.100:first line here / 3.160:vists end', 'a line that is not there goes');
