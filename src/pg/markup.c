@@ -171,8 +171,8 @@ markup_text(StringInfo to, const char *s, const char *end)
 
 /* ---- plain text ---- */
 
-static bool
-one_of(const char *name, const char *const *names)
+bool
+markup_one_of(const char *name, const char *const *names)
 {
     for (; *names; names++)
         if (strcmp(name, *names) == 0)
@@ -187,9 +187,9 @@ put_break(StringInfo to, const MarkupPiece *tag)
                                         "table", "h1", "h2", "h3",  NULL};
     static const char *const cells[] = {"td", "th", NULL};
 
-    if (tag->closing && one_of(tag->name, cells))
+    if (tag->closing && markup_one_of(tag->name, cells))
         appendStringInfoChar(to, '\t');
-    else if ((tag->closing || strcmp(tag->name, "br") == 0) && one_of(tag->name, lines))
+    else if ((tag->closing || strcmp(tag->name, "br") == 0) && markup_one_of(tag->name, lines))
     {
         while (to->len > 0 && to->data[to->len - 1] == '\t')
             to->data[--to->len] = '\0';

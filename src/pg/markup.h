@@ -21,6 +21,9 @@ extern bool markup_next(const char **at, MarkupPiece *piece);
 extern int markup_number(const MarkupPiece *tag, const char *attribute, int other, int least,
                          int most);
 
+/* Whether a tag's name is one of these, of which the last is NULL. */
+extern bool markup_one_of(const char *name, const char *const *names);
+
 /* Adds text with entities resolved. */
 extern void markup_text(StringInfo to, const char *s, const char *end);
 

@@ -27,15 +27,6 @@ typedef struct Places
 
 /* ---- finding them ---- */
 
-static bool
-is_name(const char *name, const char *const *names)
-{
-    for (; *names; names++)
-        if (strcmp(name, *names) == 0)
-            return true;
-    return false;
-}
-
 static char *
 one_line(const char *from, const char *to)
 {
@@ -48,7 +39,8 @@ one_line(const char *from, const char *to)
     while (markup_next(&at, &piece))
         if (!piece.tag)
             markup_text(&s, piece.s, piece.end);
-        else if (is_name(piece.name, (const char *const[]){"br", "td", "th", "tr", "p", NULL}))
+        else if (markup_one_of(piece.name,
+                               (const char *const[]){"br", "td", "th", "tr", "p", NULL}))
             appendStringInfoChar(&s, ' ');
     for (int i = 0; i < s.len; i++)
         if (!isspace((unsigned char)s.data[i]))
@@ -119,8 +111,9 @@ pass_tag(Places *p, const MarkupPiece *tag, const char *begin, const char *end)
         if (cell && !tag->closing)
             begin_place(p, end, ++p->col);
     }
-    else if (!in_cell(p) && is_name(tag->name, (const char *const[]){"br", "p", "div", "li",
-                                                                     "center", "caption", NULL}))
+    else if (!in_cell(p) &&
+             markup_one_of(tag->name, (const char *const[]){"br", "p", "div", "li", "center",
+                                                            "caption", NULL}))
         end_place(p, begin);
 }
 

@@ -65,6 +65,14 @@ add_datum(Arguments *a, FunctionCallInfo fcinfo, int i, Oid type)
 
 /* ---- who may ---- */
 
+static void
+require_owner(Relation table)
+{
+    if (!owns_relation(RelationGetRelid(table), GetUserId()))
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("must be owner of table %s", RelationGetRelationName(table))));
+}
+
 /* ERROR unless the caller owns the source of the watch, or, when that is gone, is who attached it. SPI is connected. */
 static void
 require_watch_owner(int watch)
@@ -147,9 +155,7 @@ dsocr_filter_columns(PG_FUNCTION_ARGS)
     int column = -1, n = 0;
     char **names = palloc(sizeof(char *) * (relation->rd_att->natts + 1));
 
-    if (!owns_relation(RelationGetRelid(relation), GetUserId()))
-        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                        errmsg("must be owner of table %s", RelationGetRelationName(relation))));
+    require_owner(relation);
     pull_varattnos(condition, 1, &columns);
     while ((column = bms_next_member(columns, column)) >= 0)
     {
@@ -201,9 +207,7 @@ dsocr_add_watch(PG_FUNCTION_ARGS)
             elog(ERROR, "dsocr.add_watch is a part of dsocr_attach");
     /* As CREATE TRIGGER will: two callers attach one after the other. */
     source = table_open(PG_GETARG_OID(0), ShareRowExclusiveLock);
-    if (!owns_relation(RelationGetRelid(source), GetUserId()))
-        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                        errmsg("must be owner of table %s", RelationGetRelationName(source))));
+    require_owner(source);
     connect_spi();
     refuse_second_watch(source, text_to_cstring(PG_GETARG_TEXT_PP(1)));
     for (int i = 0; i < lengthof(types); i++)
