@@ -86,6 +86,18 @@ serve_wake(Server *s)
         return; /* the counter is full: it is awake */
 }
 
+void
+serve_wait(Server *s, pthread_cond_t *cond, int ms)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += ms % 1000 * 1000000l;
+    until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(cond, &s->lock, &until);
+}
+
 /* ---- the command line ---- */
 
 static int

@@ -175,7 +175,8 @@ int64_t serve_now(void); /* monotonic ms, never 0 */
 void serve_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void serve_die(Server *s, int status, const char *fmt, ...)
     __attribute__((noreturn, format(printf, 3, 4)));
-void serve_wake(Server *s); /* the socket thread; from any */
+void serve_wake(Server *s);                               /* the socket thread; from any */
+void serve_wait(Server *s, pthread_cond_t *cond, int ms); /* under the lock; at most so long */
 
 extern int
     serve_stall_ms; /* how long a connection may stand still in the middle of something; tests shorten it */

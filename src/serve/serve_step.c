@@ -236,17 +236,11 @@ precise_ms(void)
 static void
 gather(Server *s)
 {
-    struct timespec until;
-
     pthread_mutex_lock(&s->lock);
     if (s->prepared_first == NULL && s->npages == 0)
     {
         s->slots_used = s->schedule.units_left[0] = s->schedule.units_left[1] = 0;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += IDLE_MS * 1000000l;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        pthread_cond_timedwait(&s->compute, &s->lock, &until);
+        serve_wait(s, &s->compute, IDLE_MS);
         if (workers_well(s))
             s->progress++;
     }
@@ -279,7 +273,6 @@ choose_class(Server *s)
 {
     bool has[2] = {false, false};
     double start = precise_ms();
-    struct timespec until;
     int class_;
 
     for (int i = 0; i < s->npages; i++)
@@ -288,11 +281,7 @@ choose_class(Server *s)
     class_ = schedule_step_class(&s->schedule, has, interactive_coming(s));
     if (class_ < 0)
     {
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += COMING_MS * 1000000l;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        pthread_cond_timedwait(&s->compute, &s->lock, &until);
+        serve_wait(s, &s->compute, COMING_MS);
         schedule_worked(&s->schedule, WIRE_INTERACTIVE, precise_ms() - start);
     }
     pthread_mutex_unlock(&s->lock);

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #define WEDGED_MS 120000
+#define IDLE_MS   1000
 #define BULK_NICE 10 /* of the thread, and of the decoder children it orders */
 
 /* ---- looking into documents ---- */
@@ -295,16 +295,6 @@ next_page(const Worker *w)
     return p;
 }
 
-static void
-wait_a_second(pthread_cond_t *cond, pthread_mutex_t *lock)
-{
-    struct timespec until;
-
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec++;
-    pthread_cond_timedwait(cond, lock, &until);
-}
-
 /* Under the lock on entry and on return. False: nothing to do. */
 static bool
 work_once(Worker *w)
@@ -347,7 +337,7 @@ worker_main(void *arg)
     pthread_mutex_lock(&s->lock);
     while (!s->stopping)
         if (!work_once(w))
-            wait_a_second(&s->prepare, &s->lock);
+            serve_wait(s, &s->prepare, IDLE_MS);
     pthread_mutex_unlock(&s->lock);
     return NULL;
 }
