@@ -252,18 +252,6 @@ hold_place(void)
     me.placed = true;
 }
 
-/* But for those that somebody has locked, with dsocr_cancel or dsocr_detach: they are looked for again (queue_lost_again). */
-static void
-queue_again(void *arg)
-{
-    if (!planted("requeue"))
-        run_sql("UPDATE dsocr.job j SET state = 'queued', token = NULL FROM (SELECT id FROM "
-                "dsocr.job WHERE state = 'claimed' FOR UPDATE SKIP LOCKED) free WHERE j.id = "
-                "free.id AND j.state = 'claimed'",
-                NULL, 0);
-    me.suspects = true; /* perhaps */
-}
-
 /* Shorter than the server waits before it looks for deadlocks: in a circle with a user it is the worker who gives way. */
 static const char *
 lock_timeout(void)
@@ -399,8 +387,8 @@ dsocr_queue_main(Datum arg)
     MemoryContextSwitchTo(TopMemoryContext);
     me.client = client_open(me.answers, true);
     MemoryContextSwitchTo(me.turn);
-    while (!attempt_or_log("queueing again what was being read", queue_again, NULL))
-        client_wait(me.client, TICK_MS);
+    me.suspects = true; /* perhaps */
+    queue_lost_again(); /* all that is claimed: a worker that is gone was reading it */
     me.last_busy = GetCurrentTimestamp();
     for (;;)
     {

@@ -84,7 +84,8 @@ find_lost(void *arg)
                            &a) > 0;
 }
 
-/* Claims of nobody: a restore brings them, and the disk may have been too full for the queue itself. */
+/* Claims of nobody: a worker that is gone has left them, a restore brings them, and the disk may have been too full for the
+ * queue itself. */
 void
 queue_lost_again(void)
 {
@@ -92,7 +93,7 @@ queue_lost_again(void)
 
     for (Job *item = me.waiting; item; item = item->next)
         n++;
-    me.lost |= !attempt_or_log("queueing again what could not be given back", find_lost,
+    me.lost |= !attempt_or_log("queueing again what nobody reads", find_lost,
                                palloc(sizeof(Datum) * (n + 1)));
 }
 
