@@ -1,4 +1,5 @@
-/* state.h - SQL on the tables of the schema dsocr, which users may not touch, as the owner of the extension. */
+/* state.h - SQL on the tables of the schema dsocr, which users may not touch, as the owner of the extension; or their rows,
+ * one by one. */
 #ifndef DS_STATE_H
 #define DS_STATE_H
 
