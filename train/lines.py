@@ -107,7 +107,7 @@ HAND = re.compile(r"Comic|Purisa|Dkg|hand|script|Breip", re.I)
 SANS = re.compile(r"Sans|Lato|Roboto(?!.*Slab)|Gillius|Universalis|Switzera|Heros|Adventor|Karla|Manrope|Tuffy|Cabin|"
                   r"Carlito|Arimo|Gothic|Yanone|Biolinum|Libris|Cantarell|Solothurn", re.I)
 SHARE = dict(serif=.34, sans=.21, mono=.19, old=.23, hand=.03)
-WHAT = dict(prose=.395, list=.1, receipt=.11, table=.06, soup=.085, label=.08, typed=.08, early=.05, form=.04)
+WHAT = dict(prose=.355, list=.09, receipt=.11, table=.06, soup=.085, label=.075, typed=.08, early=.055, form=.04, entries=.05)
 # Those that held-out lines are drawn with, for good, so that figures compare.
 HELD_SHARE = dict(serif=.31, sans=.18, mono=.26, old=.22, hand=.03)
 HELD_WHAT = dict(prose=.55, list=.12, receipt=.12, table=.07, soup=.05, label=.09)
@@ -125,7 +125,12 @@ SCRIPTS = {"абвгдежзийклмнопрстуфхцчшщыьюя": .42, 
            "กขคงจฉชซญดตถทธนบปผพฟมยรลวสหอ": .04, "कखगघचछजटठडतथदधनपफबमयरलवशसह": .04}
 LATIN = "abcdefghijklmnopqrstuvwxyz"
 LIKE_ELISIONS = "ďľťĽ"  # their caron is an apostrophe's shape
-ELISIONS = "d l qu j n s c m t d l L D".split()
+ELISIONS = "d l qu j n s c m t d l l L D".split()
+JOINED = ("cœur sœur œuvre œuvres œil œufs bœuf mœurs nœuds vœux chœur manœuvre Œuvres Œdipe œconomie fœtus "
+          "quæ hæc præsens æternæ sæculi musæ Cæsar Æneæ cæteris nævus ægre").split()
+TRADES = ("fab. de fils, frères, fers et fonte, étoffes, fourrures, fleurs artif. fondeur, ferblantier, coiffeur, chauffage, "
+          "confections, bijoutier, négoc. cirier, modes, papetier, tailleur, vins en gros, épicier, bois, draps, nég. en soieries, "
+          "huile, toile, coffres-forts, officier, professeur, oil, self port. flowers, after life, fac-similé, affiches, soufflets").split()
 # What a reader of Latin takes them for.
 LOOKS = dict(zip("абвгдежзийклмнопрстуфхцчшщыьюяαβγδεζηθικλμνξοπρστυφχψως", "aoBrdexsuuknmHonpctyoxuywwbborabyoezneiklmvexnpotuoxwws"))
 DOUBT = 0xE000  # added to a label's code: nothing is right here, the letter is only what might be said
@@ -320,6 +325,29 @@ def much_f(r, words, more):
     return [with_f.pop(r.randrange(len(with_f))) if with_f and r.random() < .5 else w for w in words]
 
 
+def joined(r, words):
+    """Some words are others with joined letters: what looks like two is one character."""
+    return [r.choice(JOINED) if r.random() < .15 else w for w in words]
+
+
+def entry(r, phrase):
+    """One of a directory's or a catalogue's -> its parts, as words: name, what it says of it, where"""
+    name = phrase(r.randrange(4, 14)).title().split()[:2]
+    if r.random() < .3:
+        name = [w.upper() for w in name]
+    if r.random() < .55:
+        name += f"({r.choice([phrase(9).title(), 'Mme', 'Vve', 'Mlle', 'J.-B.', 'aîné'])})".split()
+    k = r.randrange(len(TRADES))
+    said = (TRADES[k:k + r.randrange(1, 5)] if r.random() < .6 else phrase(r.randrange(5, 25)).split())
+    where = phrase(r.randrange(4, 16)).title().split()
+    if r.random() < .4:
+        where = ["-".join(where)]
+    where[-1] += ","
+    name[-1], said[-1] = name[-1] + ",", said[-1].rstrip(".,;:") + ","
+    number = f"{r.randrange(1, 400)}" + (f" et {r.randrange(1, 99)}" if r.random() < .06 else "")
+    return name, said, where + (number + r.choice([".", ".", ".", "", ";"])).split()
+
+
 def shortened(text, centres):
     """A line that is longer than what is read from a view, by its leader dots: as many of them as fit."""
     runs = [m.span() for m in re.finditer(r"([-._])\1{9,}|([-._]) (?:\2 ){5,}", text)]
@@ -418,6 +446,7 @@ class Pen:
         self.airy = 0.0  # before a comma, inside brackets: white that is no space
         self.tight = 0.0  # by which an apostrophe is nearer to the letter before it
         self.behind = 1.0  # a comma or a stop: the part of a space that stands there
+        self.second, self.turned = None, False  # a pen of another face, for runs of words
         self.long_s, self.features, self.small = False, None, None
         self.capitals = SMALL_CAPS.search(face.path) is not None
 
@@ -430,6 +459,12 @@ class Pen:
         """Another pen's page is this one's too."""
         self.image, self.draw, self.chars = pen.image, pen.draw, pen.chars
         return self
+
+    def now(self, word):
+        """The pen for the next word."""
+        if self.second and self.r.random() < .25:
+            self.turned = not self.turned
+        return self.second if self.turned and all(map(self.second.face.has, word)) else self
 
     def put(self, shown, x, y):
         """A word as its face sets it, from x on at baseline y; -> where its characters end, counted from x, after a 0."""
@@ -653,7 +688,7 @@ class Source:
             pen.shake = abs(r.gauss(0, .02))
         if r.random() < .08:
             pen.track = r.choice([abs(r.gauss(0, .35)), r.gauss(0, .05)]) * pen.x_height
-        pen.long_s = kind in ("old", "serif") and face.has("ſ") and r.random() < (.22 if kind == "old" else .04) * (.6 if new else 1)
+        pen.long_s = kind in ("old", "serif") and face.has("ſ") and r.random() < (.22 if kind == "old" else .04) * (.35 if new else 1)
         case = r.choices([None, str.upper, str.title], [.88, .09, .03])[0]
         if what == "receipt" and r.random() < .6:
             case = str.upper
@@ -687,6 +722,10 @@ class Source:
         kinds, share = self.kinds, [(SHARE if new else HELD_SHARE)[k] for k in self.kinds]
         if what in ("receipt", "table") and "mono" in kinds:
             share = [w * {"mono": 5, "sans": 2}.get(k, .3) for k, w in zip(kinds, share)]
+        if what == "entries":
+            share = [w * {"old": 6, "serif": 1, "sans": .3}.get(k, 0) for k, w in zip(kinds, share)]
+        if not any(share):
+            share = [1] * len(kinds)
         kind = "old" if what == "early" and "old" in kinds else r.choices(kinds, share)[0]
         return kind, r.choice(r.choice(self.faces[kind])), None
 
@@ -707,21 +746,42 @@ class Source:
         for i, w in enumerate(words):
             if i:
                 x = pen.space(x, space * (pen.behind if words[i - 1][-1] in ",.;:" else 1), line)
-            x = pen.word(w, x, y, line)
+            x = pen.now(w).word(w, x, y, line)
         return x
+
+    def second(self, pen, r):
+        """A pen on the same page whose face is slanted where this one's is upright, and upright where it is slanted: of the
+        same family, or of another; this pen where there is none."""
+        slanted = not SLANTED.search(pen.face.path)
+        family = [f for families in self.faces.values() for family in families if pen.face in family for f in family]
+        fit = [f for f in family if bool(SLANTED.search(f.path)) == slanted]
+        if not fit:
+            fit = [f for family in self.faces.get("old", []) for f in family if bool(SLANTED.search(f.path)) == slanted]
+        if not fit:
+            return pen
+        other = self.pen(False, r, (8, 8), r.choice(fit), pen.x_height).beside(pen)
+        other.airy, other.tight, other.shake, other.wave = pen.airy, pen.tight, pen.shake, pen.wave
+        return other
 
     def prose(self, pen, r, left, width, bases, case, soup=False, spell=None):
         space = max(2, pen.font.getlength(" ") + pen.track)
-        if self.new and r.random() < (.4 if spell else .12):
-            space *= r.uniform(.5 if spell else .6, 1)
+        narrow = self.new and r.random() < (.5 if spell else .14)
+        if narrow:
+            space *= r.uniform(.4 if spell else .55, 1)
         want = int(len(bases) * width / max(1, pen.length("n"))) + 20
         words = self.text.soup(r, want) if soup else self.text.words(r, want)
         if self.new and not soup:
             words = closed(words)
-            if r.random() < .06:
+            if r.random() < .12:
                 words = elided(r, words)
-            if r.random() < (.3 if SLANTED.search(pen.face.path) else .1):
+                if r.random() < .5:
+                    pen.tight, pen.airy = r.uniform(0, .2) * pen.x_height, 0
+            if r.random() < (.4 if SLANTED.search(pen.face.path) else .15):
                 words = much_f(r, words, self.text.words(r, 6 * want))
+            if r.random() < .05:
+                words = joined(r, words)
+            if r.random() < .06:
+                pen.second = self.second(pen, r)
         if not soup and r.random() < .3:
             words = [number(r) if r.random() < .12 else w for w in words]
         if not soup and r.random() < .25:
@@ -751,7 +811,7 @@ class Source:
                 words.pop()
             gap = space
             if justified and len(row) > 2:
-                gap += min(space * 1.5, max(0, left + width - x - used) / (len(row) - 1))
+                gap += min(space * (.3 if narrow else 1.5), max(0, left + width - x - used) / (len(row) - 1))
             if notes and row:
                 k = r.randrange(1, len(row) + 1)
                 x = self.write(pen, row[:k], x, y, line, gap)
@@ -761,6 +821,29 @@ class Source:
                     self.write(pen, row[k:], pen.space(x, gap, line), y, line, gap)
                 continue
             self.write(pen, row, x, y, line, gap)
+
+    def entries(self, pen, r, left, width, bases, case):
+        """A directory or a catalogue: name, trade or title in a face of its own, street and number, one after the other."""
+        pen.long_s, other = False, self.second(pen, r)
+        pens = r.choice([(pen, other, pen), (other, pen, pen), (pen, other, other)])
+        space, more, row = max(2, pen.font.getlength(" ")), r.randrange(0, 3) * pen.x_height, []
+        if r.random() < .3:
+            space *= r.uniform(.6, 1)
+        for line, y in enumerate(bases):
+            x, end = left + (more if row else 0), left + width
+            while True:
+                if not row:
+                    row = [(p, w) for p, part in zip(pens, entry(r, lambda n: self.text.phrase(r, n))) for w in part]
+                p, w = row[0]
+                w = self.fit(w, p.face, case)
+                gap = space if x > left + more else 0
+                if gap and x + gap + p.length(w) > end:
+                    break
+                row.pop(0)
+                if w:
+                    x = p.word(w, pen.space(x, gap, line) if gap else x, y, line)
+                if not row:
+                    break
 
     def typed(self, pen, r, left, width, bases, case):
         """Letters, lists and tables from a typewriter: one pitch, ragged lines, two spaces after a stop."""
@@ -985,6 +1068,8 @@ class Scan:
             return self.typed(im)
         if self.what == "early" and r.random() < .75:
             return self.worn(im)
+        if self.new and self.kind in ("old", "serif") and r.random() < .12:
+            return self.faint(im) if r.random() < .5 else self.worn(im)
         if self.new and self.what == "receipt" and r.random() < .4:
             return self.thermal(im)
         k = r.random()
@@ -1032,6 +1117,14 @@ class Scan:
             a = a * (self.noise(a.shape, r.uniform(3, 8)) > -r.uniform(.85, 1.4))
         return Image.fromarray((a * 255).astype(np.uint8))
 
+    def faint(self, im):
+        """Worn type with little ink: hairlines, joints and points of letters are gone, stems are grey."""
+        r = self.r
+        a = evened(im.filter(ImageFilter.GaussianBlur(self.pen.x_height * r.uniform(.05, .1))))
+        edge = r.uniform(.38, .56) + r.uniform(.05, .15) * self.noise(a.shape, self.pen.x_height * r.uniform(.2, .5)) + r.uniform(0, .15) * self.noise(a.shape, 60)
+        a = np.clip((a - edge) * r.uniform(1.5, 4) + .5, 0, 1) * r.uniform(.5, 1)
+        return Image.fromarray(to_bytes(a)).filter(ImageFilter.GaussianBlur(self.pen.x_height * r.uniform(.02, .07)))
+
     def thermal(self, im):
         """A receipt printer's head: square dots, dead ones, rows that did not get hot."""
         r = self.r
@@ -1072,6 +1165,8 @@ class Scan:
         stretch = 1 if self.clean else max(.8, min(1.22, r.gauss(1, .07)))
         if self.what in ("receipt", "table") and r.random() < .6:
             stretch *= r.uniform(.62, 1) if not self.new or r.random() < .85 else r.uniform(1.2, 1.9)  # double width
+        elif self.what == "entries" and r.random() < .5:
+            stretch *= r.uniform(.72, 1)
         w, h = max(16, int(im.width * k * stretch)), max(16, int(im.height * k))
         im = im.resize((w, h), Image.BILINEAR if k < 1 else Image.BICUBIC)
         m = np.diag([w / self.pen.image.width, h / self.pen.image.height, 1.0])

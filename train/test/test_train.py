@@ -201,6 +201,8 @@ def test_lines(folder, fonts):
     test_words()
     test_airy(fonts)
     test_tight(fonts)
+    test_second(source)
+    test_faint(source)
     test_clutter(next(v for v, t, _ in rows if t))
     test_damaged(rows)
     test_typewriter(fonts)
@@ -228,6 +230,12 @@ def test_words():
     words = lines.elided(lines.random.Random(1), ["avis"] * 60 + ["le"] * 60)
     promise("words that begin with a vowel, and no others, come with an elision", words[60:] == ["le"] * 60 and
             {w[-4:] for w in words[:60]} == {"avis"} and len(set(words[:60])) > 6, words)
+    words = lines.joined(lines.random.Random(1), ["oeuf"] * 99)
+    promise("words with joined letters come in, and are known", len(words) == 99 and 4 < sum(w != "oeuf" for w in words) < 40 and
+            all(set("œæŒÆ") & set(w) and set(w) <= Vocab(MINI).chars for w in lines.JOINED))
+    parts = [lines.entry(lines.random.Random(k), lambda n: "of some words") for k in range(60)]
+    promise("an entry is a name, what it says, and where", all(name[-1].endswith(",") and said[-1].endswith(",") and "".join(c for c in where[-1] if c not in ".;").isdigit()
+            for name, said, where in parts) and any("(" in "".join(name) for name, _, _ in parts), parts[0])
     long = "Name " + "." * 40 + " 12"
     text, centres = lines.shortened(long, np.arange(len(long)))
     promise("leader dots are as many as a view's text may hold", len(text) <= lines.LONGEST and len(centres) == len(text) and
@@ -261,6 +269,33 @@ def test_tight(fonts):
     ends, texts = zip(*got.values())
     promise("two apostrophes are nearer, or a comma's space is half as wide", abs(ends[0] - ends[1] - 10) < 2 and abs(ends[0] - ends[2] - 8) < 2, ends)
     promise("and the text is the same", all(t == list("d'avoir, l'eau") for t in texts), texts)
+
+
+def test_second(source):
+    """Runs of words in another face of the page, with the places of their letters."""
+    face = next(f for families in source.faces.values() for family in families for f in family
+                if not lines.SLANTED.search(f.path) and any(lines.SLANTED.search(g.path) for g in family))
+    pen = lines.Pen(lines.random.Random(1), (4000, 80), face, 20)
+    other = source.second(pen, lines.random.Random(1))
+    words, x = ["word"] * 40, [0.0]
+    promise("an upright face's other is slanted, and a slanted one's upright", lines.SLANTED.search(other.face.path) and
+            not lines.SLANTED.search(source.second(other, lines.random.Random(1)).face.path), other.face.path)
+    promise("and draws on the same page", other.image is pen.image and other.chars is pen.chars and other.x_height == pen.x_height)
+    pen.second, used = other, []
+    for line in range(2):
+        with mock.patch.object(lines.Pen, "word", lambda p, w, x, y, line, word=lines.Pen.word: used.append(p) or word(p, w, x, y, line)):
+            lines.Source.write(None, pen, words, 20, 50, line, 16)
+    promise("some words are in either, and the text is the same", {id(p) for p in used} == {id(pen), id(other)} and
+            "".join(pen.chars.label) == " ".join(words) * 2 and (np.diff(pen.chars.x[:100]) > 0).all(), x)
+
+
+def test_faint(source):
+    """Worn type with little ink is thinner and greyer, and still there."""
+    pen = lines.Pen(lines.random.Random(1), (400, 80), source.faces[source.kinds[0]][0][0], 20)
+    pen.word("mandolines", 20, 50, 0)
+    scan = lines.Scan(lines.random.Random(4), np.random.default_rng(4), pen, "serif", [50], "prose")
+    ink = [np.asarray(scan.faint(pen.image), float).sum() / np.asarray(pen.image, float).sum() for _ in range(30)]
+    promise("worn type has less ink, not none", .08 < min(ink) and np.mean(ink) < .85, (min(ink), np.mean(ink)))
 
 
 def test_damaged(rows):
