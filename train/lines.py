@@ -96,7 +96,7 @@ def otsu(grey):
 LEAVE_OUT = re.compile(
     r"Symbol|D050000|dingbat|math|Isabella|DancingScript|fifthhorseman|lmmi|lmsy|lmex|Dotted|Outline|Emoji|Futhark|"
     r"Klingon|HaSta|Keyboard|Vibes|Caliban|Mekanus.*Titling|Z003|Chorus|Romande.*(Script|Style)|Yanone.*Thin|"
-    r"uralic|levien|Joscelyn|Blankenburg|fetteclassic|UNZ|cmex|cmsy|cmmi|msam|msbm|Bullets|Braille|Pro(saic|ciono).*Ornament", re.I)
+    r"Solothurn|uralic|levien|Joscelyn|Blankenburg|fetteclassic|UNZ|cmex|cmsy|cmmi|msam|msbm|Bullets|Braille|Pro(saic|ciono).*Ornament", re.I)
 # Families that no training sees: one or more of every kind.
 HELD = re.compile(r"Prociono|Goudy|Berenis|Century Catalogue|Charis|Libris|Cantarell|Hermit|League Mono|Compagnon|"
                   r"Elstob|Agave|Carlito|Tlwg Typist|Fanwood|Open Sans", re.I)
@@ -325,6 +325,12 @@ def much_f(r, words, more):
     return [with_f.pop(r.randrange(len(with_f))) if with_f and r.random() < .5 else w for w in words]
 
 
+def pointed(r, words):
+    """Some words end in the other of comma and stop: what stands there is to be seen, not guessed."""
+    other = {",": ".", ".": ","}
+    return [w[:-1] + other[w[-1]] if w[-1] in other and w[-2:-1].isalnum() and r.random() < .4 else w for w in words]
+
+
 def joined(r, words):
     """Some words are others with joined letters: what looks like two is one character."""
     return [r.choice(JOINED) if r.random() < .15 else w for w in words]
@@ -446,6 +452,7 @@ class Pen:
         self.airy = 0.0  # before a comma, inside brackets: white that is no space
         self.tight = 0.0  # by which an apostrophe is nearer to the letter before it
         self.behind = 1.0  # a comma or a stop: the part of a space that stands there
+        self.blunt = 0, 0  # to the right and down, where a stop's ink goes on
         self.second, self.turned = None, False  # a pen of another face, for runs of words
         self.long_s, self.features, self.small = False, None, None
         self.capitals = SMALL_CAPS.search(face.path) is not None
@@ -514,6 +521,8 @@ class Pen:
         ends = self.put(shown, x, y)
         for c, a, b in zip(word, ends, ends[1:]):
             self.chars.add(self.label(c), x + (a + b) / 2, line)
+            if c == "." and any(self.blunt):
+                self.letter(c, (x + a + self.blunt[0], y + self.blunt[1]), self.font)
         return x + ends[-1]
 
     def _letters(self, word, shown, x, y, line):
@@ -698,6 +707,8 @@ class Source:
             pen.tight = r.uniform(0, .16) * pen.x_height
         if new and r.random() < (.4 if what == "early" else .1 if kind == "old" else 0):
             pen.behind = r.uniform(.3, 1)
+        if new and r.random() < .15:
+            pen.blunt = r.uniform(-.05, .08) * pen.x_height, r.uniform(-.08, .16) * pen.x_height
         if new and what in ("prose", "label") and r.random() < .03:
             pen.small_capitals(r.uniform(.72, .85))
         bases = [margin + 1.6 * ink_height + i * pitch for i in range(rows)]
@@ -778,6 +789,8 @@ class Source:
                     pen.tight, pen.airy = r.uniform(0, .2) * pen.x_height, 0
             if r.random() < (.4 if SLANTED.search(pen.face.path) else .15):
                 words = much_f(r, words, self.text.words(r, 6 * want))
+            if r.random() < .1:
+                words = pointed(r, words)
             if r.random() < .05:
                 words = joined(r, words)
             if r.random() < .06:

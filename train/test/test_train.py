@@ -201,6 +201,7 @@ def test_lines(folder, fonts):
     test_words()
     test_airy(fonts)
     test_tight(fonts)
+    test_blunt(fonts)
     test_second(source)
     test_faint(source)
     test_clutter(next(v for v, t, _ in rows if t))
@@ -230,6 +231,9 @@ def test_words():
     words = lines.elided(lines.random.Random(1), ["avis"] * 60 + ["le"] * 60)
     promise("words that begin with a vowel, and no others, come with an elision", words[60:] == ["le"] * 60 and
             {w[-4:] for w in words[:60]} == {"avis"} and len(set(words[:60])) > 6, words)
+    words = lines.pointed(lines.random.Random(1), ["mot,"] * 50 + ["mot."] * 50 + ["etc...", "-,", "mot", "."])
+    promise("commas and stops take each other's place, at words' ends", {*words[:50]} == {*words[50:100]} == {"mot,", "mot."} and
+            words[100:] == ["etc...", "-,", "mot", "."], words[100:])
     words = lines.joined(lines.random.Random(1), ["oeuf"] * 99)
     promise("words with joined letters come in, and are known", len(words) == 99 and 4 < sum(w != "oeuf" for w in words) < 40 and
             all(set("œæŒÆ") & set(w) and set(w) <= Vocab(MINI).chars for w in lines.JOINED))
@@ -269,6 +273,20 @@ def test_tight(fonts):
     ends, texts = zip(*got.values())
     promise("two apostrophes are nearer, or a comma's space is half as wide", abs(ends[0] - ends[1] - 10) < 2 and abs(ends[0] - ends[2] - 8) < 2, ends)
     promise("and the text is the same", all(t == list("d'avoir, l'eau") for t in texts), texts)
+
+
+def test_blunt(fonts):
+    """A stop's ink goes on, its letter's place and what it says do not."""
+    face = next(f for families in lines.faces(fonts).values() for family in families for f in family)
+    got = []
+    for blunt in ((0, 0), (1, 4)):
+        pen = lines.Pen(lines.random.Random(1), (300, 80), face, 20)
+        pen.blunt = blunt
+        end = pen.word("so.", 20, 50, 0)
+        got.append((end, pen.chars.label, pen.chars.x, np.asarray(pen.image, float)))
+    promise("the line is the same", got[0][:3] == got[1][:3], got[0][:3])
+    more = np.argwhere(got[1][3] != got[0][3])
+    promise("but the stop is taller", len(more) and (got[1][3] >= got[0][3]).all() and more[:, 0].min() > 40 and more[:, 1].min() > got[0][2][1] + 4, more)
 
 
 def test_second(source):
