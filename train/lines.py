@@ -1051,6 +1051,17 @@ def legible(view, text, centres):
     return np.count_nonzero(level > 190) <= len(text) / 8 + text.count(" ")
 
 
+def tailless(view, text, centres, base):
+    """A comma has lost what goes below the baseline: to the eye it is a stop."""
+    y = round(base)
+    for c, x in zip(text, centres):
+        if c == ",":
+            ink = 255 - view[:, max(0, int(x) - 2):int(x) + 3].min(1).astype(int)
+            if ink[y + 1:y + 4].max() < .4 * ink[y - 3:y].max():
+                return True
+    return False
+
+
 def evened(im):
     """Coverage 0..1 of blurred ink, its lines as black as others': thin faces must not vanish."""
     a = np.asarray(im, np.float32) / 255
@@ -1358,6 +1369,8 @@ class Scan:
                     view = self.damaged(view, min(VIEW_W, int((b - a) * X_HEIGHT / height) + 1))
                     if not legible(view, text, centres):
                         continue
+                if self.new and tailless(view, text, centres, BASELINE - off * X_HEIGHT / height):
+                    continue
                 rows.append((view, text, centres))
         return rows
 

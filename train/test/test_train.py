@@ -202,6 +202,7 @@ def test_lines(folder, fonts):
     test_airy(fonts)
     test_tight(fonts)
     test_blunt(fonts)
+    test_tailless()
     test_second(source)
     test_faint(source)
     test_clutter(next(v for v, t, _ in rows if t))
@@ -287,6 +288,16 @@ def test_blunt(fonts):
     promise("the line is the same", got[0][:3] == got[1][:3], got[0][:3])
     more = np.argwhere(got[1][3] != got[0][3])
     promise("but the stop is taller", len(more) and (got[1][3] >= got[0][3]).all() and more[:, 0].min() > 40 and more[:, 1].min() > got[0][2][1] + 4, more)
+
+
+def test_tailless():
+    """Commas without a tail are no commas; a stop needs none, and a view may be cut too high or too low."""
+    view = np.full((lines.VIEW_H, lines.VIEW_W), 255, np.uint8)
+    view[20:23, 60:63] = 0
+    stop, comma = view.copy(), view.copy()
+    comma[23:26, 60:62] = 60
+    got = [lines.tailless(v, t, [10, 61.5], 23 + d) for v, t, d in ((stop, "a,", 0), (comma, "a,", 0), (stop, "a.", 0), (comma, "a,", 1), (comma, "a,", -1), (view[::-1], "a,", 0))]
+    promise("a comma that has lost its tail is seen", got == [True, False, False, False, False, False], got)
 
 
 def test_second(source):
