@@ -279,8 +279,9 @@ class Scan(lines.Scan):
             if len(own):
                 out += self.plans(laid, own, [pen.chars.label[j] for j in mine], xs[mine], self.bases[i], stretch, back, middle, pitch)
         for _ in range(min(len(out), 1 + (r.random() < .3))):
-            if r.random() < .4:
-                out.append((Plan(self), "", np.zeros(0)))
+            lot = r.random()
+            if lot < .4:
+                out.append((Plan(self, read=math.ceil(lot / .4 * VIEW_W)), "", np.zeros(0)))
         return out
 
     def plans(self, laid, own, labels, xs, base, stretch, back, middle, pitch):
@@ -346,12 +347,13 @@ class Scan(lines.Scan):
 
 
 class Plan:
-    """One view: where its canvas' ink lies, what lies on it, what its page is like."""
+    """One view: where its canvas' ink lies, what lies on it, what its page is like. What is drawn where there is no line, or
+    behind one, may end anywhere, and is cut off where batches of its width end: `read`, by lot, where there is no line."""
 
     NOTHING = np.zeros((4, 0), np.int64), np.zeros((4, 0))
 
-    def __init__(self, scan, m=np.eye(3), height=1.0, end=0, top=0, bottom=VIEW_H, marks=NOTHING[0], shade=NOTHING[1]):
-        self.m, self.marks, self.shade = m, marks, shade
+    def __init__(self, scan, m=np.eye(3), height=1.0, end=0, top=0, bottom=VIEW_H, marks=NOTHING[0], shade=NOTHING[1], read=0):
+        self.m, self.marks, self.shade, self.end = m, marks, shade, read or end
         self.page = (WHAT.index(scan.what), scan.kind == "mono", scan.kind == "old", *scan.pen.font.looks, scan.clean, scan.again,
                      scan.coarse, getattr(scan.pen, "spread", 0),
                      scan.x_height, height, end, top, bottom)
@@ -382,8 +384,12 @@ class Source(lines.Source):
         return Scan(*how)
 
     @staticmethod
-    def stack(plans, key):
-        return Batch.of(plans, key)
+    def end(plan):
+        return plan.end
+
+    @staticmethod
+    def stack(plans, key, width):
+        return Batch.of(plans, key, width)
 
 
 def ageing(r, k):
@@ -470,9 +476,10 @@ class Batch:
     ARRAYS = "marks shade values page_to_ink lists clutter".split()
 
     @classmethod
-    def of(cls, plans, key):
-        """key: numbers that no other batch has"""
+    def of(cls, plans, key, width=VIEW_W):
+        """key: numbers that no other batch has; width: as much as is read of the views"""
         self = cls()
+        self.width = width
         r = np.random.default_rng(key)
         k = dict(zip(PAGE, np.array([p.page for p in plans], np.float64).T))
         p = ageing(r, k)
@@ -582,7 +589,7 @@ class Composer:
 
     @torch.no_grad()
     def __call__(self, batch):
-        """A Batch of this device's tensors -> uint8 [B, VIEW_H, VIEW_W]"""
+        """A Batch of this device's tensors -> uint8 [B, VIEW_H, its width]"""
         if self.generator is not None:
             self.generator.manual_seed(batch.seed)
         self.batch = batch
@@ -592,7 +599,7 @@ class Composer:
         a = self.some(a, "again", self.damaged)
         end = self.value("end")[:, None]
         a = torch.where((torch.arange(VIEW_W, device=a.device) < end)[:, None], a, 1.0)
-        return (self.cluttered(a) * 255).clamp(0, 255).byte()
+        return (self.cluttered(a)[..., :batch.width] * 255).clamp(0, 255).byte()
 
     # -- help
 
@@ -865,7 +872,7 @@ class Composer:
 
 def legible(views, columns, space):
     """lines.legible() of a batch: columns [B, n] says which character's middle is where, 0 for none -> [B]"""
-    dark = views[:, 3:30].amin(1).view(len(views), -1, VIEW_W // columns.shape[1]).amin(2)
+    dark = views[:, 3:30].amin(1).view(*columns.shape, -1).amin(2)
     level = -F.max_pool1d(-dark[:, None].float(), 3, 1, 1)[:, 0]
     letters = (columns != 0) & (columns != space)
     return (letters & (level > 190)).sum(1) * 8 <= letters.sum(1)
@@ -886,7 +893,7 @@ def main():
     chars = Vocab(a.model).chars
     atlas = atlas_of(a.fonts, chars, a.held)
     rows = Source(a.text, a.fonts, chars, atlas, seed=a.seed, held=a.held, only=a.only).chunk(0, 80)
-    batch = Source.stack([row[0] for row in rows], [a.seed]).map(lambda x: torch.from_numpy(x).to(a.device))
+    batch = Source.stack([row[0] for row in rows], [a.seed], VIEW_W).map(lambda x: torch.from_numpy(x).to(a.device))
     views = Composer(atlas.data, a.device)(batch).cpu().numpy()
     sheet = np.full((40 * (VIEW_H + 4), 2 * (VIEW_W + 4)), 160, np.uint8)
     for (i, j), view in zip(itertools.product(range(40), range(2)), views):

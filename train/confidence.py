@@ -31,13 +31,16 @@ BINS = 10
 @torch.no_grad()
 def read(family, views):
     """-> [(ids, logits [tokens with EOS, V]), ...]"""
-    x = to_input(np.stack(views))
-    got = family.read(x)
-    ids = torch.full((len(got), max(map(len, got)) + 1), PAD)
-    for row, g in zip(ids, got):
-        row[:len(g) + 1] = torch.tensor([BOS] + g)
-    logits = family.decode(family.see(x)[2], ids)
-    return [(g, l[:len(g) + 1].clone()) for g, l in zip(got, logits)]
+    out = [None] * len(views)
+    for numbers, part in lines.alike(views, family.sizes.step, 64):
+        x = to_input(part)
+        got = family.read(x)
+        ids = torch.full((len(got), max(map(len, got)) + 1), PAD)
+        for row, g in zip(ids, got):
+            row[:len(g) + 1] = torch.tensor([BOS] + g)
+        for i, g, l in zip(numbers, got, family.decode(family.see(x)[2], ids)):
+            out[i] = g, l[:len(g) + 1].clone()
+    return out
 
 
 def confidence(ids, logits, factor=1.0):
@@ -49,10 +52,8 @@ def read_drawn(a, seed, n, only=None):
     """[(ids, logits, characters wrong, characters), ...] of lines in held-out faces"""
     (family, _), vocab, out = load(a.model), Vocab(a.model), []
     rows = [r for r in lines.Source(a.text, a.fonts, vocab.chars, seed=seed, held=True, only=only).chunk(0, n) if r[1]]
-    for i in range(0, len(rows), 64):
-        part = rows[i:i + 64]
-        for (_, text, _), (ids, logits) in zip(part, read(family, [r[0] for r in part])):
-            out.append((ids, logits, Levenshtein.distance(vocab.decode(ids), text), len(text)))
+    for (_, text, _), (ids, logits) in zip(rows, read(family, [r[0] for r in rows])):
+        out.append((ids, logits, Levenshtein.distance(vocab.decode(ids), text), len(text)))
     return out
 
 

@@ -19,6 +19,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from model import config_of
 
 DRAFT_SLOTS = 3  # of train.SLOTS: the fourth is never used on test/pages
 
@@ -120,6 +121,9 @@ def main():
     a = p.parse_args()
     path = a.run if os.path.isfile(a.run) else os.path.join(a.run, "last.pt")
     tensors, k = averaged(path, a.raw, a.mean, not a.no_draft)
+    learnt, said = (c.get("dsocr", {}).get("view_step") for c in (k["config"], config_of(a.like)))
+    if learnt != said:
+        raise SystemExit(f"{path} has learnt with view_step {learnt}, {a.like} has {said}: --like, the model that the run began with")
     if a.mix:
         tensors = mixed(tensors, float(a.mix[0]), a.mix[1])
     write(tensors, a.out, a.like, f"{k['step']} steps, {k['lines']} lines")

@@ -179,8 +179,9 @@ def step(family, vocab, part, r):
     ids = torch.from_numpy(ids)
     given = ids[:, :-1].clone()
     given[(torch.rand(given.shape) < .1) & (given != BOS)] = PAD
+    views = lines.narrowed(np.stack([shaken(v, r) for v, _ in part]), family.sizes.step)
     with half(ids.device):
-        logits = family.decode(family.see(to_input(np.stack([shaken(v, r) for v, _ in part])))[2], given)
+        logits = family.decode(family.see(to_input(views))[2], given)
     return F.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), ignore_index=PAD, label_smoothing=.02) + .01 * family.balance()
 
 
@@ -239,8 +240,10 @@ class Tuning:
             drawn = self.drawn.chunk(self.epoch, int(len(mine) * a.mix))
             mine += [(v, t) for v, t, _ in drawn if not any(lines.doubtful(t)[1])]
         r.shuffle(mine)
-        self.family.train()
+        mine.sort(key=lambda row: lines.read_width(lines.ink_end(row[0]), self.family.sizes.step))  # a batch is as wide as its widest
         parts = [mine[i:i + a.batch] for i in range(0, len(mine), a.batch)]
+        r.shuffle(parts)
+        self.family.train()
         for i, part in enumerate(parts):
             for g in self.opt.param_groups:
                 g["lr"] = a.lr * min(1, (self.epoch * len(parts) + i + 1) / 10) * (1 - .95 * self.done(self.epoch + i / len(parts)))

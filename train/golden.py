@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+import lines
 from model import BOS, load
 from vocab import Vocab
 
@@ -42,7 +43,8 @@ def stages(m, x):
 @torch.no_grad()
 def answer(m, vocab, path, limit, with_stages):
     grey = np.asarray(Image.open(path).convert("L"))
-    x = TABLE[torch.from_numpy(grey.astype(np.int64))][None, None].expand(1, 3, -1, -1)
+    view = lines.narrowed(grey[None], m.sizes.step)[0]
+    x = TABLE[torch.from_numpy(view.astype(np.int64))][None, None].expand(1, 3, -1, -1)
     out = stages(m, x) if with_stages else {}
     ids = m.read(x, limit)[0]
     logits = m.decode(m.see(x)[2], torch.tensor([[BOS] + ids]))[0]

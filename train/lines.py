@@ -83,6 +83,30 @@ def end_of_view(ink, s, n, most=VIEW_W):
     return best[1] if best else s + most
 
 
+def ink_end(view):
+    """The column behind the last ink of [H, W]; 0 where there is none."""
+    return int(np.flatnonzero((view < 255).any(0)).max(initial=-1)) + 1
+
+
+def read_width(end, step):
+    """How much is read of a view whose ink ends so, if it goes on so far: whole steps, one at least. A model's step is Sizes.step."""
+    return -(-max(end, 1) // step) * step
+
+
+def narrowed(views, step):
+    """[B, H, W] -> as much of all as is read of the widest"""
+    return views[:, :, :read_width(ink_end(views.min(0)), step)]
+
+
+def alike(views, step, most):
+    """A list of views -> (their numbers, [n, H, width]) of those that are read so far, at most so many at once"""
+    widths = np.array([read_width(ink_end(v), step) for v in views])
+    for width in np.unique(widths):
+        same = np.flatnonzero(widths == width)
+        for i in np.split(same, range(most, len(same), most)):
+            yield i, np.stack([views[j][:, :width] for j in i])
+
+
 def otsu(grey):
     """The threshold that parts the histogram best."""
     p = np.bincount(grey.ravel(), minlength=256) / grey.size
@@ -653,10 +677,12 @@ class Source:
                  for family in self.faces.get("mono", [])]
         self.typewriters = [family for family in typed if family]
 
+    end = staticmethod(ink_end)  # of a row's view
+
     @staticmethod
-    def stack(views, key):
-        """Views of rows as a batch that train.py takes; key: what no other batch has."""
-        return np.stack(views)
+    def stack(views, key, width):
+        """Views of rows as a batch that train.py takes, as much of them as is read; key: what no other batch has."""
+        return np.stack(views)[:, :, :width]
 
     def chunk(self, j, n):
         key = f"{self.seed}/{'held' if self.held else 'seen'}/{j}"

@@ -2,8 +2,10 @@
 
 SAM-style ViT -> two stride-2 convolutions -> Qwen2-style encoder whose queries look causally -> linear
 projector -> decoder with a mixture of experts. Every size comes from config.json, so the mini and the
-large model share this code. Sharp edge: sizes given as a pair are [height, width]; a view need not be
-square, and odd grids round up where a convolution halves them.
+large model share this code. Sharp edges: sizes given as a pair are [height, width]; a view need not be
+square, and odd grids round up where a convolution halves them. A view of a line may be cut short after its
+ink (config's dsocr.view_step): what is left stands where it stood, at the same positions, in SAM's grid, among
+the queries and in the decoder; what is cut off is not there.
 """
 
 import contextlib
@@ -36,6 +38,7 @@ class Sizes:
         self.window = pair(sam.get("window_size", 14))
         self.grid = tuple(i // p for i, p in zip(self.image, self.patch))
         self.tokens = -(-self.grid[0] // 4) * -(-self.grid[1] // 4)
+        self.step = self.view_step(config.get("dsocr", {}).get("view_step", 0))
         self.sam_dim, self.sam_layers, self.sam_heads = sam["width"], sam["layers"], sam["heads"]
         self.sam_global = set(sam["global_attn_indexes"])
         self.sam_mlp = int(sam["width"] * sam.get("mlp_ratio", 4))
@@ -55,6 +58,13 @@ class Sizes:
         self.eps, self.theta = lang.get("rms_norm_eps", 1e-6), lang.get("rope_theta", 1e4)
         self.vocab = lang["vocab_size"]
 
+    def view_step(self, step):
+        """A view that is cut short ends where a vision token does, and its tokens are the whole view's first. 0: it is read whole."""
+        token = 4 * self.patch[1]
+        if step and (type(step) is not int or step < 0 or step % token or self.grid[0] > 4):
+            raise ValueError(f"dsocr.view_step is {step}: it must be a multiple of {token} px, of views that are one row of tokens")
+        return step or self.image[1]
+
 
 class LayerNorm2d(nn.Module):
     """Over the channels of [B, C, H, W]."""
@@ -70,10 +80,12 @@ class LayerNorm2d(nn.Module):
         return y.permute(0, 3, 1, 2)
 
 
-def relative(size, table):
-    """table [2 * size - 1, d] -> [query, key, d]"""
-    i = torch.arange(size, device=table.device)
-    return table[i[:, None] - i[None, :] + size - 1]
+def distances(q, table, size):
+    """What q [..., i, d] says about every k of `size` places: [..., i, k] = q . table[i - k + middle]. table [2 * whole - 1, d],
+    size <= whole. One product for all distances; each row of the answer is a piece of it, one place further left."""
+    middle = len(table) // 2
+    said = (q @ table[middle - size + 1:middle + size].flip(0).t()).contiguous()
+    return said.as_strided((*said.shape[:-2], size, size), (*said.stride()[:-2], 2 * size - 2, 1), size - 1)
 
 
 class SamAttention(nn.Module):
@@ -89,12 +101,13 @@ class SamAttention(nn.Module):
         """[B, H, W, C]; the bias adds what the query says about row and column distances."""
         B, H, W, C = x.shape
         n, d = self.heads, C // self.heads
-        q, k, v = self.qkv(x).view(B, H * W, 3, n, d).permute(2, 0, 3, 1, 4).unbind(0)
-        r = q.reshape(B, n, H, W, d)
-        rows = torch.einsum("bnhwc,hkc->bnhwk", r, relative(H, self.rel_pos_h))
-        columns = torch.einsum("bnhwc,wkc->bnhwk", r, relative(W, self.rel_pos_w))
-        bias = (rows[..., :, None] + columns[..., None, :]).reshape(B, n, H * W, H * W)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        q, k, v = self.qkv(x).view(B, H * W, 3, n, d).permute(2, 0, 3, 1, 4).reshape(3, B * n, H * W, d).unbind(0)
+        by_place = q.view(B * n, H, W, d)
+        rows = distances(by_place.transpose(1, 2), self.rel_pos_h, H).transpose(1, 2).contiguous()
+        columns = distances(by_place, self.rel_pos_w, W)
+        bias = (rows[..., :, None] + columns[..., None, :]).view(B * n, H * W, H * W)
+        p = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=d ** -.5).softmax(-1)  # less is copied than F's own takes
+        y = torch.bmm(p.to(v.dtype), v).view(B, n, H * W, d)
         return self.proj(y.transpose(1, 2).reshape(B, H, W, C))
 
 
@@ -154,7 +167,8 @@ class Sam(nn.Module):
 
     def features(self, image):
         """[B, 3, H, W] -> [B, rows, columns, C], before the neck."""
-        x = self.patch_embed(image) + self.pos_embed
+        x = self.patch_embed(image)
+        x = x + self.pos_embed[:, :, :x.shape[2]]
         for block in self.blocks:
             x = block(x)
         return x
@@ -251,21 +265,18 @@ class CausalFlowEncoder(nn.Module):
         self.model.model = Stack(layers, RMSNorm(s.enc_dim, s.enc_eps))
         self.query_name = f"query_{s.image[1]}"
         self.add_module(self.query_name, nn.Embedding(s.tokens, s.enc_dim))
-        n = s.tokens
-        mask = torch.zeros(2 * n, 2 * n, dtype=torch.bool)
-        mask[:, :n] = True
-        mask[n:, n:] = torch.ones(n, n).tril().bool()
-        self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x):
         """SAM's tokens [B, C, h, w] -> [B, n, C]: tokens see each other, queries see tokens and earlier queries."""
         x = x.flatten(2).transpose(1, 2)
         n = x.shape[1]
         query = getattr(self, self.query_name).weight
-        x = torch.cat([x, query[None].expand(x.shape[0], -1, -1)], 1)
-        pos = torch.arange(2 * n, device=x.device)
+        x = torch.cat([x, query[None, :n].expand(x.shape[0], -1, -1)], 1)
+        mask, pos = causal(2 * n, x.device)
+        mask[:, :n] = True
+        pos[n:] += len(query) - n
         for layer in self.model.model.layers:
-            x = layer(x, self.mask, pos)
+            x = layer(x, mask, pos)
         return self.model.model.norm(x)[:, n:]
 
 
@@ -366,13 +377,19 @@ class Family(nn.Module):
         end = body.view_seperator[None, None].expand(len(rows), 1, -1)
         return columns, tokens, torch.cat([rows, end], 1)
 
+    def places(self, rows, T):
+        """Of begin, rows [B, n + 1, hidden] and ids, T in all -> who sees whom [T, T], positions [T]"""
+        n = rows.shape[1] - 1
+        mask, pos = causal(T, rows.device)
+        pos[1 + n:] += self.sizes.tokens - n
+        return mask, pos
+
     def decode(self, rows, ids):
-        """rows [B, n, hidden], ids [B, T] beginning with BOS -> logits [B, T, V] of what follows each id."""
+        """rows [B, n + 1, hidden], ids [B, T] beginning with BOS -> logits [B, T, V] of what follows each id."""
         body = self.model
         e = body.embed_tokens(ids)
         x = torch.cat([e[:, :1], rows, e[:, 1:]], 1)
-        T = x.shape[1]
-        mask, pos = causal(T, x.device)
+        mask, pos = self.places(rows, x.shape[1])
         for layer in body.layers:
             x = layer(x, mask, pos)
         return self.lm_head(body.norm(x[:, rows.shape[1]:]))
@@ -386,11 +403,11 @@ class Family(nn.Module):
         self.eval()
         body = self.model
         rows = self.see(image)[2]
-        B, T = len(rows), rows.shape[1] + 1
+        B = len(rows)
         x = torch.cat([body.embed_tokens(torch.full((B, 1), BOS, device=rows.device)), rows], 1)
-        mask, pos = causal(T, x.device)
+        mask, pos = self.places(rows, x.shape[1])
         caches, out, live = [{} for _ in body.layers], [[] for _ in range(B)], list(range(B))
-        for step in range(limit):
+        for _ in range(limit):
             for layer, cache in zip(body.layers, caches):
                 x = layer(x, mask, pos, cache)
             best = self.lm_head(body.norm(x[:, -1])).argmax(-1)
@@ -402,7 +419,7 @@ class Family(nn.Module):
             if not live:
                 break
             caches = [{n: c[keep] for n, c in cache.items()} for cache in caches]
-            x, mask, pos = body.embed_tokens(best[keep])[:, None], None, torch.tensor([T + step], device=x.device)
+            x, mask, pos = body.embed_tokens(best[keep])[:, None], None, pos[-1:] + 1
         return out
 
 

@@ -41,7 +41,7 @@ from muon import Muon
 from vocab import Vocab
 
 SLOTS = 4         # characters that one vision token can hold
-BATCHES = 8       # in a chunk: lines of like length go together
+BATCHES = 8       # in a chunk: lines of like width go together
 AHEAD = 16        # batches that a worker may have ready
 PRINT_EVERY = 20  # steps
 BLANK_WEIGHT = 0.2
@@ -62,13 +62,14 @@ class Targets:
 
     def __init__(self, sizes, vocab):
         self.width, self.column = sizes.image[1], sizes.patch[1]
-        self.token, self.vocab = sizes.image[1] // sizes.tokens, vocab
+        self.token, self.step, self.vocab = sizes.image[1] // sizes.tokens, sizes.step, vocab
 
     def ids(self, text):
         text, unknown = lines.doubtful(text)
         return [-i if u else i for i, u in zip(self.vocab.encode(text), unknown)]
 
-    def __call__(self, ids, centres):
+    def __call__(self, ids, centres, width):
+        """Of a view of which so much is read."""
         columns = np.zeros(self.width // self.column, np.int64)
         slots = np.zeros((self.width // self.token, SLOTS), np.int64)
         used = np.zeros(len(slots), np.int64)
@@ -79,22 +80,26 @@ class Targets:
             if used[t] < SLOTS:
                 slots[t, used[t]] = i
                 used[t] += 1
-        return columns, slots.ravel()
+        return columns[:width // self.column], slots[:width // self.token].ravel()
 
 
 def batches(source, chunk, size, targets):
-    """Chunk number `chunk` as BATCHES batches: views (or what compose.py draws them from), ids, columns, slots."""
+    """Chunk number `chunk` as BATCHES batches: views (or what compose.py draws them from), ids, columns, slots. Of a batch's
+    views as much is there as is read of the widest."""
     rows = source.chunk(chunk, size * BATCHES)
     order = np.random.default_rng(chunk)
-    rows.sort(key=lambda r: len(r[1]))
+    read = lambda r: lines.read_width(source.end(r[0]), targets.step)
+    rows.sort(key=lambda r: (read(r), len(r[1])))
     for b in order.permutation(BATCHES):
         part = rows[b * size:(b + 1) * size]
+        width = read(part[-1])
         ids = np.full((len(part), max(len(r[1]) for r in part) + 2), PAD, np.int64)
         said = [targets.ids(text) for _, text, _ in part]
         for line, mine in zip(ids, said):
             line[:len(mine) + 2] = [BOS] + mine + [EOS]
-        heads = [targets(mine, centres) for mine, (_, _, centres) in zip(said, part)]
-        yield source.stack([r[0] for r in part], [source.seed, chunk, b]), ids, np.stack([h[0] for h in heads]), np.stack([h[1] for h in heads])
+        heads = [targets(mine, centres, width) for mine, (_, _, centres) in zip(said, part)]
+        views = source.stack([r[0] for r in part], [source.seed, chunk, b], width)
+        yield views, ids, np.stack([h[0] for h in heads]), np.stack([h[1] for h in heads])
 
 
 def source_of(a, vocab, atlas):
@@ -245,10 +250,10 @@ def losses(joint, batch, a, done):
 
 
 def read_all(family, vocab, views, size=96):
-    out, device = [], family.lm_head.weight.device
-    for i in range(0, len(views), size):
-        part = torch.from_numpy(np.stack(views[i:i + size])).to(device)
-        out += [vocab.decode(y) for y in family.read(to_input(part))]
+    out, device = [""] * len(views), family.lm_head.weight.device
+    for numbers, part in lines.alike(views, family.sizes.step, size):
+        for i, ids in zip(numbers, family.read(to_input(torch.from_numpy(part).to(device)))):
+            out[i] = vocab.decode(ids)
     return out
 
 

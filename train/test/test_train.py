@@ -39,7 +39,7 @@ try:
     from safetensors.torch import load_file
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.utils._python_dispatch import TorchDispatchMode
-    import compose, evaluate, export, finetune, golden, lora, model, muon, real, train
+    import compose, confidence, evaluate, export, finetune, golden, grow, lora, model, muon, real, train
 except ImportError as e:
     torch = None
     print(f"skipped: what needs Python's {e.name} (pip install -r train/requirements.txt): the model, training, export, adapters")
@@ -63,6 +63,7 @@ def skip(what, why):
 def tiny_config(view, patch, window):
     with open(os.path.join(MINI, "config.json"), encoding="utf-8") as f:
         c = json.load(f)
+    c["dsocr"].pop("view_step", None)
     c["vision_config"]["image_size"] = view
     sam = c["vision_config"]["width"]["sam_vit_b"]
     sam.update(width=32, layers=2, heads=2, global_attn_indexes=[1], patch_size=patch, window_size=window,
@@ -105,6 +106,92 @@ def test_sizes():
     promise("reading with a cache is reading without", one[0] == [i for i in slow[1:] if i != model.EOS], (one[0], slow))
 
 
+def golden_view(number):
+    return np.array(Image.open(os.path.join(ROOT, "test", "golden", "mini", f"{number:02}.png")))
+
+
+def stepping(step=None):
+    """The mini, which now reads views in such steps, or without any."""
+    config = model.config_of(MINI)
+    config["dsocr"].pop("view_step", None)
+    if step:
+        config["dsocr"]["view_step"] = step
+    family, whole = model.Family(config), model.load(MINI)[0]
+    family.load_state_dict(whole.state_dict())
+    return family.eval()
+
+
+def built_for(family, width):
+    """-> a model of views of this width, whose tables are cut out of family's; and model.rope, which gives its queries and what
+    follows the view in the decoder the positions that they have in family's."""
+    config = json.loads(json.dumps(family.sizes.config))
+    config["vision_config"]["image_size"] = [family.sizes.image[0], width]
+    config["dsocr"].pop("view_step", None)
+    small = model.Family(config)
+    columns, n, s = small.sizes.grid[1], small.sizes.tokens, family.sizes
+    weights = family.state_dict()
+    for name in list(weights):
+        if name.endswith("pos_embed"):
+            weights[name] = weights[name][:, :, :columns]
+        elif name.endswith("rel_pos_w") and len(weights[name]) == 2 * s.grid[1] - 1:  # from one distance to another
+            weights[name] = weights[name][s.grid[1] - columns:s.grid[1] - 1 + columns]
+        elif "query_" in name:
+            weights[f"model.qwen2_model.query_{width}.weight"] = weights.pop(name)[:n]
+    small.load_state_dict(weights)
+    first, rope = {s.enc_theta: n, s.theta: 1 + n}, model.rope
+    return small.eval(), lambda x, theta, pos: rope(x, theta, torch.where(pos < first[theta], pos, pos + s.tokens - n))
+
+
+def test_distances():
+    """One product for all distances, against one for every pair of places."""
+    torch.manual_seed(1)
+    q, table, i = torch.randn(2, 3, 5, 8, requires_grad=True), torch.randn(17, 8, requires_grad=True), torch.arange(5)
+    plain = torch.einsum("bhic,ikc->bhik", q, table[i[:, None] - i + 8])
+    mine, weight = model.distances(q, table, 5), torch.randn(2, 3, 5, 5)
+    grads = [torch.autograd.grad((y * weight).sum(), (q, table)) for y in (plain, mine)]
+    promise("what a query says about every distance, gradients too", torch.allclose(plain, mine, atol=1e-5) and
+            all(torch.allclose(a, b, atol=1e-5) for a, b in zip(*grads)))
+
+
+@torch.no_grad()
+def test_short():
+    """A view cut short, in a model of whole views and in one that is built for the short ones."""
+    family, ids = stepping(32), torch.tensor([[model.BOS, 20, 33, 47, 61]])
+    for width in (32, 96, 224):
+        x = train.to_input(golden_view(1)[None, :, :width])
+        small, rope = built_for(family, width)
+        mine = [*family.see(x), family.decode(family.see(x)[2], ids)]
+        with mock.patch.object(model, "rope", rope):
+            theirs = [*small.see(x), small.decode(small.see(x)[2], ids)]
+            read = small.read(x)
+        for what, a, b in zip(("SAM's columns", "vision tokens", "decoder rows", "logits"), mine, theirs):
+            promise(f"a view of {width} px stands where it stood in the whole: {what}", a.shape == b.shape and torch.allclose(a, b, atol=1e-4), (a - b).abs().max())
+        promise("it is read there too, letter by letter", family.read(x) == read, (family.read(x), read))
+    whole = train.to_input(golden_view(1)[None])
+    promise("a whole view is seen as without steps", all(map(torch.equal, family.see(whole), stepping().see(whole))))
+    steps = lambda step: model.Sizes(model.config_of(MINI) | {"dsocr": {"view_step": step}})
+    promise("steps of 0 are none, and the last may be shorter", steps(0).step == 256 and steps(96).step == 96)
+    for step in (24, -32, "32", 32.0):
+        try:
+            steps(step)
+            promise(f"steps of {step!r} are refused", False)
+        except ValueError as e:
+            promise(f"steps of {step!r} are refused", f"view_step is {step}" in str(e), e)
+
+
+def test_order():
+    """What is read together by width comes back in the order in which it was given, as it is read alone."""
+    family, vocab = stepping(32), Vocab(MINI)
+    views = [ending(golden_view(i), end) for i, end in ((1, 256), (2, 60), (3, 255), (4, 61), (5, 130), (6, 1), (7, 33))]
+    alone = [train.read_all(family, vocab, [v])[0] for v in views]
+    promise("lines are read in their order, as each alone", train.read_all(family, vocab, views) == alone and len(set(alone)) > 4, alone)
+    promise("and two at once", train.read_all(family, vocab, views, 2) == alone)
+    promise("also with their confidences", [vocab.decode(ids) for ids, _ in confidence.read(family, views)] == alone)
+    sure = [confidence.confidence(*row) for row in confidence.read(family, views)]
+    promise("which are each line's own", np.allclose(sure, [confidence.confidence(*confidence.read(family, [v])[0]) for v in views], atol=1e-4), sure)
+    promise("no line is none", train.read_all(family, vocab, []) == [] == confidence.read(family, []))
+
+
 def test_muon():
     g = torch.Generator().manual_seed(1)
     for shape in ((2, 40, 16), (1, 16, 40)):
@@ -113,6 +200,30 @@ def test_muon():
 
 
 # ---- views and lines ---------------------------------------------------------------------------------
+
+
+def ending(view, end):
+    """The view with its last ink in the column before `end`."""
+    view = view.copy()
+    view[:, end:] = 255
+    view[5, end - 1] = 254
+    return view
+
+
+def test_read_width():
+    white = np.full((32, 256), 255, np.uint8)
+    ends = {0: 32, 1: 32, 32: 32, 33: 64, 128: 128, 129: 160, 255: 256, 256: 256}
+    views = [ending(white, end) if end else white for end in ends]
+    promise("a view is read up to its ink, in whole steps", [lines.ink_end(v) for v in views] == list(ends) and
+            [lines.read_width(end, 32) for end in ends] == list(ends.values()))
+    promise("and whole where the step is", {lines.read_width(end, 256) for end in ends} == {256})
+    promise("no further than it goes", [part.shape for _, part in lines.alike([white, views[6], views[7]], 96, 9)] == [(1, 32, 96), (2, 32, 256)])
+    promise("many as far as the widest", lines.narrowed(np.stack(views[:4]), 32).shape == (4, 32, 64) and lines.narrowed(np.stack(views), 32).shape == (8, 32, 256))
+    got = [(list(i), part) for i, part in lines.alike(views[::-1], 32, 2)]
+    promise("those of one width go together, so many at once, and all of them", sorted(sum((i for i, _ in got), [])) == list(range(8)) and
+            [part.shape[::2] for _, part in got] == [(2, 32), (1, 32), (1, 64), (1, 128), (1, 160), (2, 256)], got)
+    promise("they are what they were, but for white", all(np.array_equal(v, views[::-1][j][:, :v.shape[1]]) and (views[::-1][j][:, v.shape[1]:] == 255).all()
+                                                         for i, part in got for j, v in zip(i, part)))
 
 
 def test_views():
@@ -362,7 +473,7 @@ def test_doubt():
     targets = train.Targets(model.load(MINI)[0].sizes, vocab)
     ids = targets.ids("a" + chr(lines.DOUBT + ord("b")) + " c")
     promise("what cannot be read is below zero", ids == [vocab.ids["a"], -vocab.ids["b"], vocab.ids[" "], vocab.ids["c"]], ids)
-    columns, slots = targets(ids, np.array([10.0, 20.0, 30.0, 40.0]))
+    columns, slots = targets(ids, np.array([10.0, 20.0, 30.0, 40.0]), 256)
     promise("the heads are told nothing of it", columns[5] == train.UNKNOWN and slots[1 * train.SLOTS] == train.UNKNOWN and (columns < 0).sum() == (slots < 0).sum() == 1)
     logits = torch.zeros(2, 4, 306)
     logits[1, 2, 40] = 9
@@ -402,6 +513,7 @@ def test_found(folder, fonts):
 def tiny_model(folder):
     os.makedirs(folder, exist_ok=True)
     config = tiny_config([32, 256], [16, 4], [2, 12])
+    config["dsocr"]["view_step"] = 32
     with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as f:
         json.dump(config, f)
     shutil.copy(os.path.join(MINI, "tokenizer.json"), folder)
@@ -419,6 +531,32 @@ def tiny_run(folder, text_folder, fonts, steps=4):
     a = train.arguments()
     torch.manual_seed(a.seed)
     return train.Run(a)
+
+
+def test_batches(text_folder, fonts):
+    """A chunk's rows as batches of views cut short, and as those of whole views that they always were."""
+    vocab = Vocab(MINI)
+    source = lines.Source(text_folder, fonts, vocab.chars, seed=3)
+    rows, (short, whole) = source.chunk(0, 6 * train.BATCHES), (train.Targets(stepping(step).sizes, vocab) for step in (32, None))
+    got = list(train.batches(source, 0, 6, short))
+    back = sorted(np.pad(v, ((0, 0), (0, 256 - v.shape[1])), constant_values=255).tobytes() for b in got for v in b[0])
+    promise("views of a chunk are all in its batches, and only white is cut off", back == sorted(v.tobytes() for v, _, _ in rows))
+    widths = [b[0].shape[2] for b in got]
+    promise("a batch is as wide as its widest view, and lines of like width are together",
+            all(w == max(lines.read_width(lines.ink_end(v), 32) for v in b[0]) for w, b in zip(widths, got)) and len(set(widths)) > 2, widths)
+    told = {(v.tobytes(), tuple(ids[ids != model.PAD])): heads for b in train.batches(source, 0, 6, whole) for v, ids, *heads in zip(*b)}
+    same, lost = [], 0
+    for b in got:
+        for v, ids, columns, slots in zip(*b):
+            w = v.shape[1]
+            all_columns, all_slots = told[np.pad(v, ((0, 0), (0, 256 - w)), constant_values=255).tobytes(), tuple(ids[ids != model.PAD])]
+            same += [np.array_equal(columns, all_columns[:w // 4]), np.array_equal(slots, all_slots[:w // 16 * train.SLOTS])]
+            lost += np.count_nonzero(all_columns[w // 4:])
+    promise("so are what the heads are told, which loses no letter that has ink", all(same) and len(same) == 2 * len(rows) and lost < 3, lost)
+    rows.sort(key=lambda r: len(r[1]))
+    order = np.random.default_rng(0).permutation(train.BATCHES)
+    promise("whole views go together by the length of their texts", all(
+        np.array_equal(b[0], np.stack([r[0] for r in rows[i * 6:i * 6 + 6]])) for i, b in zip(order, train.batches(source, 0, 6, whole))))
 
 
 def test_resume(text_folder, fonts):
@@ -496,9 +634,10 @@ def test_device(folder):
     promise("whole steps on a device: nothing is left on the processor, nothing waits for the device", error is None, repr(error))
     error = on_device(folder, lambda run, batch: train.read_all(run.average.family, run.family_vocab, list(np.zeros((2, 32, 256), np.uint8))))
     promise("reading there goes as far as asking for the first characters", "DataDependent" in repr(error), repr(error))
-    left = lambda size, table: table[torch.arange(size)[:, None] - torch.arange(size) + (size - 1)] + torch.zeros(size, size, 1)
+    distances = model.distances
+    left = lambda q, table, size: distances(q, table, size) + torch.zeros(size, size)
     there = lambda batch, device: [torch.from_numpy(b).to(device if i else "cpu") for i, b in enumerate(batch)]
-    for what, broken in (("a tensor left on the processor", mock.patch.object(model, "relative", left)),
+    for what, broken in (("a tensor left on the processor", mock.patch.object(model, "distances", left)),
                          ("a batch left there", mock.patch.object(train, "to_device", there)),
                          ("a choice of tokens by their experts", mock.patch.object(model.Experts, "dense", model.Experts.sparse)),
                          ("a loss that is asked for", mock.patch.object(train.nn.utils, "clip_grad_norm_", lambda p, m: float(next(p).detach().sum()))),
@@ -634,9 +773,9 @@ def composed(source, chunk, size, sizes, vocab):
     """A chunk's batches as train.py has them, and their rows' labels and centres."""
     rows = {}
 
-    def noted(plans, key):
+    def noted(plans, key, width):
         rows[key[-1]] = [texts[id(p)] for p in plans]
-        return compose.Batch.of(plans, key)
+        return compose.Batch.of(plans, key, width)
 
     whole, texts = source.chunk(chunk, size * train.BATCHES), {}
     texts.update({id(r[0]): r[1:] for r in whole})
@@ -646,7 +785,7 @@ def composed(source, chunk, size, sizes, vocab):
 
 
 def test_compose(text_folder, fonts):
-    vocab, family, raster = Vocab(MINI), model.load(MINI)[0], compose.raster
+    vocab, sizes, raster = Vocab(MINI), stepping().sizes, compose.raster
     with tempfile.TemporaryDirectory() as d:
         fonts = few_faces(fonts, d)
         atlas = compose.atlas_of(fonts, vocab.chars)
@@ -654,21 +793,22 @@ def test_compose(text_folder, fonts):
         test_device_draws(atlas, composer)
         source = lambda **more: compose.Source(text_folder, fonts, vocab.chars, atlas, **{"seed": 3, **more})
         draw = lambda batch: composer(train.to_device(batch, torch.device("cpu"))[0])
-        batches, rows = composed(source(), 2, 6, family.sizes, vocab)
+        batches, rows = composed(source(), 2, 6, sizes, vocab)
         views = [draw(b) for b in batches]
-        again = [draw(b) for b in composed(source(), 2, 6, family.sizes, vocab)[0]]
+        again = [draw(b) for b in composed(source(), 2, 6, sizes, vocab)[0]]
         promise("the same plans draw the same views, whatever was drawn before", all(map(torch.equal, views, again)) and torch.equal(draw(batches[3]), views[3]))
-        promise("and others others", not any(map(torch.equal, views, (draw(b) for b in composed(source(seed=4), 2, 6, family.sizes, vocab)[0]))))
+        promise("and others others", not any(map(torch.equal, views, (draw(b) for b in composed(source(seed=4), 2, 6, sizes, vocab)[0]))))
         promise("drawn views are bytes, 32 x 256, and hold ink", all(v.shape == (6, 32, 256) and v.dtype == torch.uint8 for v in views)
                 and np.mean([float(v.min()) < 160 for v in torch.cat(views)]) > .9)
         for size in (1, 3):
-            got = [draw(b) for b in composed(source(), 5, size, family.sizes, vocab)[0]]
+            got = [draw(b) for b in composed(source(), 5, size, sizes, vocab)[0]]
             promise(f"batches of {size} are drawn", all(v.shape == (size, 32, 256) for v in got) and any(v.min() < 128 for v in got))
         nothing = compose.Batch.of([p for p, t, _ in source().chunk(0, 400) if not t], [1])
         got = composer(nothing.map(torch.from_numpy))
         promise("a batch in which nothing is written is drawn", len(got) == nothing.size > 3 and nothing.pixels == 0)
-        test_places(source, draw, family, vocab)
+        test_places(source, draw, sizes, vocab)
         test_illegible(composer, batches[0])
+        test_composed_short(source, composer, draw, vocab)
         refused = next(iter(atlas.faces))
         with mock.patch.object(compose, "raster", lambda job: None if job[0] == refused else raster(job)):
             less = compose.atlas_of(fonts, vocab.chars)
@@ -717,7 +857,26 @@ def test_device_draws(atlas, composer):
     promise("the atlas holds what Pillow draws", all(good), good)
 
 
-def test_places(source, draw, family, vocab):
+def test_composed_short(source, composer, draw, vocab):
+    """Batches of lines that the device draws, cut short."""
+    batches, rows = composed(source(), 2, 6, stepping(32).sizes, vocab)
+    widths, views = [b[0].width for b in batches], [draw(b) for b in batches]
+    promise("what is drawn is cut where the batch's widest line ends", len(set(widths)) > 2 and [v.shape for v in views] == [(6, 32, w) for w in widths], widths)
+    behind, nothing, same = [], [], []
+    for b, v, mine in zip(batches, views, rows):
+        b[0].width = 256
+        whole = draw(b)
+        behind += [bool((w[:, v.shape[2]:] < 255).any()) for w, (text, _) in zip(whole, mine) if text]
+        nothing += [v.shape[2] for text, _ in mine if not text]
+        b[0].width = v.shape[2]
+        same.append(torch.equal(whole[:, :, :v.shape[2]], v) and b[2].shape[1] * 4 == b[3].shape[1] * 16 // train.SLOTS == v.shape[2])
+    promise("and is what stood there", all(same), same)
+    promise("no line loses ink, but what it ran on into", np.mean(behind) < .12, np.mean(behind))
+    promise("views of nothing are of every width", len(set(nothing)) > 1, nothing)
+    test_illegible(composer, batches[int(np.argmin(widths))])
+
+
+def test_places(source, draw, sizes, vocab):
     """Of pages as they are before they age: ink stands where the labels say, and is what they say."""
     class Clean(compose.Scan):
         def __init__(self, *a):
@@ -725,9 +884,9 @@ def test_places(source, draw, family, vocab):
             self.clean = True
 
     with mock.patch.object(compose, "Scan", Clean):
-        on, fit, got, wanted = [], np.zeros(17), [], []
+        family, on, fit, got, wanted = model.load(MINI)[0], [], np.zeros(17), [], []
         for what in ("prose", "typed", "table"):
-            batches, rows = composed(source(only=what), 1, 8, family.sizes, vocab)
+            batches, rows = composed(source(only=what), 1, 8, sizes, vocab)
             for batch, mine in zip(batches, rows):
                 views = draw(batch)
                 for view, (text, centres) in zip(views.numpy(), mine):
@@ -750,12 +909,12 @@ def test_illegible(composer, batch):
     """Ageing may leave nothing of a line: then nothing is learnt of it."""
     device, space = torch.device("cpu"), Vocab(MINI).ids[" "]
     good = train.drawn(composer, train.to_device(batch, device), space)
-    white = train.drawn(lambda plans: torch.full((plans.size, 32, 256), 255, dtype=torch.uint8), train.to_device(batch, device), space)
+    white = train.drawn(lambda plans: torch.full((plans.size, 32, plans.width), 255, dtype=torch.uint8), train.to_device(batch, device), space)
     said = torch.from_numpy(batch[2]).any(1)
     promise("most lines are legible", (good[1][said][:, 1] != model.PAD).float().mean() > .6, good[1])
     promise("of those that are not, nothing is learnt", not white[1][said][:, 1:].any() and (white[1][:, 0] == model.BOS).all()
             and all((y[said] == train.UNKNOWN).all() for y in white[2:]), white)
-    views = list(good[0].numpy())
+    views = [np.pad(v, ((0, 0), (0, 256 - v.shape[1])), constant_values=255) for v in good[0].numpy()]
     same = [lines.legible(v, "x" * np.count_nonzero(c), (np.flatnonzero(c) + .5) * 4) for v, c in zip(views, batch[2])]
     promise("legible is what lines.legible() says", compose.legible(good[0], torch.from_numpy(batch[2]), -1).tolist() == same, same)
 
@@ -828,6 +987,15 @@ def test_export(d, run):
     promise("the config says so, and no more when the head is gone",
             model.config_of(os.path.join(d, "out3"))["dsocr"]["draft_slots"] == 3 and
             "draft_slots" not in model.config_of(os.path.join(d, "out4")).get("dsocr", {}))
+    promise("it says how far views are read, as before, also under another name", "view_step" in open(os.path.join(d, "like", "config.json")).read() and
+            all(model.config_of(os.path.join(d, o))["dsocr"]["view_step"] == 32 for o in ("out", "out3", "out4")) and
+            json.loads(export.config_for(drafted, os.path.join(d, "like"), "other"))["dsocr"]["view_step"] == 32)
+    shutil.copytree(os.path.join(d, "like"), os.path.join(d, "whole"))
+    with open(os.path.join(d, "whole", "config.json"), "w") as f:
+        json.dump({**k["config"], "dsocr": {"reader": "lines"}}, f)
+    sys.argv = ["export.py", d, os.path.join(d, "out5"), "--like", os.path.join(d, "whole")]
+    why = left_by(export.main)
+    promise("a model that reads views in other steps is not what it is like", why and "view_step" in why and not os.path.exists(os.path.join(d, "out5")), why)
     half = export.mixed(drafted, .5, os.path.join(d, "like"))
     like = export.load_file(os.path.join(d, "like", "model.safetensors"))
     promise("a half of another model's weights is the middle, and its missing draft head changes nothing",
@@ -843,6 +1011,38 @@ def test_export(d, run):
         promise("weights of another shape are refused", False, "written")
     except SystemExit as e:
         promise("weights of another shape are refused", "not a model like" in str(e), e)
+
+
+def test_grow():
+    with tempfile.TemporaryDirectory() as d, torch.no_grad():
+        like, out = os.path.join(d, "like"), os.path.join(d, "out")
+        tiny_model(like)
+        weights = load_file(os.path.join(like, "model.safetensors"))
+        weights |= {"draft.bias": torch.ones(3)}
+        export.save_file(weights, os.path.join(like, "model.safetensors"))
+
+        def run(layers, to=out):
+            with mock.patch.object(sys, "argv", ["grow.py", like, to, "--layers", *layers.split()]), unheard():
+                return left_by(grow.main)
+
+        why = run("window 0 global 1 window")
+        family, config = model.load(out)
+        sam, before = config["vision_config"]["width"]["sam_vit_b"], model.load(like)[0]
+        x, ids = torch.rand(2, 3, 32, 96, generator=torch.Generator().manual_seed(1)) * 2 - 1, torch.tensor([[model.BOS, 9], [model.BOS, 20]])
+        answers = [[*m.see(x), m.decode(m.see(x)[2], ids)] for m in (before, family)]
+        promise("a grown model answers what it answered, bit for bit", why is None and all(map(torch.equal, *answers)), why)
+        promise("it has the blocks that were asked for", sam["layers"] == len(family.model.sam_model.blocks) == 5 and sam["global_attn_indexes"] == [2, 3] and
+                [b.window for b in family.model.sam_model.blocks] == [(2, 12), (2, 12), None, None, (2, 12)], sam)
+        promise("and all else that it had", torch.equal(load_file(os.path.join(out, "model.safetensors"))["draft.bias"], weights["draft.bias"]) and
+                config["dsocr"]["view_step"] == 32 and Vocab(out).chars == Vocab(like).chars)
+        with torch.enable_grad():
+            family.see(x)[2].square().sum().backward()
+        promise("its new blocks learn", all(family.model.sam_model.blocks[i].attn.proj.weight.grad.any() and
+                                            family.model.sam_model.blocks[i].mlp.lin2.weight.grad.any() for i in (0, 2, 4)))
+        refused = [run(layers, os.path.join(d, "other")) for layers in ("0", "1 0", "0 0 1", "0 1 2", "window")]
+        promise("blocks left out, doubled, in another order or that it lacks are refused", all(w and "0 1, each once" in w for w in refused) and
+                not os.path.exists(os.path.join(d, "other")), refused)
+        promise("and a folder that is there", "exists" in (run("0 1 window", like) or ""))
 
 
 # ---- the user's own lines ----------------------------------------------------------------------------
@@ -919,6 +1119,17 @@ def taught(module, *arguments):
             module.main()
         out.flush()
         return out.buffer.getvalue().decode()
+
+
+def test_tuned_short():
+    """Lines of the user's, of two widths, in a model that reads views as far as their ink goes."""
+    family, vocab, seen = stepping(32), Vocab(MINI), []
+    rows = [(ending(golden_view(1), end), "m") for end in (40, 250) * 4]
+    a = argparse.Namespace(model=MINI, epochs=1, lr=0.0, batch=4, mix=0, text=None)
+    see = lambda x: seen.append(x.shape[3]) or model.Family.see(family, x)
+    with mock.patch.object(family, "see", see):
+        finetune.Tuning(a, family, vocab, rows, None).run_epoch()
+    promise("lines of one width are learnt together, as far as they are read", sorted(seen) == [64, 256], seen)
 
 
 def test_taught(fonts):
@@ -1018,12 +1229,16 @@ def main():
     fonts = [d for d in ("/usr/share/fonts", "/usr/share/texmf") if os.path.isdir(d)]
     test_vocab()
     test_text()
+    test_read_width()
     test_views()
     test_against_engine()
     if torch:
         torch.set_num_threads(1)
         test_golden()
         test_sizes()
+        test_distances()
+        test_short()
+        test_order()
         test_muon()
         test_experts()
         test_doubt()
@@ -1032,7 +1247,9 @@ def main():
             test_device(d)
             test_default_device(d)
             test_half(d)
+        test_grow()
         test_usable()
+        test_tuned_short()
         test_taught(fonts)
         test_lora()
         test_share_out()
@@ -1047,6 +1264,7 @@ def main():
             if torch:
                 test_found(d, fonts)
                 test_compose(d, fonts)
+                test_batches(d, fonts)
                 test_resume(d, fonts)
         else:
             skip("drawn lines and training on them", "no fonts (apt-get install $(grep -v '^#' train/fonts.txt))")
