@@ -305,7 +305,6 @@ look_after(DsEngine *e, DsPage *p, bool *worked, DsError *err)
             return st;
         turn_end(p);
         reading_free_slots(e, p);
-        p->nsequences = p->ndone = 0;
         reading_fail(p, err);
     }
     if (p->laid_out || p->turn || p->ndone < p->nsequences)

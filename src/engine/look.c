@@ -54,44 +54,47 @@ move_view(const View *v, int by, Arena *arena, View *out)
     return true;
 }
 
-/* Begins sequence i anew with another view, on the rows it has. False: without memory it stays as it is. */
-static bool
-begin_again(const DsEngine *e, DsPage *p, int i)
+/* Begins sequence i anew with another view, on the rows it has. */
+static DsStatus
+begin_again(const DsEngine *e, DsPage *p, int i, DsError *err)
 {
     Sequence *s = &p->sequences[i], *first = arena_alloc(&p->arena, sizeof *first);
-    DsError ignored;
+    DsStatus st;
 
     if (first == NULL || !move_view(&p->views[s->first_view], model_facts(e->model)->look_shift,
                                     &p->arena, &p->views[p->nviews]))
-        return false;
+        return reading_no_room(err);
     *first = *s;
     *s = (Sequence){.first_view = p->nviews, .nviews = 1, .rows = first->rows, .first = first};
-    if (reading_begin_sequence(e, p, s, &ignored))
+    if ((st = reading_begin_sequence(e, p, s, err)))
     {
         *s = *first;
-        return false;
+        return st;
     }
     p->nviews++;
+    p->nagain++;
+    p->ndone--;
     p->reading.vision_tokens += s->nrows;
     p->reading.prompt_tokens += s->prompt;
-    return true;
+    return DS_OK;
 }
 
-void
-look_begin(const DsEngine *e, DsPage *p)
+DsStatus
+look_begin(const DsEngine *e, DsPage *p, DsError *err)
 {
     float sure = model_facts(e->model)->second_look;
     int most = (p->nsequences + PART - 1) / PART;
     View *views = arena_array(&p->arena, (size_t)(p->nviews + most), sizeof *views);
+    DsStatus st = DS_OK;
 
     p->looked = true;
     if (views == NULL)
-        return;
+        return reading_no_room(err);
     p->views = memcpy(views, p->views, (size_t)p->nviews * sizeof *views);
-    for (int i = 0; i < p->nsequences && p->nagain < most; i++)
-        if (in_doubt(&p->sequences[i], sure) && begin_again(e, p, i))
-            p->nagain++;
-    p->ndone -= p->nagain;
+    for (int i = 0; i < p->nsequences && p->nagain < most && st == DS_OK; i++)
+        if (in_doubt(&p->sequences[i], sure))
+            st = begin_again(e, p, i, err);
+    return st;
 }
 
 /* Makes the text's confidence the first reading's. */

@@ -531,6 +531,7 @@ reading_fail(DsPage *p, const DsError *why)
     p->reading.status = "error";
     p->reading.error_code = ds_status_name(why->status);
     p->reading.error_message = message ? message : "out of memory";
+    p->nsequences = p->ndone = 0; /* nothing of it goes on */
     p->laid_out = true;
 }
 
@@ -540,16 +541,16 @@ reading_finish(DsEngine *e, DsPage *p, DsError *err)
     const ModelFacts *f = model_facts(e->model);
     bool looped =
         p->nsequences == 1 && !f->reads_lines && strcmp(p->sequences[0].finish, "repeat") == 0;
-    DsStatus st;
+    DsStatus st = DS_OK;
 
     if (f->second_look > 0 && !p->looked)
-        look_begin(e, p);
-    if (p->nagain && p->ndone < p->nsequences)
+        st = look_begin(e, p, err);
+    if (st == DS_OK && p->nagain && p->ndone < p->nsequences)
         return DS_OK;
     look_decide(p);
-    if (looped && p->attempt < p->options.retries)
+    if (st == DS_OK && looped && p->attempt < p->options.retries)
         st = try_again(e, p, err);
-    else
+    else if (st == DS_OK)
     {
         p->laid_out = true;
         st = lay_out(e, p, err);

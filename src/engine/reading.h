@@ -122,8 +122,9 @@ void reading_fail(DsPage *p, const DsError *why);
 
 /* --- look.c: a second look at what was read with doubt ------------------------------------------------- */
 
-/* All sequences are done: begins some of them anew. */
-void look_begin(const DsEngine *e, DsPage *p);
+/* All sequences are done: begins some of them anew. DS_LIMIT: the page fails, as it does without memory for its turn;
+ * what the first look has read is not given for what two looks would have. */
+DsStatus look_begin(const DsEngine *e, DsPage *p, DsError *err);
 
 /* And these, too: keeps the surer readings. */
 void look_decide(DsPage *p);

@@ -11,6 +11,8 @@
 #include "image_files.h"
 #include "toy.h"
 
+#define ARENA_BLOCK ((size_t)256 << 10) /* the least that an arena takes at once */
+
 static Image page;
 static char dir[300];
 
@@ -148,6 +150,15 @@ mean(const Sequence *s)
     return (float)exp(logs / (s->n - s->prompt));
 }
 
+static void
+begin_look(const DsEngine *e, DsPage *p)
+{
+    DsError err = {0};
+
+    if (look_begin(e, p, &err))
+        exit(promise(err.message, false));
+}
+
 /* The longest line, which is read with certainty. */
 static int
 longest(const DsPage *p)
@@ -166,11 +177,11 @@ test_which(DsEngine *e, DsEngine *plain)
     DsPage *p = read_once(plain);
     int line = longest(p), other = line ? 0 : 1;
 
-    look_begin(e, p);
+    begin_look(e, p);
     promise("what is sure is not read again", p->nagain == 0 && p->ndone == p->nsequences);
     doubt(&p->sequences[line], .9f);
     doubt(&p->sequences[other], .3f);
-    look_begin(e, p);
+    begin_look(e, p);
     promise("what is doubtful is, and what is hopeless is not",
             p->nagain == 1 && p->sequences[line].first && p->sequences[other].first == NULL);
     ds_page_end(plain, p);
@@ -184,7 +195,7 @@ test_bound(DsEngine *e, DsEngine *plain)
 
     for (int i = 0; i < p->nsequences; i++)
         doubt(&p->sequences[i], .5f);
-    look_begin(e, p);
+    begin_look(e, p);
     promise("half of a page at most is read again", p->nsequences > 4 && p->nagain == most);
     ds_page_end(plain, p);
 }
@@ -218,13 +229,13 @@ test_view(DsEngine *e, DsEngine *plain)
         pixels[(y + 1) * was.width - 1] = pixels[(y + 1) * was.width - 2] = 255;
     ((View *)p->views)[first].pixels = pixels;
     doubt(&p->sequences[line], .9f);
-    look_begin(e, p);
+    begin_look(e, p);
     promise("the view is moved half a patch to the right",
             is_moved(&p->views[first], &p->views[p->sequences[line].first_view], 2));
     p->sequences[line] = *p->sequences[line].first;
     p->nagain = 0;
     pixels[5 * was.width - 1] = 254;
-    look_begin(e, p);
+    begin_look(e, p);
     promise("and to the left where ink would be pushed out",
             is_moved(&p->views[first], &p->views[p->sequences[line].first_view], -2));
     ds_page_end(plain, p);
@@ -251,19 +262,51 @@ test_mends(DsEngine *e, DsEngine *plain)
     p = read_once(plain);
     s = &p->sequences[line];
     doubt(s, .9f);
-    look_begin(e, p);
+    begin_look(e, p);
     s->n = s->prompt + 3;
     s->ids[s->prompt] = s->ids[s->prompt + 1] = s->ids[s->prompt + 2] = 50;
     doubt(s, .89f);
     look_decide(p);
     promise("a reading that is less sure does not count", s->n > s->prompt + 3 && s->first == NULL);
-    look_begin(e, p);
+    begin_look(e, p);
     s->n = s->prompt;
     s->ending = 1;
     look_decide(p);
     promise("nor does one that sees nothing", s->n > s->prompt);
     ds_page_end(plain, p);
     ds_page_end(plain, right);
+}
+
+/* The page has so many bytes left when all of it is doubtful. */
+static bool
+fails_with(DsEngine *e, DsEngine *plain, size_t left)
+{
+    DsPage *p = read_once(plain);
+    Arena rest = p->arena;
+    bool ok;
+
+    for (int i = 0; i < p->nsequences; i++)
+        doubt(&p->sequences[i], .5f);
+    p->reading.output_tokens = 0;              /* of what is laid out */
+    arena_init(&p->arena, ARENA_BLOCK + 1000); /* one block, and no other */
+    ok = arena_alloc(&p->arena, ARENA_BLOCK - left) != NULL;
+    finish(e, &p, 1);
+    ok &= ds_page_done(p) && strcmp(p->reading.status, "error") == 0 &&
+          strcmp(p->reading.error_code, "limit") == 0 && p->reading.output_tokens == 0;
+    for (int i = 0; i < e->slots; i++)
+        ok &= e->in_slot[i] == NULL;
+    arena_free(&p->arena);
+    p->arena = rest;
+    ds_page_end(plain, p);
+    return ok;
+}
+
+static void
+test_room(DsEngine *e, DsEngine *plain)
+{
+    promise("a page without room for a second look fails", fails_with(e, plain, 64));
+    promise("and one that has some for the views alone", fails_with(e, plain, 8 << 10));
+    promise("or for a few of its sequences", fails_with(e, plain, 30 << 10));
 }
 
 static void
@@ -320,6 +363,7 @@ main(void)
     test_bound(e, plain);
     test_view(e, plain);
     test_mends(e, plain);
+    test_room(e, plain);
     ds_close(e);
     ds_close(plain);
     test_company();
