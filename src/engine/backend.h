@@ -120,9 +120,9 @@ typedef struct Backend
     /* x[view, row, :] += w[row, :]. */
     void (*add_rows)(Device *d, float *x, int views, int rows, int cols, const float *w);
     /* Bytes to patches: y[gh * gw, 3 * ph * pw] in the order channel, y, x, each byte through its channel's table.
-     * pixels: [gh * ph, gw * pw, channels]; one channel stands for all three. table: [3, 256]. */
-    void (*patches)(Device *d, float *y, const uint8_t *pixels, int channels, int gh, int gw,
-                    int ph, int pw, const float *table);
+     * pixels: [gh * ph, stride >= gw * pw, channels]; one channel stands for all three. table: [3, 256]. */
+    void (*patches)(Device *d, float *y, const uint8_t *pixels, int stride, int channels, int gh,
+                    int gw, int ph, int pw, const float *table);
 } Backend;
 
 struct CpuKernels;

@@ -154,15 +154,15 @@ check_inputs(const Decoder *dec, const DecoderInput *inputs, int n, int *rows, D
         const DecoderInput *in = &inputs[i];
 
         if (in->slot < 0 || in->slot >= dec->cache.slots || in->n < 1 || in->start < 0 ||
-            in->earlier < 0 || in->earlier >= in->n)
+            in->earlier < 0 || in->earlier >= in->n || in->gap < 0)
             return ds_fail(err, DS_BROKEN, "slot %d of %d was asked for", in->slot,
                            dec->cache.slots);
         for (int j = 0; j < i; j++)
             if (inputs[j].slot == in->slot)
                 return ds_fail(err, DS_BROKEN, "slot %d was asked for twice", in->slot);
-        if (in->n > dec->cache.positions - in->start)
+        if (in->n > dec->cache.positions - in->start - in->gap)
             return ds_fail(err, DS_LIMIT, "a sequence of %lld positions is too long: there are %d",
-                           (long long)in->start + in->n, dec->cache.positions);
+                           (long long)in->start + in->n + in->gap, dec->cache.positions);
         if (in->n > dec->max_rows - *rows)
             return ds_fail(err, DS_LIMIT, "more than %d rows at once", dec->max_rows);
         if ((st = check_ids(dec, in, err)))
@@ -186,7 +186,9 @@ embed(Decoder *dec, const DecoderInput *inputs, int n)
                              &dec->m->decoder.embed, inputs[i].ids, inputs[i].n);
         for (int j = 0; j < inputs[i].n; j++, row++)
         {
-            dec->positions[row] = inputs[i].start + j;
+            int at = inputs[i].start + j;
+
+            dec->positions[row] = at < inputs[i].behind ? at : at + inputs[i].gap;
             if (inputs[i].ids[j] >= 0)
                 continue;
             memcpy(dec->x + (size_t)row * hidden, image, hidden * sizeof(float));

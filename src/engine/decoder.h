@@ -28,6 +28,7 @@ typedef struct DecoderInput
     const int32_t *ids; /* [n] token ids; an id of -1 takes the next of `image` instead */
     const float *image; /* [number of -1 ids, hidden] vision rows, or NULL */
     int earlier;        /* rows before the last whose logits are wanted too */
+    int gap, behind;    /* positions left out before row `behind`, for a view that ends early */
 } DecoderInput;
 
 /* Runs the layers over the rows of `n` inputs together and writes, for each input, the logits after its

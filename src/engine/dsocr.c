@@ -38,7 +38,8 @@ positions_needed(const Model *m)
     if (f->reads_lines)
     {
         View view = {.width = f->line.view_w, .height = f->line.view_h, .channels = 1};
-        int need = vision_rows(m, &view) + 64 + f->max_new_tokens; /* 64: a config's own prompt */
+        int need =
+            vision_whole_rows(m, &view) + 64 + f->max_new_tokens; /* 64: a config's own prompt */
 
         positions = need < positions ? need : positions;
     }
@@ -115,7 +116,7 @@ open_parts(DsEngine *e, DsError *err)
 
     if ((st = device_open(s->backend, s->threads, s->tick, s->tick_arg, &e->device, err)) ||
         (st = model_open_adapted(s->model_dir, s->adapter_dir, e->device, &e->model, err)) ||
-        (st = vision_prepare(e->model, e->device, err)) || (st = open_tokenizer(e, err)))
+        (st = open_tokenizer(e, err)))
         return st;
     e->positions = positions_needed(e->model);
     e->slots = s->max_batch > 0 ? s->max_batch : auto_slots(e->model, e->positions);

@@ -16,6 +16,7 @@ typedef struct Dump
     const DsDumpOptions *o;
     Arena arena;
     json_t *out;
+    int gap, separator; /* of the views at hand, as in a Sequence */
 } Dump;
 
 static DsStatus
@@ -67,8 +68,12 @@ dump_vision(Dump *d, json_t *out, const View *views, int n, float **rows, int *n
     DsStatus st;
 
     *nrows = 1;
+    d->gap = 0;
     for (int i = 0; i < n; i++)
+    {
         *nrows += vision_rows(m, &views[i]);
+        d->gap += vision_whole_rows(m, &views[i]) - vision_rows(m, &views[i]);
+    }
     *rows = arena_array(&d->arena, (size_t)*nrows * (size_t)hidden, sizeof **rows);
     seen = arena_array(&d->arena, (size_t)*nrows * (size_t)hidden, sizeof *seen);
     if (trace == NULL || *rows == NULL || seen == NULL)
@@ -134,19 +139,23 @@ dump_prompt(Dump *d, int nrows, int32_t **ids, int *n, DsError *err)
 
 /* Prefill in passes of at most PASS_ROWS; the logits after the last row are in e->logits. */
 static DsStatus
-prefill(DsEngine *e, const int32_t *ids, int n, const float *rows, DsError *err)
+prefill(Dump *d, const int32_t *ids, int n, const float *rows, DsError *err)
 {
+    DsEngine *e = d->e;
     size_t hidden = (size_t)model_facts(e->model)->hidden;
     DsStatus st = DS_OK;
     int seen = 0;
 
+    d->separator = prompt_separator(ids, n);
     for (int at = 0; at < n && !st; at += PASS_ROWS)
     {
         DecoderInput in = {.slot = 0,
                            .start = at,
                            .n = n - at < PASS_ROWS ? n - at : PASS_ROWS,
                            .ids = ids + at,
-                           .image = rows + (size_t)seen * hidden};
+                           .image = rows + (size_t)seen * hidden,
+                           .gap = d->gap,
+                           .behind = d->separator};
 
         st = decoder_run(e->decoder, &in, 1, e->logits, err);
         for (int i = 0; i < in.n; i++)
@@ -177,7 +186,12 @@ dump_tokens(Dump *d, json_t *out, int position, DsError *err)
     while (n < most && !st)
     {
         Choice c = choose_next(d->e->logits, f->vocab, ids, n, 0, &none);
-        DecoderInput in = {.slot = 0, .start = position + n, .n = 1, .ids = &ids[n]};
+        DecoderInput in = {.slot = 0,
+                           .start = position + n,
+                           .n = 1,
+                           .ids = &ids[n],
+                           .gap = d->gap,
+                           .behind = d->separator};
 
         gap = c.gap < gap ? c.gap : gap;
         if (c.id == f->eos && !d->o->no_eos)
@@ -205,8 +219,7 @@ dump_views(Dump *d, json_t *out, const View *views, int n, DsError *err)
     DsStatus st;
 
     if ((st = dump_vision(d, out, views, n, &rows, &nrows, err)) ||
-        (st = dump_prompt(d, nrows, &ids, &nids, err)) ||
-        (st = prefill(d->e, ids, nids, rows, err)))
+        (st = dump_prompt(d, nrows, &ids, &nids, err)) || (st = prefill(d, ids, nids, rows, err)))
         return st;
     json_object_set_new(out, "logits", summary(d->e->logits, &model_facts(d->e->model)->vocab, 1));
     return dump_tokens(d, out, nids, err);

@@ -2,7 +2,8 @@
  *
  * In: features [views, n, dim]. Out: what the n queries of each view saw, [views * n, dim], after the final norm.
  * Sharp edges: image rows see one another and no query, query i sees all image rows and the queries up to itself;
- * positions go on counting through the queries. No mask is ever built: a row sees a prefix of the keys. */
+ * positions go on counting through the queries, from where a whole view's features end. No mask is ever built: a row
+ * sees a prefix of the keys. */
 #include <math.h>
 
 #include "plant.h"
@@ -74,7 +75,13 @@ join(FlowWork *w, const QueryTable *table, const float *features)
 #endif
     }
     for (int r = 0; r < w->rows; r++)
-        w->positions[r] = PLANTED(PLANT_QUERY_POSITIONS) ? r % w->n : r % (2 * w->n);
+    {
+        int at = r % (2 * w->n), query = at - w->n;
+
+        w->positions[r] = query < 0                        ? at
+                          : PLANTED(PLANT_QUERY_POSITIONS) ? query
+                                                           : table->first + query;
+    }
 }
 
 static void

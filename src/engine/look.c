@@ -71,6 +71,8 @@ begin_again(const DsEngine *e, DsPage *p, int i, DsError *err)
         *s = *first;
         return st;
     }
+    if (s->nrows > first->nrows) /* moved, it ends later */
+        s->rows = NULL;
     p->nviews++;
     p->nagain++;
     p->ndone--;

@@ -299,6 +299,15 @@ bind_flow_layer(Binder *b, int i)
     bind_mlp(b, &l->mlp, f->inner, f->dim, prefix);
 }
 
+static const QueryTable *
+queries_of(const Flow *f, int rows)
+{
+    for (int i = 0; i < f->ntables; i++)
+        if (f->tables[i].rows == rows)
+            return &f->tables[i];
+    return NULL;
+}
+
 /* Every model.qwen2_model.query_N.weight; which one a view takes is told by its number of rows, not by N. */
 static void
 bind_tables(Binder *b)
@@ -316,12 +325,12 @@ bind_tables(Binder *b)
         if (strncmp(t->name, prefix, sizeof prefix - 1) != 0)
             continue;
         snprintf(b->name, sizeof b->name, "%s", t->name);
-        if (f->ntables == MODEL_TABLES || model_queries(b->m, rows))
+        if (f->ntables == MODEL_TABLES || queries_of(f, rows))
         {
             wrong_tensor(b, "is a query table too many, or of a length there is already");
             return;
         }
-        f->tables[f->ntables++] = (QueryTable){rows, floats(b, rows, f->dim, "%s", t->name)};
+        f->tables[f->ntables++] = (QueryTable){rows, rows, floats(b, rows, f->dim, "%s", t->name)};
         f->most_rows = rows > f->most_rows ? rows : f->most_rows;
     }
     if (b->st == DS_OK && f->ntables == 0)
@@ -446,9 +455,10 @@ check_all_used(Binder *b)
 
 /* ---- grids ---- */
 
-/* Relative positions for a grid of `size`: resized, reversed, in panels (backend.h). */
+/* Relative positions for a grid of `size`: resized or, of a view that ends early, the near ones; reversed, in panels
+ * (backend.h). */
 static const float *
-rel_panels(Binder *b, const float *stored, int rows, int size, int dim)
+rel_panels(Binder *b, const float *stored, int rows, int size, int dim, bool early)
 {
     int wanted = 2 * size - 1;
     float *to = need(b, (size_t)keys_room(wanted) * (size_t)dim, sizeof *to);
@@ -456,8 +466,9 @@ rel_panels(Binder *b, const float *stored, int rows, int size, int dim)
 
     if (to == NULL || resized == NULL)
         return NULL;
-    if (wanted == rows)
-        memcpy(resized, stored, sizeof(float) * (size_t)wanted * (size_t)dim);
+    if (wanted == rows || early)
+        memcpy(resized, stored + (size_t)((rows - wanted) / 2) * (size_t)dim,
+               sizeof(float) * (size_t)wanted * (size_t)dim);
     else
         rel_resize(stored, rows, resized, wanted, dim);
     for (int r = 0; r < wanted; r++)
@@ -469,28 +480,31 @@ rel_panels(Binder *b, const float *stored, int rows, int size, int dim)
 }
 
 static Grid
-rel_grid(Binder *b, const SamBlock *k, int h, int w)
+rel_grid(Binder *b, const SamBlock *k, int h, int w, bool early)
 {
     int dim = b->m->sam.width / b->m->sam.heads;
 
     if (PLANTED(PLANT_REL_SWAPPED))
-        return (Grid){h, w, rel_panels(b, k->rel_w, k->rel_rows_w, h, dim),
-                      rel_panels(b, k->rel_h, k->rel_rows_h, w, dim)};
-    return (Grid){h, w, rel_panels(b, k->rel_h, k->rel_rows_h, h, dim),
-                  rel_panels(b, k->rel_w, k->rel_rows_w, w, dim)};
+        return (Grid){h, w, rel_panels(b, k->rel_w, k->rel_rows_w, h, dim, early),
+                      rel_panels(b, k->rel_h, k->rel_rows_h, w, dim, early)};
+    return (Grid){h, w, rel_panels(b, k->rel_h, k->rel_rows_h, h, dim, early),
+                  rel_panels(b, k->rel_w, k->rel_rows_w, w, dim, early)};
 }
 
 static const float *
-grid_positions(Binder *b, int h, int w)
+grid_positions(Binder *b, int h, int w, bool early)
 {
     Sam *s = &b->m->sam;
+    size_t row = (size_t)w * (size_t)s->width;
     float *to, *scratch;
 
     if (h == s->pos_h && w == s->pos_w)
         return s->pos;
-    to = need(b, (size_t)h * w * s->width, sizeof *to);
-    scratch = need(b, (size_t)s->pos_h * w * s->width, sizeof *scratch);
-    if (to && scratch)
+    to = need(b, (size_t)h * row, sizeof *to);
+    scratch = need(b, (size_t)s->pos_h * row, sizeof *scratch);
+    for (int y = 0; early && to && y < h; y++)
+        memcpy(to + y * row, s->pos + (size_t)y * s->pos_w * s->width, row * sizeof *to);
+    if (to && scratch && !early)
         pos_resize(s->pos, s->pos_h, s->pos_w, to, h, w, s->width, scratch);
     return to;
 }
@@ -502,29 +516,57 @@ wrong_views(Binder *b, int height, int width, const char *what)
     ds_hint(b->err, "Look at base_size, tile_size and patch_size in config.json.");
 }
 
-/* Prepares views of height x width; a query table of their number of rows must be there. */
+/* Prepares views of height x width with the first of `table`'s queries; early: of a whole view, they end before it. */
 static void
-add_grid(Binder *b, int height, int width)
+add_grid(Binder *b, int height, int width, const QueryTable *table, bool early)
 {
     Sam *s = &b->m->sam;
     SamGrid *g = &s->grids[s->ngrids];
 
-    if (b->st || model_grid(b->m, width, height) >= 0)
-        return;
     *g = (SamGrid){.h = height / s->patch_h, .w = width / s->patch_w};
     g->out_h = ((g->h + 1) / 2 + 1) / 2;
     g->out_w = ((g->w + 1) / 2 + 1) / 2;
-    if (height % s->patch_h || width % s->patch_w)
-        wrong_views(b, height, width, "are not whole patches");
-    else if (model_queries(b->m, g->out_h * g->out_w) == NULL)
-        wrong_views(b, height, width, "make a number of rows that no query table has");
-    if (b->st)
-        return;
-    g->pos = grid_positions(b, g->h, g->w);
+    g->queries = *table;
+    g->queries.rows = g->out_h * g->out_w;
+    g->pos = grid_positions(b, g->h, g->w, early);
     for (int i = 0; i < s->layers; i++)
         if (s->blocks[i].global)
-            s->blocks[i].grids[s->ngrids] = rel_grid(b, &s->blocks[i], g->h, g->w);
+            s->blocks[i].grids[s->ngrids] = rel_grid(b, &s->blocks[i], g->h, g->w, early);
     s->ngrids++;
+}
+
+/* Whether the first columns of a view are the first of everything: one row of tokens, and tables of the grid's own size. */
+static bool
+can_end_early(const Sam *s, int h, int w)
+{
+    for (int i = 0; i < s->layers; i++)
+        if (s->blocks[i].global &&
+            (s->blocks[i].rel_rows_h != 2 * h - 1 || s->blocks[i].rel_rows_w != 2 * w - 1))
+            return false;
+    return h <= 4 && h == s->pos_h && w == s->pos_w;
+}
+
+/* Prepares whole views of height x width; a query table of their number of rows must be there. */
+static void
+add_whole(Binder *b, int height, int width)
+{
+    const Sam *s = &b->m->sam;
+    int h = height / s->patch_h, w = width / s->patch_w, step = b->m->facts.view_step;
+    const QueryTable *table =
+        queries_of(&b->m->flow, (((h + 1) / 2 + 1) / 2) * (((w + 1) / 2 + 1) / 2));
+
+    if (b->st || model_grid(b->m, width, height) >= 0)
+        return;
+    if (height % s->patch_h || width % s->patch_w)
+        wrong_views(b, height, width, "are not whole patches");
+    else if (table == NULL)
+        wrong_views(b, height, width, "make a number of rows that no query table has");
+    else if (step && !can_end_early(s, h, w))
+        wrong_views(b, height, width, "cannot end early: dsocr.view_step has no place here");
+    else
+        add_grid(b, height, width, table, false);
+    for (int early = step; early && early < width && b->st == DS_OK; early += step)
+        add_grid(b, height, early, table, true);
 }
 
 static void
@@ -534,9 +576,9 @@ prepare_grids(Binder *b, const ModelConfig *c)
 
     for (int i = 0; i < s->layers && b->st == DS_OK; i++)
         if (!s->blocks[i].global)
-            s->blocks[i].grids[0] = rel_grid(b, &s->blocks[i], s->window_h, s->window_w);
-    add_grid(b, c->base_h, c->base_w);
-    add_grid(b, c->tile_h, c->tile_w);
+            s->blocks[i].grids[0] = rel_grid(b, &s->blocks[i], s->window_h, s->window_w, false);
+    add_whole(b, c->base_h, c->base_w);
+    add_whole(b, c->tile_h, c->tile_w);
 }
 
 int
@@ -548,15 +590,6 @@ model_grid(const Model *m, int width, int height)
         if (s->grids[i].h * s->patch_h == height && s->grids[i].w * s->patch_w == width)
             return i;
     return -1;
-}
-
-const QueryTable *
-model_queries(const Model *m, int rows)
-{
-    for (int i = 0; i < m->flow.ntables; i++)
-        if (m->flow.tables[i].rows == rows)
-            return &m->flow.tables[i];
-    return NULL;
 }
 
 /* ---- life ---- */

@@ -28,6 +28,7 @@ typedef struct ModelFacts
     bool reads_lines;     /* config: "reader": "lines" */
     bool drafts;          /* has a draft head (draft.h) */
     LineShape line;       /* when reads_lines */
+    int view_step;        /* columns: a view is seen to its ink's end, in whole steps; 0: whole */
     float second_look;    /* what is read less surely is read twice (reading.h); 0: nothing is */
     int look_shift;       /* columns: half a patch */
     ViewSizes views;      /* otherwise */

@@ -296,6 +296,20 @@ read_ids(Reader *r, ModelFacts *f)
         refuse(r, "bos_token_id, eos_token_id or image_token_id", "is not below vocab_size");
 }
 
+/* A step is whole rows of the decoder's input. */
+static void
+read_view_step(Reader *r, Model *m)
+{
+    ModelFacts *f = &m->facts;
+    int row = 4 * m->sam.patch_w;
+
+    f->view_step = integer(r, find(r->config, "dsocr.view_step"), "dsocr.view_step", 0, 0);
+    if (f->view_step % row)
+        refuse(r, "dsocr.view_step", "is not a multiple of four patches");
+    else if (f->view_step && f->line.view_w / f->view_step >= MODEL_GRIDS)
+        refuse(r, "dsocr.view_step", "makes too many widths of views");
+}
+
 static void
 read_facts(Reader *r, Model *m, ModelConfig *c)
 {
@@ -326,6 +340,7 @@ read_facts(Reader *r, Model *m, ModelConfig *c)
         f->line.view_w = m->sam.pos_w * m->sam.patch_w;
         f->line.x_height = real(r, find(r->config, "dsocr.x_height"), "dsocr.x_height", 11);
         f->line.baseline = real(r, find(r->config, "dsocr.baseline"), "dsocr.baseline", 23);
+        read_view_step(r, m);
         f->second_look = real(r, find(r->config, "dsocr.second_look"), "dsocr.second_look", 0);
         if (f->second_look > 1)
             refuse(r, "dsocr.second_look", "is more than certainty, 1");

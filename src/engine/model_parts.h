@@ -9,7 +9,7 @@
 #include "model.h"
 #include "safetensors.h"
 
-#define MODEL_GRIDS  4
+#define MODEL_GRIDS  32
 #define MODEL_TABLES 8
 
 /* ---- SAM: a view to a grid of features (spec 4) ---- */
@@ -26,14 +26,21 @@ typedef struct SamBlock
     Grid grids[MODEL_GRIDS];    /* windowed blocks: the window in [0] */
 } SamBlock;
 
+/* The learned queries of a view of so many rows. */
+typedef struct QueryTable
+{
+    int rows;
+    int first;      /* position of the first query: behind the features of the whole view */
+    const float *w; /* [rows, dim] */
+} QueryTable;
+
 /* A grid of tokens that views of one size have; worked out at load. */
 typedef struct SamGrid
 {
     int h, w;         /* tokens */
     int out_h, out_w; /* after the two halvings, rounded up */
-    const float *pos; /* [h * w, width]: pos_embed, resized if need be */
-    /* What a white view has where its first global block has made q, k and v; NULL: not worked out. */
-    const float *white_x, *white_qkv; /* [h * w, width], [h * w, 3 * width] */
+    const float *pos; /* [h * w, width]: pos_embed, resized or cut short if need be */
+    QueryTable queries;
 } SamGrid;
 
 typedef struct Sam
@@ -62,12 +69,6 @@ typedef struct FlowLayer
     const float *q_b, *k_b, *v_b;
     Mlp mlp;
 } FlowLayer;
-
-typedef struct QueryTable
-{
-    int rows;
-    const float *w; /* [rows, dim] */
-} QueryTable;
 
 typedef struct Flow
 {
@@ -140,8 +141,7 @@ void rel_resize(const float *from, int rows, float *to, int out_rows, int dim);
 /* cosines and sines of `positions` positions: [positions, dim]; spec 5.1. */
 void rope_table(float *to, int positions, int dim, float theta);
 
-/* The grid and query table of a view of this size, or -1. */
+/* The grid of a view of this size, or -1. */
 int model_grid(const Model *m, int width, int height);
-const QueryTable *model_queries(const Model *m, int rows);
 
 #endif

@@ -2,16 +2,12 @@
  *
  * In: bytes of views of one size. Out: [views, out_h * out_w, out]. Sharp edges: a window's padding is zeros put
  * in after norm1, so its keys and values are the biases of qkv, and they do count; relative terms take the
- * unscaled query; grids need not be square; the halvings round up. Before the first global block a window knows
- * nothing of the others, so what a white one becomes is worked out once: until there, x has the other windows' rows
- * alone. */
+ * unscaled query; grids need not be square; the halvings round up. */
 #include <math.h>
 #include <string.h>
 
 #include "plant.h"
 #include "vision_parts.h"
-
-#define WHITE 255
 
 /* Where one call's numbers lie. T: tokens of all views together. */
 typedef struct SamWork
@@ -21,16 +17,13 @@ typedef struct SamWork
     const SamGrid *grid;
     int index; /* of the grid */
     int views, tokens;
-    int rows;   /* of x: all tokens', or those' of windows that are not white */
     float *x;   /* [T, width] the residual stream */
     float *y;   /* [T, width] */
     float *qkv; /* [T, 3 width] */
     float *mlp; /* [T, mlp], patches [T, 3 ph pw], and the maps of the convolutions */
     float *keys;
     int windows;     /* per view */
-    int nwindows;    /* of all views, that have rows */
-    int32_t *places; /* [nwindows, window_h * window_w]: rows of x, -1 for padding */
-    int32_t *row;    /* [tokens] of x, -1: none */
+    int32_t *places; /* [views * windows, window_h * window_w]: rows of x, -1 for padding */
     KeepJob *keep;
     AttendJob *attend;
 } SamWork;
@@ -39,12 +32,6 @@ static int
 max_int(int a, int b)
 {
     return a > b ? a : b;
-}
-
-static int
-min_int(int a, int b)
-{
-    return a < b ? a : b;
 }
 
 static int
@@ -96,82 +83,12 @@ window_places(const SamWork *w, int view, int win, int32_t *places)
     }
 }
 
-static bool
-is_white(const SamWork *w, const View *view, int win)
-{
-    const Sam *s = w->s;
-    int across = (w->grid->w + s->window_w - 1) / s->window_w;
-    int top = win / across * s->window_h * s->patch_h,
-        left = win % across * s->window_w * s->patch_w;
-    int rows = min_int(s->window_h * s->patch_h, view->height - top);
-    size_t bytes = (size_t)min_int(s->window_w * s->patch_w, view->width - left) * view->channels;
-
-    for (int y = top; y < top + rows; y++)
-    {
-        const uint8_t *p = view->pixels + ((size_t)y * view->width + left) * view->channels;
-
-        if (p[0] != WHITE || memcmp(p, p + 1, bytes - 1) != 0)
-            return false;
-    }
-    return true;
-}
-
-/* Gives rows to the tokens of all windows or, with views, of those that are not white. */
-static void
-choose_rows(SamWork *w, const View *views)
-{
-    int size = w->s->window_h * w->s->window_w;
-
-    memset(w->row, -1, sizeof *w->row * (size_t)w->tokens);
-    w->rows = w->nwindows = 0;
-    for (int i = 0; i < w->views * w->windows; i++)
-    {
-        int32_t *places = w->places + (size_t)w->nwindows * size;
-
-        if (views && is_white(w, &views[i / w->windows], i % w->windows))
-            continue;
-        window_places(w, i / w->windows, i % w->windows, places);
-        for (int k = 0; k < size; k++)
-            if (places[k] >= 0)
-                w->row[places[k]] = 0;
-        w->nwindows++;
-    }
-    for (int t = 0; t < w->tokens; t++)
-        if (w->row[t] >= 0)
-            w->row[t] = w->rows++;
-    for (int k = 0; k < w->nwindows * size; k++)
-        if (w->places[k] >= 0)
-            w->places[k] = w->row[w->places[k]];
-}
-
-/* Brings in the white windows' rows: x and qkv are all tokens' then. From the end, where there is room. */
-static void
-bring_in(SamWork *w)
-{
-    size_t width = (size_t)w->s->width, per = (size_t)w->grid->h * (size_t)w->grid->w;
-
-    for (size_t t = (size_t)w->tokens; t-- > 0 && w->row[t] != (int32_t)t;)
-    {
-        const float *x = w->grid->white_x + t % per * width;
-        const float *qkv = w->grid->white_qkv + t % per * 3 * width;
-
-        if (w->row[t] >= 0)
-        {
-            x = w->x + (size_t)w->row[t] * width;
-            qkv = w->qkv + (size_t)w->row[t] * 3 * width;
-        }
-        memmove(w->x + t * width, x, sizeof *x * width);
-        memmove(w->qkv + t * 3 * width, qkv, sizeof *qkv * 3 * width);
-    }
-    choose_rows(w, NULL);
-}
-
 /* The jobs of a block: a window each, or a view each. Returns their number. */
 static int
 make_jobs(SamWork *w, const SamBlock *k, const float *pad)
 {
     const Sam *s = w->s;
-    int width = s->width, dim = width / s->heads, n = k->global ? w->views : w->nwindows;
+    int width = s->width, dim = width / s->heads, n = w->views * (k->global ? 1 : w->windows);
     int size = k->global ? w->grid->h * w->grid->w : s->window_h * s->window_w,
         room = keys_room(size);
     const Grid *grid = &k->grids[k->global ? w->index : 0];
@@ -228,7 +145,7 @@ plant_qkv(SamWork *w, const SamBlock *k)
     if (PLANTED(PLANT_QKV_TRIPLES))
     {
         plant_triples(s, pad, old);
-        for (int r = 0; r < w->rows; r++)
+        for (int r = 0; r < w->tokens; r++)
             plant_triples(s, w->qkv + (size_t)r * 3 * s->width, old);
     }
     return pad;
@@ -241,9 +158,9 @@ make_qkv(SamWork *w, const SamBlock *k)
 {
     const Sam *s = w->s;
 
-    w->d->ops->layer_norm(w->d, w->y, w->x, w->rows, s->width, k->norm1_w, k->norm1_b,
+    w->d->ops->layer_norm(w->d, w->y, w->x, w->tokens, s->width, k->norm1_w, k->norm1_b,
                           PLANTED(PLANT_EPS_1E5) ? 1e-5f : s->eps);
-    w->d->ops->linear(w->d, w->qkv, 3 * s->width, w->y, s->width, w->rows, &k->qkv, k->qkv_b,
+    w->d->ops->linear(w->d, w->qkv, 3 * s->width, w->y, s->width, w->tokens, &k->qkv, k->qkv_b,
                       FINISH_SET);
 }
 
@@ -256,15 +173,13 @@ block_attention(SamWork *w, const SamBlock *k)
     int jobs;
 
     make_qkv(w, k);
-    if (k->global && w->rows < w->tokens)
-        bring_in(w);
 #ifdef DS_PLANT
     pad = plant_qkv(w, k);
 #endif
     jobs = make_jobs(w, k, pad);
     ops->keep(w->d, w->keep, jobs);
     ops->attend(w->d, w->attend, jobs);
-    ops->linear(w->d, w->x, s->width, w->y, s->width, w->rows, &k->proj, k->proj_b, FINISH_ADD);
+    ops->linear(w->d, w->x, s->width, w->y, s->width, w->tokens, &k->proj, k->proj_b, FINISH_ADD);
 }
 
 /* ---- the whole ---- */
@@ -277,20 +192,9 @@ block(SamWork *w, const SamBlock *k)
     float eps = PLANTED(PLANT_EPS_1E5) ? 1e-5f : s->eps;
 
     block_attention(w, k);
-    ops->layer_norm(w->d, w->y, w->x, w->rows, s->width, k->norm2_w, k->norm2_b, eps);
-    ops->linear(w->d, w->mlp, s->mlp, w->y, s->width, w->rows, &k->lin1, k->lin1_b, FINISH_GELU);
-    ops->linear(w->d, w->x, s->width, w->mlp, s->mlp, w->rows, &k->lin2, k->lin2_b, FINISH_ADD);
-}
-
-/* add_rows where tokens have no row. */
-static void
-add_pos(SamWork *w)
-{
-    size_t width = (size_t)w->s->width, per = (size_t)w->grid->h * (size_t)w->grid->w;
-
-    for (size_t t = 0; t < (size_t)w->tokens; t++)
-        for (size_t c = 0; w->row[t] >= 0 && c < width; c++)
-            w->x[(size_t)w->row[t] * width + c] += w->grid->pos[t % per * width + c];
+    ops->layer_norm(w->d, w->y, w->x, w->tokens, s->width, k->norm2_w, k->norm2_b, eps);
+    ops->linear(w->d, w->mlp, s->mlp, w->y, s->width, w->tokens, &k->lin1, k->lin1_b, FINISH_GELU);
+    ops->linear(w->d, w->x, s->width, w->mlp, s->mlp, w->tokens, &k->lin2, k->lin2_b, FINISH_ADD);
 }
 
 static void
@@ -302,15 +206,11 @@ embed(SamWork *w, const View *views)
 
     for (int i = 0; i < w->views; i++)
         w->d->ops->patches(w->d, w->mlp + (size_t)i * g->h * g->w * k, views[i].pixels,
-                           views[i].channels, g->h, g->w, s->patch_h, s->patch_w, s->pixels);
-    for (int t = 0; t < w->tokens; t++)
-        if (w->row[t] >= 0 && w->row[t] < t)
-            memcpy(w->mlp + (size_t)w->row[t] * k, w->mlp + (size_t)t * k, sizeof(float) * k);
-    w->d->ops->linear(w->d, w->x, s->width, w->mlp, k, w->rows, &s->patch, s->patch_b, FINISH_SET);
-    if (w->rows == w->tokens)
-        w->d->ops->add_rows(w->d, w->x, w->views, g->h * g->w, s->width, g->pos);
-    else
-        add_pos(w);
+                           views[i].width, views[i].channels, g->h, g->w, s->patch_h, s->patch_w,
+                           s->pixels);
+    w->d->ops->linear(w->d, w->x, s->width, w->mlp, k, w->tokens, &s->patch, s->patch_b,
+                      FINISH_SET);
+    w->d->ops->add_rows(w->d, w->x, w->views, g->h * g->w, s->width, g->pos);
 }
 
 /* 1 x 1, norm, 3 x 3, norm, and two halvings; no activation between. */
@@ -356,51 +256,15 @@ begin(SamWork *w, const Sam *s, Device *d, int grid, int views, float *workspace
     windows = (size_t)views * (size_t)w->windows;
     arena_init(arena, 0);
     w->places = arena_array(arena, windows * s->window_h * s->window_w, sizeof *w->places);
-    w->row = arena_array(arena, (size_t)w->tokens, sizeof *w->row);
     w->keep = arena_array(arena, windows, sizeof *w->keep);
     w->attend = arena_array(arena, windows, sizeof *w->attend);
-    if (w->places == NULL || w->row == NULL || w->keep == NULL || w->attend == NULL)
+    if (w->places == NULL || w->keep == NULL || w->attend == NULL)
         return ds_fail(err, DS_BROKEN, "out of memory for the windows of %d views", views);
+    for (size_t i = 0; i < windows; i++)
+        window_places(w, (int)i / w->windows, (int)i % w->windows,
+                      w->places + i * (size_t)(s->window_h * s->window_w));
     lay_out(w, workspace);
     return DS_OK;
-}
-
-DsStatus
-sam_prepare(Sam *s, Device *d, int grid, Arena *arena, float *workspace, DsError *err)
-{
-    SamGrid *g = &s->grids[grid];
-    size_t tokens = (size_t)g->h * (size_t)g->w, width = (size_t)s->width;
-    size_t bytes = tokens * (size_t)(s->patch_h * s->patch_w);
-    float *x = arena_array(arena, tokens * width, sizeof *x);
-    float *qkv = arena_array(arena, tokens * 3 * width, sizeof *qkv);
-    uint8_t *white = arena_alloc(arena, bytes);
-    const SamBlock *k = s->blocks;
-    Arena scratch;
-    SamWork w;
-    DsStatus st;
-
-    if (x == NULL || qkv == NULL || white == NULL)
-        return ds_fail(err, DS_BROKEN, "out of memory for a white view");
-    if ((st = begin(&w, s, d, grid, 1, workspace, &scratch, err)) == DS_OK)
-    {
-        choose_rows(&w, NULL);
-        memset(white, WHITE, bytes);
-        embed(&w, &(View){g->w * s->patch_w, g->h * s->patch_h, 1, white});
-        for (; k < s->blocks + s->layers && !k->global; k++)
-            block(&w, k);
-        if (k < s->blocks + s->layers)
-            make_qkv(&w, k);
-        memcpy(x, w.x, sizeof *x * tokens * width);
-        memcpy(qkv, w.qkv, sizeof *qkv * tokens * 3 * width);
-        st = device_status(d, err);
-    }
-    arena_free(&scratch);
-    if (st == DS_OK && k < s->blocks + s->layers)
-    {
-        g->white_x = x;
-        g->white_qkv = qkv;
-    }
-    return st;
 }
 
 DsStatus
@@ -413,7 +277,6 @@ sam_run(const Sam *s, Device *d, int grid, const View *views, int n, float *out,
 
     if (st == DS_OK)
     {
-        choose_rows(&w, w.grid->white_x ? views : NULL);
         embed(&w, views);
         for (int i = 0; i < s->layers && d->stopped == DS_OK; i++)
             block(&w, &s->blocks[i]);

@@ -109,3 +109,11 @@ prompt_build(const Tokenizer *t, const char *prompt, int32_t bos, int image_rows
         *out++ = back[i];
     return DS_OK;
 }
+
+int
+prompt_separator(const int32_t *ids, int n)
+{
+    while (--n >= 0 && ids[n] != -1)
+        ;
+    return n;
+}

@@ -14,4 +14,7 @@ const char *prompt_for_mode(DsMode mode);
 DsStatus prompt_build(const Tokenizer *t, const char *prompt, int32_t bos, int image_rows,
                       Arena *arena, int32_t **ids, int *n, DsError *err);
 
+/* Where the separator of such a prompt stands, its last -1; -1: there is none. */
+int prompt_separator(const int32_t *ids, int n);
+
 #endif

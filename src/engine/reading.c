@@ -40,25 +40,33 @@ reading_begin_sequence(const DsEngine *e, DsPage *p, Sequence *s, DsError *err)
     DsStatus st;
 
     s->nrows = 1;
+    s->gap = 0;
     for (int i = 0; i < s->nviews; i++)
-        s->nrows += vision_rows(e->model, &p->views[s->first_view + i]);
+    {
+        const View *v = &p->views[s->first_view + i];
+        int rows = vision_rows(e->model, v);
+
+        s->nrows += rows;
+        s->gap += vision_whole_rows(e->model, v) - rows;
+    }
     if ((st = prompt_build(e->tokenizer, prompt_of(e, p), f->bos, s->nrows, &p->arena, &prompt,
                            &s->prompt, err)))
         return st;
     s->limit = p->options.max_tokens >= 0 && p->options.max_tokens < f->max_new_tokens
                    ? p->options.max_tokens
                    : f->max_new_tokens;
-    if (s->prompt >= e->positions)
-        return ds_fail(err, DS_LIMIT, "page needs %d positions, the model has %d", s->prompt,
-                       e->positions);
-    if (s->limit > e->positions - s->prompt)
-        s->limit = e->positions - s->prompt;
+    if (s->prompt + s->gap >= e->positions)
+        return ds_fail(err, DS_LIMIT, "page needs %d positions, the model has %d",
+                       s->prompt + s->gap, e->positions);
+    if (s->limit > e->positions - s->prompt - s->gap)
+        s->limit = e->positions - s->prompt - s->gap;
     s->room = s->prompt + s->limit;
     s->ids = arena_array(&p->arena, (size_t)s->room, sizeof *s->ids);
     s->probs = arena_array(&p->arena, (size_t)s->room, sizeof *s->probs);
     if (s->ids == NULL || s->probs == NULL)
         return reading_no_room(err);
     memcpy(s->ids, prompt, (size_t)s->prompt * sizeof *s->ids);
+    s->separator = prompt_separator(s->ids, s->prompt);
     s->n = s->prompt;
     s->slot = -1;
     return DS_OK;
@@ -177,25 +185,76 @@ typedef struct Group
     int n, rows;
 } Group;
 
-/* The next views of admitted sequences; a page reader's view is work enough for one step. */
-static void
-gather_views(const DsEngine *e, DsPage *const *pages, int n, Group *g)
+/* The rows of the view that a sequence is to be seen next; 0: it does not wait for that. */
+static int
+rows_to_see(const DsEngine *e, const DsPage *p, const Sequence *s)
 {
-    int most = model_facts(e->model)->reads_lines ? GROUP_VIEWS : 1;
+    return s->state != SEQUENCE_SEES ? 0
+           : s->nviews == 1          ? s->nrows - 1
+                                     : vision_rows(e->model, &p->views[s->first_view + s->seen]);
+}
 
+static bool
+has_alike(const Group *g, int rows)
+{
+    for (int i = 0; i < g->n; i++)
+        if (g->nrows[i] == rows)
+            return true;
+    return false;
+}
+
+/* The next view's rows, of views with other rows than those that were gathered; 0: there are none. */
+static int
+next_rows(const DsEngine *e, DsPage *const *pages, int n, const Group *g)
+{
     for (int i = 0; i < n; i++)
-        for (int k = 0; k < pages[i]->nsequences && g->n < most; k++)
+        for (int k = 0; k < pages[i]->nsequences; k++)
+        {
+            int rows = rows_to_see(e, pages[i], &pages[i]->sequences[k]);
+
+            if (rows && !has_alike(g, rows))
+                return rows;
+        }
+    return 0;
+}
+
+static void
+gather_alike(const DsEngine *e, DsPage *const *pages, int n, Group *g, int rows, int most)
+{
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < pages[i]->nsequences; k++)
         {
             Sequence *s = &pages[i]->sequences[k];
 
-            if (s->state != SEQUENCE_SEES)
+            if (rows_to_see(e, pages[i], s) != rows)
                 continue;
+            if (g->n == GROUP_VIEWS || g->rows + rows > most)
+                return;
             g->page[g->n] = pages[i];
             g->sequence[g->n] = s;
             g->views[g->n] = pages[i]->views[s->first_view + s->seen];
-            g->nrows[g->n] = vision_rows(e->model, &g->views[g->n]);
-            g->rows += g->nrows[g->n++];
+            g->nrows[g->n++] = rows;
+            g->rows += rows;
         }
+}
+
+/* The next views of admitted sequences, those of as many rows together: as much as WHOLE_VIEWS whole ones. A page
+ * reader's view is work enough for one step. */
+static void
+gather_views(const DsEngine *e, DsPage *const *pages, int n, Group *g)
+{
+    const ModelFacts *f = model_facts(e->model);
+    View whole = {.width = f->line.view_w, .height = f->line.view_h};
+    int rows, most = f->reads_lines ? WHOLE_VIEWS * vision_whole_rows(e->model, &whole) : 0;
+
+    while ((rows = next_rows(e, pages, n, g)) > 0)
+    {
+        int before = g->n;
+
+        gather_alike(e, pages, n, g, rows, most > rows ? most : rows);
+        if (g->n == before)
+            return;
+    }
 }
 
 static void
@@ -317,6 +376,8 @@ add_input(const DsEngine *e, Pass *pass, DsPage *p, Sequence *s)
         .ids = s->ids + s->cached,
         .image = s->cached < s->prompt ? s->rows + image_rows_before(s, s->cached) * hidden : NULL,
         .earlier = s->offered,
+        .gap = s->gap,
+        .behind = s->separator,
     };
     pass->rows += n;
 }

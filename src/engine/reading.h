@@ -30,8 +30,9 @@ typedef struct Sequence
     int slot;               /* -1: none */
     float *rows;            /* [nrows, hidden] vision rows and the separator */
     int nrows, rows_filled;
-    int32_t *ids; /* [room] prompt (-1: a vision row) and output */
-    float *probs; /* [room] of the output ids */
+    int gap, separator; /* positions left out before the separator, where it stands */
+    int32_t *ids;       /* [room] prompt (-1: a vision row) and output */
+    float *probs;       /* [room] of the output ids */
     int n, prompt, room;
     int cached;             /* ids whose keys and values are in the slot */
     Draft *draft;           /* what the vision says; NULL: nothing */
@@ -83,10 +84,11 @@ struct DsEngine
     char device_name[64];
 };
 
-/* Rows that one pass of the decoder may take, and views encoded in one step of a line reader: a step stays near
- * 100 ms on two slow cores, so that a newcomer is looked at soon. */
+/* Rows that one pass of the decoder may take, and whole views encoded in one step of a line reader, or more that end
+ * early: a step stays near 100 ms on two slow cores, so that a newcomer is looked at soon. */
 #define PASS_ROWS   512
-#define GROUP_VIEWS 8
+#define WHOLE_VIEWS 8
+#define GROUP_VIEWS 32
 
 /* DS_LIMIT: the page's working memory is used up. */
 DsStatus reading_no_room(DsError *err);

@@ -1,6 +1,6 @@
 /* vision.c - stage 3 of 7: views -> vision tokens, in decoder order.
  *
- * Views of one size that stand together are worked on together, as many as fill the processor without leaving its
+ * Views of as many rows that stand together are worked on together, as many as fill the processor without leaving its
  * caches. Sharp edge: each view's rows are the same bits whatever is worked on beside it (P8). */
 #include "vision.h"
 
@@ -12,23 +12,59 @@
 
 #define GROUP_TOKENS 256 /* of SAM, together, for each thread: they stay in the second cache */
 #define GROUP_VIEWS  64
+#define WHITE        255
+
+static int
+rows_of(const Model *m, int grid)
+{
+    return grid < 0 ? 0 : m->sam.grids[grid].queries.rows;
+}
+
+/* Columns up to the last with ink, at least one; channels: 1. */
+static int
+ink_end(const View *v)
+{
+    int end = 1;
+
+    for (const uint8_t *row = v->pixels; row < v->pixels + v->height * v->width; row += v->width)
+        for (int x = v->width; x > end; x--)
+            if (row[x - 1] != WHITE)
+                end = x;
+    return end;
+}
+
+/* The grid of as much of a view as is looked at, or -1. */
+static int
+grid_of(const Model *m, const View *v)
+{
+    int whole = model_grid(m, v->width, v->height), step = m->facts.view_step, width;
+
+    if (whole < 0 || step == 0 || v->channels != 1)
+        return whole;
+    width = (ink_end(v) + step - 1) / step * step;
+    return width < v->width ? model_grid(m, width, v->height) : whole;
+}
+
+int
+vision_whole_rows(const Model *m, const View *v)
+{
+    return rows_of(m, model_grid(m, v->width, v->height));
+}
 
 int
 vision_rows(const Model *m, const View *v)
 {
-    int grid = model_grid(m, v->width, v->height);
-
-    return grid < 0 ? 0 : m->sam.grids[grid].out_h * m->sam.grids[grid].out_w;
+    return rows_of(m, grid_of(m, v));
 }
 
-/* How many of the views from `first` on go together. */
+/* How many of the views from the first on, which has this grid, go together. */
 static int
 group(const Model *m, const Device *d, const View *views, int n, int grid)
 {
     int most = GROUP_TOKENS * d->threads / (m->sam.grids[grid].h * m->sam.grids[grid].w), i = 1;
 
     most = most < 1 ? 1 : most > GROUP_VIEWS ? GROUP_VIEWS : most;
-    while (i < n && i < most && views[i].width == views->width && views[i].height == views->height)
+    while (i < n && i < most && grid_of(m, &views[i]) == grid)
         i++;
     return i;
 }
@@ -86,7 +122,7 @@ encode_group(const Model *m, Device *d, const View *views, int n, int grid, floa
              Draft *drafts, VisionTrace *trace, DsError *err)
 {
     const SamGrid *g = &m->sam.grids[grid];
-    int per = g->out_h * g->out_w, dim = m->flow.dim;
+    int per = g->queries.rows, dim = m->flow.dim;
     size_t outs = (size_t)n * (size_t)per * (size_t)dim, sam = sam_floats(&m->sam, grid, n),
            flow = flow_floats(&m->flow, per, n), draft = draft_floats(m, per, n),
            most = sam > flow ? sam : flow;
@@ -97,8 +133,7 @@ encode_group(const Model *m, Device *d, const View *views, int n, int grid, floa
     if (features == NULL)
         return device_status(d, err);
     if ((st = sam_run(&m->sam, d, grid, views, n, features, tokens + outs, err)) ||
-        (st =
-             flow_run(&m->flow, d, model_queries(m, per), features, n, tokens, tokens + outs, err)))
+        (st = flow_run(&m->flow, d, &g->queries, features, n, tokens, tokens + outs, err)))
         return st;
     d->ops->linear(d, rows, m->decoder.hidden, tokens, dim, n * per, &m->flow.projector,
                    m->flow.projector_b, FINISH_SET);
@@ -111,21 +146,6 @@ encode_group(const Model *m, Device *d, const View *views, int n, int grid, floa
 }
 
 DsStatus
-vision_prepare(Model *m, Device *d, DsError *err)
-{
-    const LineShape *line = &m->facts.line;
-    int grid = m->facts.reads_lines ? model_grid(m, line->view_w, line->view_h) : -1;
-    float *workspace;
-
-    if (grid < 0)
-        return DS_OK;
-    device_begin(d);
-    if ((workspace = device_workspace(d, sam_floats(&m->sam, grid, 1))) == NULL)
-        return device_status(d, err);
-    return sam_prepare(&m->sam, d, grid, &m->arena, workspace, err);
-}
-
-DsStatus
 vision_encode(const Model *m, Device *d, const View *views, int n, float *rows, Draft *drafts,
               VisionTrace *trace, DsError *err)
 {
@@ -134,7 +154,7 @@ vision_encode(const Model *m, Device *d, const View *views, int n, float *rows, 
     device_begin(d);
     for (int i = 0; i < n && st == DS_OK;)
     {
-        int grid = model_grid(m, views[i].width, views[i].height), together;
+        int grid = grid_of(m, &views[i]), together;
 
         if (grid < 0)
             return ds_fail(err, DS_BAD_REQUEST, "the model has no query table for views of %d x %d",
@@ -142,7 +162,7 @@ vision_encode(const Model *m, Device *d, const View *views, int n, float *rows, 
         together = group(m, d, views + i, n - i, grid);
         st = encode_group(m, d, views + i, together, grid, rows, drafts ? drafts + i : NULL,
                           trace ? trace + i : NULL, err);
-        rows += (size_t)together * (size_t)vision_rows(m, &views[i]) * (size_t)m->decoder.hidden;
+        rows += (size_t)together * (size_t)rows_of(m, grid) * (size_t)m->decoder.hidden;
         i += together;
     }
     return st;

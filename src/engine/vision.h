@@ -19,14 +19,13 @@ typedef struct VisionTrace
     int encoder_shape[2];
 } VisionTrace;
 
-/* Rows that a view of this size becomes (144 for 768 x 768, 256 for 1024 x 1024, 16 for the mini's). */
+/* Rows that a view of this size becomes (144 for 768 x 768, 256 for 1024 x 1024, 16 for the mini's); no pixels are read. */
+int vision_whole_rows(const Model *m, const View *v);
+
+/* Rows that this view becomes: fewer than those where a line reader's model has a view_step and the view ends in white. */
 int vision_rows(const Model *m, const View *v);
 
-/* Works out once what white windows of a line reader's views become, which vision_encode does not do again then: its
- * results are the same bits. Without it, and for page readers, everything is worked out each time. */
-DsStatus vision_prepare(Model *m, Device *d, DsError *err);
-
-/* Encodes `n` views of any sizes that the model has query tables for; views of one size are worked on
+/* Encodes `n` views of any sizes that the model has query tables for; neighbours with as many rows are worked on
  * together. rows: [sum of vision_rows, hidden], in the order of the views, without the separator. The result
  * of a view does not depend on its neighbours (P8). drafts: NULL or [n], empty ones where the model has no head for
  * them. trace: NULL or [n]. The device's tick is called at least

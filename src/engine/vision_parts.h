@@ -9,13 +9,10 @@
 size_t sam_floats(const Sam *s, int grid, int views);
 size_t flow_floats(const Flow *f, int rows, int views);
 
-/* A view's pixels to its grid of features (spec 4). views: [n] of the grid's size; out: [n, out_h * out_w, out],
- * token-major: place y * out_w + x. */
+/* The pixels of views to their grids of features (spec 4). views: [n], of the grid's size or wider: what is right of the
+ * grid is not looked at. out: [n, out_h * out_w, out], token-major: place y * out_w + x. */
 DsStatus sam_run(const Sam *s, Device *d, int grid, const View *views, int n, float *out,
                  float *workspace, DsError *err);
-
-/* Works out what a white view of the grid has in its first global block, with workspace for one view. */
-DsStatus sam_prepare(Sam *s, Device *d, int grid, Arena *arena, float *workspace, DsError *err);
 
 /* Features [n, rows, dim] and the query table of as many rows to what the queries saw, after the final norm:
  * out [n * rows, dim] (spec 5). */

@@ -2,6 +2,8 @@
  * company, or on what the slot held before (P8); and what does not fit is refused. */
 #include "../../src/engine/decoder.h"
 
+#include <math.h>
+
 #include "check.h"
 #include "toy.h"
 
@@ -213,6 +215,52 @@ test_rows(Machine *k)
     free(logits);
 }
 
+/* Positions left out before the fourth row, behind the image's: the rows one by one and together, and what it changes. */
+static void
+test_gap(Machine *k)
+{
+    Sequence *q = sequence(1);
+    float *slowly = calloc(VOCAB, sizeof *slowly), *fast = calloc(VOCAB, sizeof *fast);
+    float near = 0, far = 0;
+    DecoderInput all = input(q, 1, 0, q->n);
+    bool ok = true;
+    DsError err;
+
+    read_slowly(k, q);
+    for (int i = 0; i < q->n; i++)
+    {
+        DecoderInput in = input(q, 0, i, 1);
+
+        in.gap = 5;
+        in.behind = 4;
+        ok &= decoder_run(k->dec, &in, 1, slowly, &err) == DS_OK;
+    }
+    all.gap = 5;
+    all.behind = 4;
+    promise("a gap: the same bits row by row and in one pass",
+            ok && decoder_run(k->dec, &all, 1, fast, &err) == DS_OK &&
+                memcmp(slowly, fast, VOCAB * sizeof *fast) == 0);
+    all.behind = 0;
+    ok = decoder_run(k->dec, &all, 1, fast, &err) == DS_OK;
+    for (int i = 0; i < VOCAB; i++)
+    {
+        near = fmaxf(near, fabsf(fast[i] - q->logits[q->n - 1][i]));
+        far = fmaxf(far, fabsf(slowly[i] - q->logits[q->n - 1][i]));
+    }
+    promise("before all rows it moves all of them, which changes nothing; between them it does",
+            ok && near < 1e-3f && far > 10 * near && far > 1e-3f);
+    all.gap = POSITIONS - q->n + 1;
+    promise("what a gap moves beyond the last position is a limit",
+            decoder_run(k->dec, &all, 1, fast, &err) == DS_LIMIT);
+    all.gap--;
+    promise("up to it nothing is", decoder_run(k->dec, &all, 1, fast, &err) == DS_OK);
+    all.gap = -1;
+    promise("a gap cannot be negative", decoder_run(k->dec, &all, 1, fast, &err) == DS_BROKEN);
+    free(slowly);
+    free(fast);
+    free(q);
+}
+
 static int
 stop(void *arg)
 {
@@ -254,6 +302,7 @@ test_backend(const char *backend)
                 read_slowly(&k, q[s]);
             test_limits(&k);
             test_rows(&k);
+            test_gap(&k);
         }
         test_passes(&k, backend, q);
         test_company(&k, backend, threads, q, 2);

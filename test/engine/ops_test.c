@@ -774,8 +774,8 @@ test_patches(const Machines *m)
         rgb[i] = (uint8_t)(i * 37);
     for (int i = 0; i < 24; i++)
         grey[i] = (uint8_t)(i * 11);
-    m->fast->ops->patches(m->fast, y, rgb, 3, 2, 2, 2, 3, table);
-    m->fast->ops->patches(m->fast, z, grey, 1, 2, 2, 2, 3, table);
+    m->fast->ops->patches(m->fast, y, rgb, 6, 3, 2, 2, 2, 3, table);
+    m->fast->ops->patches(m->fast, z, grey, 6, 1, 2, 2, 2, 3, table);
     for (int p = 0, i = 0; p < 4; p++)
         for (int c = 0; c < 3; c++)
             for (int e = 0; e < 6; e++, i++)
@@ -787,6 +787,14 @@ test_patches(const Machines *m)
             }
     promise("patches: channel, row, column; grey stands for three",
             ok && same && guarded(y, 72) && guarded(z, 72));
+    m->fast->ops->patches(m->fast, z, grey, 6, 1, 2, 1, 2, 3, table);
+    for (int i = 0; i < 36; i++)
+    {
+        int e = i % 6, at = (i / 18 * 2 + e / 3) * 6 + e % 3;
+
+        same &= z[i] == table[i / 6 % 3 * 256 + grey[at]];
+    }
+    promise("patches: a part of the pixels' width", same && guarded(z, 72));
     drop(table), drop(y), drop(z);
 }
 

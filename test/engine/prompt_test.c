@@ -52,6 +52,9 @@ form(void)
     promise("text on both sides keeps its place", gives(t, "a\n<image>b", 2, both, 6));
     promise("without <image> the rows come first",
             gives(t, "\n a", 2, (int32_t[]){0, -1, -1, 67}, 4));
+    promise("the separator is the last of the rows",
+            prompt_separator(both, 6) == 4 && prompt_separator(rows_only, 3) == 2 &&
+                prompt_separator((int32_t[]){0, 67}, 2) == -1);
     arena_init(&arena, 0);
     promise("two images are refused",
             prompt_build(t, "<image><image>", 0, 2, &arena, &ids, &count, &err) == DS_BAD_REQUEST &&

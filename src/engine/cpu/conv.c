@@ -79,7 +79,7 @@ typedef struct PatchJob
     float *y;
     const uint8_t *pixels;
     const float *table;
-    int channels, gw, ph, pw;
+    int stride, channels, gw, ph, pw;
 } PatchJob;
 
 /* One row of patches. */
@@ -88,7 +88,6 @@ patch_piece(void *arg, int gy, int thread)
 {
     const PatchJob *j = arg;
     float *y = j->y + (size_t)gy * j->gw * 3 * j->ph * j->pw;
-    size_t width = (size_t)j->gw * j->pw;
 
     (void)thread;
     for (int gx = 0; gx < j->gw; gx++)
@@ -96,7 +95,7 @@ patch_piece(void *arg, int gy, int thread)
             for (int py = 0; py < j->ph; py++)
                 for (int px = 0; px < j->pw; px++)
                 {
-                    size_t at = ((size_t)gy * j->ph + py) * width + (size_t)gx * j->pw + px;
+                    size_t at = ((size_t)gy * j->ph + py) * j->stride + (size_t)gx * j->pw + px;
                     int from = j->channels == 1 ? 0 : PLANTED(PLANT_BGR) ? 2 - c : c;
 
                     *y++ = j->table[c * 256 + j->pixels[at * j->channels + from]];
@@ -104,10 +103,10 @@ patch_piece(void *arg, int gy, int thread)
 }
 
 void
-cpu_patches(Device *d, float *y, const uint8_t *pixels, int channels, int gh, int gw, int ph,
-            int pw, const float *table)
+cpu_patches(Device *d, float *y, const uint8_t *pixels, int stride, int channels, int gh, int gw,
+            int ph, int pw, const float *table)
 {
-    PatchJob j = {y, pixels, table, channels, gw, ph, pw};
+    PatchJob j = {y, pixels, table, stride, channels, gw, ph, pw};
 
     device_for(d, gh, 8.0 * gh * gw * 3 * ph * pw, patch_piece, &j);
 }

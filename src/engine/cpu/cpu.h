@@ -88,8 +88,8 @@ void cpu_linear(Device *d, float *y, int ldy, const float *x, int ldx, int rows,
 void cpu_rows_of(Device *d, float *y, int ldy, const Weight *w, const int32_t *ids, int n);
 void cpu_conv3(Device *d, float *y, const float *x, int views, int h, int w, int channels,
                int stride, const Weight *weight);
-void cpu_patches(Device *d, float *y, const uint8_t *pixels, int channels, int gh, int gw, int ph,
-                 int pw, const float *table);
+void cpu_patches(Device *d, float *y, const uint8_t *pixels, int stride, int channels, int gh,
+                 int gw, int ph, int pw, const float *table);
 void cpu_layer_norm(Device *d, float *y, const float *x, int rows, int cols, const float *w,
                     const float *b, float eps);
 void cpu_rms_norm(Device *d, float *y, const float *x, int rows, int cols, const float *w,
