@@ -1,14 +1,11 @@
 /* draft_test.c - a draft may be right, wrong or nonsense: what is read is the same, to the bit; a right one takes fewer
- * passes. Reads with the shipped dsocr-mini, with drafts made here, whether or not the mini has a draft head. */
+ * passes. Reads with the shipped dsocr-mini, with drafts made here, whether or not the mini has a draft head, and without
+ * its second look, which drafts anew. */
 #include "../../src/engine/cpu/cpu.h"
 #include "../../src/engine/reading.h"
-
-#include <jansson.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "check.h"
 #include "image_files.h"
+#include "mini_copy.h"
 #include "toy.h"
 
 #if defined __SANITIZE_ADDRESS__
@@ -17,6 +14,8 @@
 #define PLACES 12
 #endif
 #define GIVEN_UP 12 /* times */
+
+static char mini[300]; /* the mini, without a second look */
 
 /* ---- the head's logits -> a draft ---- */
 
@@ -287,7 +286,7 @@ try_kind(DsEngine *e, const char *what, Make make, const Read *plain, int ngram,
 static void
 test_drafts(int threads, int max_batch)
 {
-    DsEngine *e = open_engine("model/mini", "auto", true, threads, max_batch);
+    DsEngine *e = open_engine(mini, "auto", true, threads, max_batch);
     Read plain = read_page(e, NULL, NULL, 0, 0), ruled = read_page(e, NULL, NULL, 0, 2);
     long all = plain.passes + 3 * plain.page->nsequences;
 
@@ -313,7 +312,7 @@ test_drafts(int threads, int max_batch)
 static void
 test_given_up(void)
 {
-    DsEngine *e = open_engine("model/mini", "generic", true, 1, 0);
+    DsEngine *e = open_engine(mini, "generic", true, 1, 0);
     uint64_t usual = cpu_tick_every;
     char text[100];
     int height = page.height;
@@ -393,6 +392,7 @@ put_head(int slots, int rows)
         char path[400];
 
         json_object_set_new(json_object_get(config, "dsocr"), "draft_slots", json_integer(slots));
+        json_object_del(json_object_get(config, "dsocr"), "second_look");
         snprintf(path, sizeof path, "%s/config.json", dir);
         json_dump_file(config, path, 0);
         json_decref(config);
@@ -483,7 +483,7 @@ test_head(void)
 
     if (!promise("a device", device_open("auto", 1, NULL, NULL, &d, &err) == DS_OK))
         return;
-    read_with_head("model/mini", "the mini's own head", true);
+    read_with_head(mini, "the mini's own head", true);
     copy_mini();
     put_head(2, 2);
     read_with_head(dir, "a head that talks nonsense", false);
@@ -506,6 +506,8 @@ main(void)
     test_pass();
     if (!promise("the page is there", half_receipt(&page)))
         return report();
+    mini_copy("mini-plain", mini, sizeof mini);
+    mini_config(mini, "second_look", NULL);
     test_drafts(1, 0);
     test_drafts(2, 3);
     test_given_up();
