@@ -780,6 +780,7 @@ class Source:
         return "".join(c for c in word if c in self.chars and c != " " and face.has(c))
 
     def write(self, pen, words, x, y, line, space):
+        words = [w for w in words if w]  # a face may have nothing of one
         for i, w in enumerate(words):
             if i:
                 x = pen.space(x, space * (pen.behind if words[i - 1][-1] in ",.;:" else 1), line)

@@ -421,6 +421,9 @@ def test_second(source):
     promise("an upright face's other is slanted, and a slanted one's upright", lines.SLANTED.search(other.face.path) and
             not lines.SLANTED.search(source.second(other, lines.random.Random(1)).face.path), other.face.path)
     promise("and draws on the same page", other.image is pen.image and other.chars is pen.chars and other.x_height == pen.x_height)
+    empty = lines.Pen(lines.random.Random(1), (400, 80), face, 20)
+    lines.Source.write(None, empty, ["so,", "", "da", ""], 20, 50, 0, 16)
+    promise("a word of which a face has nothing is not there", "".join(empty.chars.label) == "so, da", empty.chars.label)
     pen.second, used = other, []
     for line in range(2):
         with mock.patch.object(lines.Pen, "word", lambda p, w, x, y, line, word=lines.Pen.word: used.append(p) or word(p, w, x, y, line)):
