@@ -3,6 +3,7 @@
  * its second look, which drafts anew. */
 #include "../../src/engine/cpu/cpu.h"
 #include "../../src/engine/reading.h"
+
 #include "check.h"
 #include "image_files.h"
 #include "mini_copy.h"
