@@ -153,7 +153,6 @@ def test_distances():
             all(torch.allclose(a, b, atol=1e-5) for a, b in zip(*grads)))
 
 
-@torch.no_grad()
 def test_short():
     """A view cut short, in a model of whole views and in one that is built for the short ones."""
     family, ids = stepping(32), torch.tensor([[model.BOS, 20, 33, 47, 61]])
@@ -1240,7 +1239,8 @@ def main():
         test_golden()
         test_sizes()
         test_distances()
-        test_short()
+        with torch.no_grad():
+            test_short()
         test_order()
         test_muon()
         test_experts()
