@@ -67,13 +67,7 @@ dump_vision(Dump *d, json_t *out, const View *views, int n, float **rows, int *n
     json_t *tile_sam = json_array(), *tile_encoder = json_array();
     DsStatus st;
 
-    *nrows = 1;
-    d->gap = 0;
-    for (int i = 0; i < n; i++)
-    {
-        *nrows += vision_rows(m, &views[i]);
-        d->gap += vision_whole_rows(m, &views[i]) - vision_rows(m, &views[i]);
-    }
+    *nrows = vision_all_rows(m, views, n, &d->gap);
     *rows = arena_array(&d->arena, (size_t)*nrows * (size_t)hidden, sizeof **rows);
     seen = arena_array(&d->arena, (size_t)*nrows * (size_t)hidden, sizeof *seen);
     if (trace == NULL || *rows == NULL || seen == NULL)

@@ -67,10 +67,7 @@ begin_again(const DsEngine *e, DsPage *p, int i, DsError *err)
     *first = *s;
     *s = (Sequence){.first_view = p->nviews, .nviews = 1, .rows = first->rows, .first = first};
     if ((st = reading_begin_sequence(e, p, s, err)))
-    {
-        *s = *first;
         return st;
-    }
     if (s->nrows > first->nrows) /* moved, it ends later */
         s->rows = NULL;
     p->nviews++;

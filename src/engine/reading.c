@@ -39,16 +39,7 @@ reading_begin_sequence(const DsEngine *e, DsPage *p, Sequence *s, DsError *err)
     int32_t *prompt;
     DsStatus st;
 
-    s->nrows = 1;
-    s->gap = 0;
-    for (int i = 0; i < s->nviews; i++)
-    {
-        const View *v = &p->views[s->first_view + i];
-        int rows = vision_rows(e->model, v);
-
-        s->nrows += rows;
-        s->gap += vision_whole_rows(e->model, v) - rows;
-    }
+    s->nrows = vision_all_rows(e->model, p->views + s->first_view, s->nviews, &s->gap);
     if ((st = prompt_build(e->tokenizer, prompt_of(e, p), f->bos, s->nrows, &p->arena, &prompt,
                            &s->prompt, err)))
         return st;
@@ -596,26 +587,31 @@ reading_fail(DsPage *p, const DsError *why)
     p->laid_out = true;
 }
 
-DsStatus
-reading_finish(DsEngine *e, DsPage *p, DsError *err)
+/* What comes after the last sequence's end: a second look, another attempt, or the layout. */
+static DsStatus
+go_on(DsEngine *e, DsPage *p, DsError *err)
 {
     const ModelFacts *f = model_facts(e->model);
     bool looped =
         p->nsequences == 1 && !f->reads_lines && strcmp(p->sequences[0].finish, "repeat") == 0;
-    DsStatus st = DS_OK;
+    DsStatus st;
 
-    if (f->second_look > 0 && !p->looked)
-        st = look_begin(e, p, err);
-    if (st == DS_OK && p->nagain && p->ndone < p->nsequences)
+    if (f->second_look > 0 && !p->looked && (st = look_begin(e, p, err)))
+        return st;
+    if (p->nagain && p->ndone < p->nsequences)
         return DS_OK;
     look_decide(p);
-    if (st == DS_OK && looped && p->attempt < p->options.retries)
-        st = try_again(e, p, err);
-    else if (st == DS_OK)
-    {
-        p->laid_out = true;
-        st = lay_out(e, p, err);
-    }
+    if (looped && p->attempt < p->options.retries)
+        return try_again(e, p, err);
+    p->laid_out = true;
+    return lay_out(e, p, err);
+}
+
+DsStatus
+reading_finish(DsEngine *e, DsPage *p, DsError *err)
+{
+    DsStatus st = go_on(e, p, err);
+
     if (st && st != DS_BROKEN)
     {
         reading_fail(p, err);

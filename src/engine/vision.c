@@ -57,6 +57,22 @@ vision_rows(const Model *m, const View *v)
     return rows_of(m, grid_of(m, v));
 }
 
+int
+vision_all_rows(const Model *m, const View *views, int n, int *gap)
+{
+    int all = 1;
+
+    *gap = 0;
+    for (int i = 0; i < n; i++)
+    {
+        int rows = vision_rows(m, &views[i]);
+
+        all += rows;
+        *gap += vision_whole_rows(m, &views[i]) - rows;
+    }
+    return all;
+}
+
 /* How many of the views from the first on, which has this grid, go together. */
 static int
 group(const Model *m, const Device *d, const View *views, int n, int grid)

@@ -25,6 +25,9 @@ int vision_whole_rows(const Model *m, const View *v);
 /* Rows that this view becomes: fewer than those where a line reader's model has a view_step and the view ends in white. */
 int vision_rows(const Model *m, const View *v);
 
+/* Rows of these views together, and the separator. *gap: how many more they would be if all were whole. */
+int vision_all_rows(const Model *m, const View *views, int n, int *gap);
+
 /* Encodes `n` views of any sizes that the model has query tables for; neighbours with as many rows are worked on
  * together. rows: [sum of vision_rows, hidden], in the order of the views, without the separator. The result
  * of a view does not depend on its neighbours (P8). drafts: NULL or [n], empty ones where the model has no head for
