@@ -144,6 +144,7 @@ COMMENT ON FUNCTION dsocr_highlight(jsonb, tsquery, regconfig) IS
 -- 3. Tables that read themselves. Their state lives in the schema dsocr. Sources and results are named as text and
 -- looked up when they are needed, so that a restore may bring them later and pg_upgrade finds nothing to refuse.
 
+SET LOCAL default_table_access_method = heap; -- what src/pg/state_rows.c looks into
 CREATE SCHEMA dsocr;
 COMMENT ON SCHEMA dsocr IS 'State of dsocr: what is watched, what is waiting, and views of it. Functions are where the extension was installed.';
 

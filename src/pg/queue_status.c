@@ -1,14 +1,17 @@
 /* queue_status.c - what dsocr_status says of the queue: this database's jobs, and every database that has the extension.
  *
- * Jobs are counted by SQL, and of one's own database only. Of the others shared memory has what the launcher and their
+ * Jobs are counted in their table, and of one's own database only. Of the others shared memory has what the launcher and their
  * workers have noted: a database that nobody has looked into yet is not there. */
 #include "compat.h"
 
+#include "access/table.h"
 #include "access/xlog.h"
 #include "commands/dbcommands.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/datum.h"
 #include "utils/json.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "queue.h"
 #include "state.h"
@@ -73,23 +76,75 @@ append_databases(StringInfo s)
     }
 }
 
+/* Jobs by their state, and since when the oldest waits. */
+static void
+append_jobs(StringInfo s, Snapshot now)
+{
+    static const char *const states[][2] = {
+        {"queued", "waiting"}, {"claimed", "reading"}, {"dead", "dead"}};
+    Relation jobs = state_table("job", AccessShareLock);
+    TimestampTz today = GetCurrentTimestamp(), oldest = today;
+    int64 n[lengthof(states)] = {0};
+    StateRows r;
+    HeapTuple row;
+
+    rows_begin(&r, jobs, NULL, 0, NULL, now);
+    while ((row = rows_next(&r)) != NULL)
+    {
+        bool null;
+        int i = 0;
+
+        while (i < lengthof(states) && !row_says(jobs, row, "state", states[i][0]))
+            i++;
+        if (i == 0)
+            oldest = Min(oldest, DatumGetTimestampTz(row_column(jobs, row, "created_at", &null)));
+        if (i < lengthof(states))
+            n[i]++;
+    }
+    rows_end(&r);
+    table_close(jobs, AccessShareLock);
+    for (int i = 0; i < lengthof(states); i++)
+        appendStringInfo(s, "%s\"%s\": " INT64_FORMAT, i ? ", " : "", states[i][1], n[i]);
+    appendStringInfo(s, ", \"oldest_wait_s\": " INT64_FORMAT, (today - oldest) / USECS_PER_SEC);
+}
+
+/* Documents some of whose pages are kept: the index has those of one together. */
+static void
+append_half_read(StringInfo s, Snapshot now)
+{
+    Relation pages = state_table("page", AccessShareLock);
+    int64 n = 0;
+    int watch, last_watch = 0;
+    Datum key, last_key = (Datum)0;
+    StateRows r;
+    HeapTuple row;
+    bool null;
+
+    rows_begin(&r, pages, "page_pkey", 0, NULL, now);
+    while ((row = rows_next(&r)) != NULL)
+    {
+        watch = DatumGetInt32(row_column(pages, row, "watch", &null));
+        key = row_column(pages, row, "key", &null);
+        if (n > 0 && watch == last_watch && datum_image_eq(key, last_key, false, -1))
+            continue;
+        n++;
+        last_watch = watch;
+        last_key = datumCopy(key, false, -1);
+    }
+    rows_end(&r);
+    table_close(pages, AccessShareLock);
+    appendStringInfo(s, ", \"half_read\": " INT64_FORMAT, n);
+}
+
 void
 queue_append_status(StringInfo s)
 {
-    Arguments a = {0};
+    Snapshot now = RegisterSnapshot(GetLatestSnapshot());
 
-    connect_spi();
-    run_state_sql_now(
-        "SELECT (json_build_object('waiting', count(*) FILTER (WHERE state = 'queued'), "
-        "'reading', count(*) FILTER (WHERE state = 'claimed'), "
-        "'dead', count(*) FILTER (WHERE state = 'dead'), "
-        "'half_read', (SELECT count(*) FROM (SELECT FROM dsocr.page GROUP BY watch, key) p), "
-        "'oldest_wait_s', coalesce(extract(epoch FROM clock_timestamp() - min(created_at) FILTER "
-        "(WHERE state = 'queued'))::bigint, 0)))::text FROM dsocr.job",
-        &a);
-    appendStringInfo(s, ", \"queue\": %s", got_string(0, 1));
-    SPI_finish();
-    s->data[--s->len] = '\0'; /* the object's end: databases go in */
+    appendStringInfoString(s, ", \"queue\": {");
+    append_jobs(s, now);
+    append_half_read(s, now);
+    UnregisterSnapshot(now);
     appendStringInfoString(s, ", \"databases\": [");
     append_databases(s);
     appendStringInfoString(s, "]}");

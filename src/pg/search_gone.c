@@ -4,15 +4,12 @@
  * results be when all of them are done? Mostly there is no note, and nothing to follow. */
 #include "compat.h"
 
-#include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -42,7 +39,7 @@ is_note(Relation jobs, HeapTuple row)
 bool
 gone_notes(int watch)
 {
-    Relation jobs = state_table("job");
+    Relation jobs = state_table("job", AccessShareLock);
     StateRows notes;
     HeapTuple row;
     bool found = false, null;
@@ -62,15 +59,10 @@ static void
 find_note(Relation jobs, int watch, const char *index, const char *name, Datum key, int64 after,
           Note *found)
 {
-    ScanKeyData keys[2];
     StateRows notes;
     HeapTuple row;
 
-    ScanKeyInit(&keys[0], state_column(jobs, "watch"), BTEqualStrategyNumber, F_INT4EQ,
-                Int32GetDatum(watch));
-    ScanKeyEntryInitialize(&keys[1], 0, state_column(jobs, name), BTEqualStrategyNumber, InvalidOid,
-                           DEFAULT_COLLATION_OID, F_ARRAY_EQ, key);
-    rows_begin(&notes, jobs, index, 2, keys, GetActiveSnapshot());
+    rows_of_key(&notes, jobs, index, name, watch, key, GetActiveSnapshot());
     while (HeapTupleIsValid(row = rows_next(&notes)))
     {
         bool null;
@@ -91,7 +83,7 @@ find_note(Relation jobs, int watch, const char *index, const char *name, Datum k
 static Note
 next_note(int watch, Datum key, int64 after)
 {
-    Relation jobs = state_table("job");
+    Relation jobs = state_table("job", AccessShareLock);
     Datum all = PointerGetDatum(construct_empty_array(TEXTOID));
     Note note = {0};
 

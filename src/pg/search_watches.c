@@ -1,36 +1,20 @@
 /* search_watches.c - what dsocr_search looks through: rows of dsocr.watch, as dsocr.watches shows them to the caller.
  *
- * The same rules as the view's, and the rights to it, without a statement, which would take longer than a search. Sharp edge:
- * names are looked up each time, since anything may have been renamed or dropped. */
+ * The same rules as the view's (watch_row.h), and the rights to it. */
 #include "compat.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "search.h"
-#include "state.h"
-
-/* ---- columns ---- */
-
-static char *
-text_column(Relation table, HeapTuple row, const char *name)
-{
-    bool null;
-    Datum value = row_column(table, row, name, &null);
-
-    return null ? "" : TextDatumGetCString(value);
-}
+#include "watch_row.h"
 
 static char **
 texts_column(Relation table, HeapTuple row, const char *name, int *n)
@@ -40,26 +24,13 @@ texts_column(Relation table, HeapTuple row, const char *name, int *n)
     return texts_of_array(row_column(table, row, name, &null), n);
 }
 
-/* ---- rows ---- */
-
-static bool
-may_see(Relation table, HeapTuple row, Oid source)
-{
-    bool null;
-    Datum attached_by = row_column(table, row, "attached_by", &null);
-
-    if (OidIsValid(source))
-        return pg_class_aclcheck(source, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
-    return null ? superuser() : has_privs_of_role(GetUserId(), DatumGetObjectId(attached_by));
-}
-
 /* source: its table. */
 static Searched *
 searched_of(Relation table, HeapTuple row, Oid source)
 {
     Searched *w = palloc0(sizeof *w);
-    char *schema = text_column(table, row, "result_schema");
-    char *name = text_column(table, row, "result_table");
+    char *schema = row_text(table, row, "result_schema");
+    char *name = row_text(table, row, "result_table");
     int n;
     bool null;
 
@@ -75,51 +46,52 @@ searched_of(Relation table, HeapTuple row, Oid source)
     if (n != w->nkeys || n == 0)
         elog(ERROR, "the key of watch %d is broken", w->watch);
     w->config = DatumGetObjectId(
-        DirectFunctionCall1(regconfigin, CStringGetDatum(text_column(table, row, "ts_config"))));
+        DirectFunctionCall1(regconfigin, CStringGetDatum(row_text(table, row, "ts_config"))));
     w->has_notes = gone_notes(w->watch);
     return w;
 }
 
-/* Those that key finds by the index, or, NULL, those of the source. */
-static List *
-list(ScanKey key, Oid source)
+static Relation
+open_watches(void)
 {
-    Oid schema = LookupExplicitNamespace("dsocr", false);
-    Oid view = get_relname_relid("watches", schema);
-    Oid index = get_relname_relid("watch_pkey", schema);
-    Relation table = table_open(get_relname_relid("watch", schema), AccessShareLock);
-    List *all = NIL;
-    SysScanDesc scan;
-    HeapTuple row;
+    Oid view = get_relname_relid("watches", LookupExplicitNamespace("dsocr", false));
 
     if (pg_class_aclcheck(view, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
         aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_VIEW, "watches");
-    scan = systable_beginscan(table, index, key && OidIsValid(index), GetActiveSnapshot(),
-                              key ? 1 : 0, key);
-    while (HeapTupleIsValid(row = systable_getnext(scan)))
-    {
-        Oid its = find_relation(text_column(table, row, "source_schema"),
-                                text_column(table, row, "source_table"));
-
-        if ((key || its == source) && may_see(table, row, its))
-            all = lappend(all, searched_of(table, row, its));
-    }
-    systable_endscan(scan);
-    table_close(table, AccessShareLock);
-    return all;
+    return state_table("watch", AccessShareLock);
 }
 
 List *
 watch_to_search(int watch)
 {
-    ScanKeyData key;
+    Relation table = open_watches();
+    StateRows r;
+    HeapTuple row = find_watch(&r, table, watch, GetActiveSnapshot());
+    List *found = NIL;
 
-    ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(watch));
-    return list(&key, InvalidOid);
+    if (row && watch_is_seen(table, row))
+        found = list_make1(searched_of(table, row, watch_source(table, row)));
+    rows_end(&r);
+    table_close(table, AccessShareLock);
+    return found;
 }
 
 List *
 watches_to_search(Oid source)
 {
-    return OidIsValid(source) ? list(NULL, source) : NIL;
+    Relation table;
+    StateRows r;
+    HeapTuple row;
+    List *found = NIL;
+
+    if (!OidIsValid(source))
+        return NIL;
+    table = open_watches();
+    rows_begin(&r, table, NULL, 0, NULL, GetActiveSnapshot());
+    while ((row = rows_next(&r)) != NULL)
+        if (watch_source(table, row) == source && watch_is_seen(table, row))
+            found = lappend(found, searched_of(table, row, source));
+    rows_end(&r);
+    table_close(table, AccessShareLock);
+    return found;
 }

@@ -1,11 +1,7 @@
 /* state.c - SQL on the tables of the schema dsocr, as the owner of the extension, whoever asks. */
 #include "compat.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/relscan.h"
-#include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -17,7 +13,6 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -122,6 +117,12 @@ add_text(Arguments *a, const char *value)
     add_argument(a, TEXTOID, value ? CStringGetTextDatum(value) : (Datum)0, value == NULL);
 }
 
+void
+add_passed(Arguments *a, FunctionCallInfo fcinfo, int i, Oid type)
+{
+    add_argument(a, type, PG_ARGISNULL(i) ? (Datum)0 : PG_GETARG_DATUM(i), PG_ARGISNULL(i));
+}
+
 static const Arguments none;
 
 uint64
@@ -217,7 +218,7 @@ run_state_sql(const char *sql, const Arguments *a)
 }
 
 static uint64
-run_now(const char *sql, const Arguments *a, bool read_only)
+run_now(const char *sql, const Arguments *a)
 {
     Scope scope;
     SPIPlanPtr plan;
@@ -228,18 +229,12 @@ run_now(const char *sql, const Arguments *a, bool read_only)
     if (plan == NULL)
         elog(ERROR, "SPI failed: %s", SPI_result_code_string(SPI_result));
     rc = SPI_execute_snapshot(plan, (Datum *)a->values, a->nulls, GetLatestSnapshot(),
-                              InvalidSnapshot, read_only, true, 0);
+                              InvalidSnapshot, false, true, 0);
     if (rc < 0)
         elog(ERROR, "SPI failed: %s", SPI_result_code_string(rc));
     SPI_freeplan(plan);
     scope_leave(&scope);
     return SPI_processed;
-}
-
-uint64
-run_state_sql_now(const char *sql, const Arguments *a)
-{
-    return run_now(sql, a, true);
 }
 
 /* False: somebody has changed the same rows just now. */
@@ -254,7 +249,7 @@ changed_now(const char *sql, const Arguments *a, uint64 *n)
     MemoryContextSwitchTo(context);
     PG_TRY();
     {
-        *n = run_now(sql, a, false);
+        *n = run_now(sql, a);
         ReleaseCurrentSubTransaction();
     }
     PG_CATCH();
@@ -292,7 +287,7 @@ change_state_now(const char *sql, const Arguments *a)
             return n;
         CHECK_FOR_INTERRUPTS();
     }
-    return run_now(sql, a, false);
+    return run_now(sql, a);
 }
 
 /* ---- results ---- */
@@ -317,74 +312,6 @@ got_bool(uint64 row, int column)
     char *text = got_string(row, column);
 
     return text && text[0] == 't';
-}
-
-/* ---- rows ---- */
-
-Relation
-state_table(const char *name)
-{
-    return table_open(get_relname_relid(name, get_namespace_oid("dsocr", false)), AccessShareLock);
-}
-
-int
-state_column(Relation table, const char *name)
-{
-    int a = SPI_fnumber(RelationGetDescr(table), name);
-
-    if (a <= 0)
-        elog(ERROR, "dsocr.%s has no column \"%s\"", RelationGetRelationName(table), name);
-    return a;
-}
-
-/* The server takes no note of who sees all there is. So this does where it would, and the snapshot is asked row by row. */
-void
-rows_begin(StateRows *r, Relation table, const char *index, int nkeys, ScanKey keys,
-           Snapshot snapshot)
-{
-    Oid id = index ? get_relname_relid(index, RelationGetNamespace(table)) : InvalidOid;
-
-    r->table = table;
-    r->snapshot = RegisterSnapshot(snapshot);
-    r->scan =
-        systable_beginscan(table, id, OidIsValid(id),
-                           IsolationIsSerializable() ? SnapshotAny : r->snapshot, nkeys, keys);
-}
-
-HeapTuple
-rows_next(StateRows *r)
-{
-    HeapTuple row;
-
-    do
-        row = systable_getnext(r->scan);
-    while (HeapTupleIsValid(row) && IsolationIsSerializable() &&
-           !table_tuple_satisfies_snapshot(r->table, r->scan->slot, r->snapshot));
-    return row;
-}
-
-void
-rows_end(StateRows *r)
-{
-    systable_endscan(r->scan);
-    UnregisterSnapshot(r->snapshot);
-}
-
-Datum
-row_column(Relation table, HeapTuple row, const char *name, bool *null)
-{
-    return heap_getattr(row, state_column(table, name), RelationGetDescr(table), null);
-}
-
-bool
-row_says(Relation table, HeapTuple row, const char *name, const char *words)
-{
-    bool null;
-    Datum value = row_column(table, row, name, &null);
-    const text *said = null ? NULL : DatumGetTextPP(value);
-
-    return said && VARSIZE_ANY_EXHDR(said) == strlen(words) &&
-           memcmp(VARDATA_ANY(said), words, strlen(words)) == 0;
 }
 
 /* ---- keys ---- */

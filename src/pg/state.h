@@ -5,8 +5,11 @@
 
 #include "postgres.h"
 
-#include "access/htup.h"
+#include "access/htup_details.h"
 #include "access/skey.h"
+#include "fmgr.h"
+#include "storage/buf.h"
+#include "storage/lockdefs.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
 
@@ -47,6 +50,8 @@ extern void add_int(Arguments *a, int32 value);
 extern void add_bigint(Arguments *a, int64 value);
 extern void add_bool(Arguments *a, bool value);
 extern void add_text(Arguments *a, const char *value); /* NULL is null */
+extern void add_passed(Arguments *a, FunctionCallInfo fcinfo, int i,
+                       Oid type); /* what the caller has */
 
 extern void connect_spi(void); /* or ERROR */
 
@@ -56,9 +61,8 @@ extern uint64 run_sql(const char *sql, const Arguments *a, long limit);
 extern uint64 run_kept_sql(const char *sql, const Arguments *a);
 /* The same as the owner of the extension. */
 extern uint64 run_state_sql(const char *sql, const Arguments *a);
-/* The same, seeing all that is committed now, whatever the isolation level; reads only. */
-extern uint64 run_state_sql_now(const char *sql, const Arguments *a);
-/* The same for a change: that the queue has changed the same rows since the caller's snapshot is no reason to fail. */
+/* The same for a change, of what is committed now: that the queue has changed the same rows since the caller's snapshot is no
+ * reason to fail. */
 extern uint64 change_state_now(const char *sql, const Arguments *a);
 
 /* Of SPI's last result. NULL is NULL; strings are palloc'd in SPI's context. */
@@ -72,20 +76,33 @@ typedef struct StateRows
 {
     Relation table;
     Snapshot snapshot;
-    struct SysScanDescData *scan;
+    struct SysScanDescData *scan; /* by an index; NULL: page by page, */
+    BlockNumber block, blocks;
+    Buffer buffer;
+    int n, at;
+    OffsetNumber seen[MaxHeapTuplesPerPage]; /* [n] of this page */
+    HeapTupleData row;
 } StateRows;
 
-extern Relation state_table(const char *name); /* opened; for table_close(..., AccessShareLock) */
+extern Relation state_table(const char *name, LOCKMODE lock); /* opened; for table_close */
 extern int state_column(Relation table, const char *name);
-/* index: NULL, or what finds the keys. */
+/* index: what finds the keys; NULL: all rows, and no keys. */
 extern void rows_begin(StateRows *r, Relation table, const char *index, int nkeys, ScanKey keys,
                        Snapshot snapshot);
+/* Those with that number in the first column of an index, or those of a watch with that key in the second. */
+extern void rows_of_number(StateRows *r, Relation table, const char *index, const char *column,
+                           int64 number, Snapshot snapshot);
+extern void rows_of_key(StateRows *r, Relation table, const char *index, const char *column,
+                        int watch, Datum key, Snapshot snapshot);
 extern HeapTuple rows_next(StateRows *r); /* until the next call; NULL: there are no more */
 extern void rows_end(StateRows *r);
 
 /* A column of such a row, by its name. */
 extern Datum row_column(Relation table, HeapTuple row, const char *name, bool *null);
 extern bool row_says(Relation table, HeapTuple row, const char *name, const char *words);
+extern char *row_text(Relation table, HeapTuple row, const char *name); /* NULL is "" */
+/* Deletes it, though nobody has read it. False: somebody has just changed it; seen anew, it may be another. */
+extern bool row_delete(StateRows *r, HeapTuple row);
 
 /* A key as the queue keeps it: text[] of what the types' output functions say under fixed settings. */
 extern Datum key_array(char *const *texts, int n);
