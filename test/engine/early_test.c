@@ -1,9 +1,11 @@
 /* early_test.c - a line reader's view is seen up to its last ink, in steps of dsocr.view_step: how many rows it becomes,
- * that these do not depend on company (P8), and that without the step all of it is seen. What the rows are is
- * mini_test's, by golden values. Reads with the shipped dsocr-mini's weights. */
-#include "../../src/engine/vision.h"
+ * that these do not depend on company (P8), that without the step all of it is seen, and that what is written behind fewer
+ * rows stands where it would behind all. What the rows are is mini_test's, by golden values. Reads with the shipped
+ * dsocr-mini's weights. */
+#include "../../src/engine/reading.h"
 
 #include "check.h"
+#include "image_files.h"
 #include "mini_copy.h"
 
 #define W     256
@@ -141,6 +143,71 @@ test_refused(Device *d)
     }
 }
 
+/* ---- a page ---- */
+
+/* The decoder, given all that was read of a line at once, behind a view that ends where its ink does, says the same. */
+static bool
+said_alone(const DsEngine *e, const DsPage *p, const Sequence *s, int gap)
+{
+    int vocab = model_facts(e->model)->vocab, written = s->n - s->prompt;
+    float *logits = calloc((size_t)written + 1, (size_t)vocab * sizeof *logits);
+    DecoderInput in = {.n = s->n, .ids = s->ids, .image = s->rows, .earlier = written, .gap = gap};
+    bool ok;
+    DsError err;
+
+    for (int i = 0; i < s->prompt; i++)
+        if (s->ids[i] < 0)
+            in.behind = i; /* the last row is the separator's */
+    ok = decoder_run(e->decoder, &in, 1, logits, &err) == DS_OK;
+    for (int i = 0; ok && i < written; i++)
+    {
+        int at = s->prompt + i;
+        Choice c = choose_next(logits + (size_t)i * vocab, vocab, s->ids, at, s->prompt, &p->rule);
+
+        ok = c.id == s->ids[at] && memcmp(&c.probability, &s->probs[at], sizeof(float)) == 0;
+    }
+    free(logits);
+    return ok;
+}
+
+static void
+test_page(void)
+{
+    DsSettings settings = {.model_dir = dir, .backend = "generic", .threads = 2};
+    DsEngine *e;
+    DsRequest request;
+    DsPage *p;
+    Image page;
+    bool worked = true, same = true, differs = false;
+    int shorter = 0;
+    DsError err = {0};
+
+    mini_config(dir, "second_look", NULL);
+    if (!half_receipt(&page) || ds_open(&settings, &e, &err) ||
+        request_parse("{}", 2, 1000, &request, &err) ||
+        ds_page_begin(e, &page, 1, &request.options, NULL, NULL, &p, &err))
+        exit(promise(err.message, false));
+    while (worked)
+        if (ds_step(e, &p, 1, &worked, &err))
+            exit(promise(err.message, false));
+    for (int i = 0; i < p->nsequences; i++)
+    {
+        const Sequence *s = &p->sequences[i];
+        const View *v = &p->views[s->first_view];
+        int gap = vision_whole_rows(e->model, v) - vision_rows(e->model, v);
+
+        shorter += gap > 0;
+        same &= said_alone(e, p, s, gap);
+        differs |= gap > 0 && !said_alone(e, p, s, 0);
+    }
+    promise("a page has lines that end early", shorter > 3);
+    promise("what is written behind them stands where it would behind whole views", same);
+    promise("and elsewhere would be other chances", differs);
+    ds_page_end(e, p);
+    ds_close(e);
+    free(page.pixels);
+}
+
 int
 main(void)
 {
@@ -154,6 +221,7 @@ main(void)
     test_rows(d);
     test_refused(d);
     device_close(d);
+    test_page();
     for (int i = 0; i < 4; i++)
         for (int threads = 1; threads <= 2; threads++)
             test_company(backends[i], threads);
