@@ -2,8 +2,8 @@
  *
  * Views of a line are joined with a space, unless a word goes on from one to the next. No space stays before a comma
  * that ends a word: old print sets white there, as wide as between words, and nobody means a space by it.
- * A view that ended without an end token was either cut short in honest reading or raved over something that is no text (a rule, dots, a
- * stain), and only the first concerns the page:
+ * A view that ended without an end token was either cut short in honest reading or raved over something that is no
+ * text (a rule, dots, a stain), and only the first concerns the page:
  *   repetition  more than half of the page's tokens are from views that looped
  *   truncated   else, a view ran into the token limit with a confidence of a half or more
  * What such views gave up to there stays in the text either way; their low confidence shows.

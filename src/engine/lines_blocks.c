@@ -33,23 +33,6 @@ shared_y(const Box *a, const Box *b)
     return (a->y1 < b->y1 ? a->y1 : b->y1) - (a->y0 > b->y0 ? a->y0 : b->y0);
 }
 
-static void
-grow(Box *a, const Box *b)
-{
-    a->x0 = b->x0 < a->x0 ? b->x0 : a->x0;
-    a->y0 = b->y0 < a->y0 ? b->y0 : a->y0;
-    a->x1 = b->x1 > a->x1 ? b->x1 : a->x1;
-    a->y1 = b->y1 > a->y1 ? b->y1 : a->y1;
-}
-
-static int
-by_float(const void *a, const void *b)
-{
-    float p = *(const float *)a, q = *(const float *)b;
-
-    return (p > q) - (p < q);
-}
-
 /* The height of a row's letters when they were taken for capitals, its x-height else. */
 static float
 band_of(const Row *r)
@@ -418,7 +401,7 @@ fill_blocks(const Rows *rows, const int *by_y, Blocks *bl, float *tmp)
                 continue;
             if (block->n++ == 0)
                 block->box = r->box;
-            grow(&block->box, &r->box);
+            box_grow(&block->box, &r->box);
             bl->order[n++] = by_y[i];
         }
         block->x_height = block_x_height(rows, b, tmp);

@@ -32,6 +32,23 @@ go_on(Ticker *t)
     return !t || !t->stopped;
 }
 
+static inline int
+by_float(const void *a, const void *b)
+{
+    float p = *(const float *)a, q = *(const float *)b;
+
+    return (p > q) - (p < q);
+}
+
+static inline void
+box_grow(Box *a, const Box *b)
+{
+    a->x0 = b->x0 < a->x0 ? b->x0 : a->x0;
+    a->y0 = b->y0 < a->y0 ? b->y0 : a->y0;
+    a->x1 = b->x1 > a->x1 ? b->x1 : a->x1;
+    a->y1 = b->y1 > a->y1 ? b->y1 : a->y1;
+}
+
 /* --- lines_sheet.c: Image -> Sheet ------------------------------------------------------------- */
 
 typedef struct Sheet

@@ -20,14 +20,6 @@
 #define EDGE                                                                                       \
     0.35f /* from the crossing of LEVEL to the edge, the profile being a mean of three rows */
 
-static int
-by_float(const void *a, const void *b)
-{
-    float p = *(const float *)a, q = *(const float *)b;
-
-    return (p > q) - (p < q);
-}
-
 static float
 quantile(float *v, int n, float q)
 {

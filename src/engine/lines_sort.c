@@ -178,15 +178,6 @@ overlap(const Box *a, const Box *b)
     return a->x0 < b->x1 && b->x0 < a->x1 && a->y0 < b->y1 && b->y0 < a->y1;
 }
 
-static void
-grow(Box *a, const Box *b)
-{
-    a->x0 = b->x0 < a->x0 ? b->x0 : a->x0;
-    a->y0 = b->y0 < a->y0 ? b->y0 : a->y0;
-    a->x1 = b->x1 > a->x1 ? b->x1 : a->x1;
-    a->y1 = b->y1 > a->y1 ? b->y1 : a->y1;
-}
-
 /* Adds a box to the pictures, or to the one it overlaps. */
 static int
 add_picture(Picture *pictures, int n, int most, const Box *box)
@@ -194,7 +185,7 @@ add_picture(Picture *pictures, int n, int most, const Box *box)
     for (int i = 0; i < n; i++)
         if (overlap(&pictures[i].box, box))
         {
-            grow(&pictures[i].box, box);
+            box_grow(&pictures[i].box, box);
             return n;
         }
     if (n < most)
@@ -210,7 +201,7 @@ unite(Picture *pictures, int n)
         for (int k = i + 1; k < n; k++)
             if (overlap(&pictures[i].box, &pictures[k].box))
             {
-                grow(&pictures[i].box, &pictures[k].box);
+                box_grow(&pictures[i].box, &pictures[k].box);
                 pictures[k] = pictures[--n];
                 k = i;
             }

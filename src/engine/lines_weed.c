@@ -5,14 +5,6 @@
 
 #include <stdlib.h>
 
-static int
-by_float(const void *a, const void *b)
-{
-    float p = *(const float *)a, q = *(const float *)b;
-
-    return (p > q) - (p < q);
-}
-
 static float
 median_contrast(const Rows *rows, float *tmp)
 {

@@ -388,16 +388,7 @@ put_head(int slots, int rows)
         bias[s * 306 + 40 + s] = 9;
     put("head.safetensors", file, 8 + (size_t)at + bytes);
     free(file);
-    {
-        json_t *config = json_load_file("model/mini/config.json", 0, NULL);
-        char path[400];
-
-        json_object_set_new(json_object_get(config, "dsocr"), "draft_slots", json_integer(slots));
-        json_object_del(json_object_get(config, "dsocr"), "second_look");
-        snprintf(path, sizeof path, "%s/config.json", dir);
-        json_dump_file(config, path, 0);
-        json_decref(config);
-    }
+    mini_configs(dir, json_pack("{s:i,s:n}", "draft_slots", slots, "second_look"));
 }
 
 /* The mini's weights without its own head, the others moved together. */

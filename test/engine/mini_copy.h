@@ -30,20 +30,28 @@ mini_copy(const char *name, char *dir, size_t size)
     }
 }
 
-/* The shipped config with this value of dsocr.key, or without that key. */
+/* The shipped config with these values of dsocr's keys, which it takes; null: without that key. */
+static inline void
+mini_configs(const char *dir, json_t *values)
+{
+    json_t *config = json_load_file("model/mini/config.json", 0, NULL),
+           *own = json_object_get(config, "dsocr"), *value;
+    const char *key;
+    char path[400];
+
+    json_object_update(own, values);
+    json_object_foreach(values, key, value) if (json_is_null(value)) json_object_del(own, key);
+    snprintf(path, sizeof path, "%.300s/config.json", dir);
+    json_dump_file(config, path, 0);
+    json_decref(values);
+    json_decref(config);
+}
+
+/* One of them; NULL: without it. */
 static inline void
 mini_config(const char *dir, const char *key, json_t *value)
 {
-    json_t *config = json_load_file("model/mini/config.json", 0, NULL),
-           *own = json_object_get(config, "dsocr");
-    char path[400];
-
-    json_object_del(own, key);
-    if (value)
-        json_object_set_new(own, key, value);
-    snprintf(path, sizeof path, "%.300s/config.json", dir);
-    json_dump_file(config, path, 0);
-    json_decref(config);
+    mini_configs(dir, json_pack("{s:o}", key, value ? value : json_null()));
 }
 
 #endif
