@@ -134,6 +134,31 @@ choose_next(const float *logits, int vocab, const int32_t *ids, int n, int promp
     return c;
 }
 
+/* ---- two views of one line ---- */
+
+/* log(sum(exp(logits))) */
+static double
+log_sum(const float *logits, int vocab)
+{
+    double most = -INFINITY, sum = 0;
+
+    for (int i = 0; i < vocab; i++)
+        if (logits[i] > most)
+            most = logits[i];
+    for (int i = 0; i < vocab; i++)
+        sum += exp(logits[i] - most);
+    return most + log(sum);
+}
+
+void
+choose_mix(float *logits, const float *others, int vocab)
+{
+    double a = log_sum(logits, vocab), b = log_sum(others, vocab);
+
+    for (int i = 0; i < vocab; i++)
+        logits[i] = (float)log((exp(logits[i] - a) + exp(others[i] - b)) / 2);
+}
+
 /* ---- loops ---- */
 
 bool

@@ -25,6 +25,9 @@ typedef struct Choice
 Choice choose_next(const float *logits, int vocab, const int32_t *ids, int n, int prompt,
                    const NgramRule *rule);
 
+/* Makes logits those of the mean of two chances: log((softmax(logits) + softmax(others)) / 2). [vocab] */
+void choose_mix(float *logits, const float *others, int vocab);
+
 /* True when the output ends in at least `repeats` (3) copies of one run of tokens that together are at least
  * `least` (24) tokens long; *keep is the length up to the end of the first copy. For stopping a loop. */
 bool choose_looping(const int32_t *out, int n, int repeats, int least, int *keep);

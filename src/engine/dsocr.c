@@ -46,12 +46,19 @@ positions_needed(const Model *m)
     return positions;
 }
 
+/* What a sequence takes of the decoder's slots: a second look reads from two views at once. */
+static int
+looks_of(const Model *m)
+{
+    return model_facts(m)->second_look > 0 ? 2 : 1;
+}
+
 /* As many sequences as fit into an eighth of the memory or 2 GiB of keys and values, at most MOST_SLOTS. */
 static int
 auto_slots(const Model *m, int positions)
 {
     uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 8;
-    uint64_t each = decoder_slot_bytes(m, positions), slots;
+    uint64_t each = decoder_slot_bytes(m, positions) * (uint64_t)looks_of(m), slots;
 
     if (memory > (uint64_t)2 << 30)
         memory = (uint64_t)2 << 30;
@@ -111,7 +118,8 @@ static DsStatus
 open_parts(DsEngine *e, DsError *err)
 {
     const DsSettings *s = &e->settings;
-    int rows;
+    const ModelFacts *f;
+    int rows, looks;
     DsStatus st;
 
     if ((st = device_open(s->backend, s->threads, s->tick, s->tick_arg, &e->device, err)) ||
@@ -119,13 +127,20 @@ open_parts(DsEngine *e, DsError *err)
         (st = open_tokenizer(e, err)))
         return st;
     e->positions = positions_needed(e->model);
+    f = model_facts(e->model);
+    looks = looks_of(e->model);
+    if (looks * e->positions > PASS_ROWS && looks > 1)
+        return ds_fail(err, DS_NOT_READY,
+                       "dsocr.second_look is for views of at most %d positions, these have %d",
+                       PASS_ROWS / 2, e->positions);
     e->slots = s->max_batch > 0 ? s->max_batch : auto_slots(e->model, e->positions);
     e->in_slot = calloc((size_t)e->slots, sizeof *e->in_slot);
-    rows = model_facts(e->model)->reads_lines && e->slots < PASS_ROWS ? PASS_ROWS : e->slots;
-    e->logits = calloc((size_t)rows * (size_t)model_facts(e->model)->vocab, sizeof *e->logits);
+    rows = f->reads_lines && e->slots < PASS_ROWS ? PASS_ROWS : e->slots;
+    e->logits = calloc((size_t)rows * (size_t)f->vocab, sizeof *e->logits);
     if (e->in_slot == NULL || e->logits == NULL)
         return ds_fail(err, DS_BROKEN, "out of memory for %d sequences", e->slots);
-    return decoder_open(e->model, e->device, e->slots, e->positions, PASS_ROWS, &e->decoder, err);
+    return decoder_open(e->model, e->device, looks * e->slots, e->positions, PASS_ROWS, &e->decoder,
+                        err);
 }
 
 DsStatus

@@ -1,9 +1,10 @@
 /* look.c - a second look at what was read with doubt on a page of a line reader. MODEL.md, "The second look".
  *
  * A letter on the border of two patches is seen by halves; half a patch further to the side it is seen whole. So a
- * view in doubt is read once more from there, and the surer reading is the text.
- * Sharp edge: the confidence stays the first reading's. The surest of several readings of what is no print would be
- * surer than print has to be, and would come back as words (layout_lines.c). */
+ * view in doubt is read once more from there and from where it was, both together: each next id is the one that
+ * has the best chance in the mean of the two.
+ * Sharp edge: the confidence stays the first reading's. What is no print would be surer in the better of several
+ * readings than print has to be, and would come back as words (layout_lines.c). */
 #include "reading.h"
 
 #include <math.h>
@@ -54,22 +55,38 @@ move_view(const View *v, int by, Arena *arena, View *out)
     return true;
 }
 
-/* Begins sequence i anew with another view, on the rows it has. */
+/* The first reading is the draft of the second. A page without memory for it goes on without. */
+static Draft *
+draft_of(const Sequence *s, Arena *arena)
+{
+    Draft *d = arena_alloc(arena, sizeof *d);
+
+    if (d == NULL)
+        return NULL;
+    d->at = d->misses = 0;
+    d->n = s->n - s->prompt < DRAFT_MOST ? s->n - s->prompt : DRAFT_MOST;
+    memcpy(d->ids, s->ids + s->prompt, (size_t)d->n * sizeof *d->ids);
+    return d;
+}
+
+/* Begins sequence i anew with the moved view, and beside it with the view and the rows that it has. */
 static DsStatus
 begin_again(const DsEngine *e, DsPage *p, int i, DsError *err)
 {
-    Sequence *s = &p->sequences[i], *first = arena_alloc(&p->arena, sizeof *first);
+    Sequence *s = &p->sequences[i];
+    Look *look = arena_alloc(&p->arena, sizeof *look);
     DsStatus st;
 
-    if (first == NULL || !move_view(&p->views[s->first_view], model_facts(e->model)->look_shift,
-                                    &p->arena, &p->views[p->nviews]))
+    if (look == NULL || !move_view(&p->views[s->first_view], model_facts(e->model)->look_shift,
+                                   &p->arena, &p->views[p->nviews]))
         return reading_no_room(err);
-    *first = *s;
-    *s = (Sequence){.first_view = p->nviews, .nviews = 1, .rows = first->rows, .first = first};
-    if ((st = reading_begin_sequence(e, p, s, err)))
+    look->first = *s;
+    look->beside = (Sequence){.first_view = s->first_view, .nviews = 1, .rows = s->rows};
+    *s = (Sequence){.first_view = p->nviews, .nviews = 1, .look = look};
+    if ((st = reading_begin_sequence(e, p, &look->beside, err)) ||
+        (st = reading_begin_sequence(e, p, s, err)))
         return st;
-    if (s->nrows > first->nrows) /* moved, it ends later */
-        s->rows = NULL;
+    s->draft = e->settings.no_draft ? NULL : draft_of(&look->first, &p->arena);
     p->nviews++;
     p->nagain++;
     p->ndone--;
@@ -96,6 +113,23 @@ look_begin(const DsEngine *e, DsPage *p, DsError *err)
     return st;
 }
 
+Sequence *
+look_beside(const Sequence *s)
+{
+    return s->look ? &s->look->beside : NULL;
+}
+
+void
+look_follow(const Sequence *s)
+{
+    Sequence *b = look_beside(s);
+    int n = s->n - s->prompt;
+
+    memcpy(b->ids + b->prompt, s->ids + s->prompt, (size_t)n * sizeof *s->ids);
+    b->n = b->prompt + n;
+    b->cached = b->n - (s->n - s->cached);
+}
+
 /* Makes the text's confidence the first reading's. */
 static void
 temper(Sequence *s, const Sequence *first)
@@ -117,16 +151,15 @@ look_decide(DsPage *p)
     {
         Sequence *s = &p->sequences[i];
 
-        if (s->first == NULL)
+        if (s->look == NULL)
             continue;
-        if (s->n > s->prompt && certainty(s) > certainty(s->first))
+        if (s->n > s->prompt)
         {
-            temper(s, s->first);
-            s->first_view =
-                s->first->first_view; /* of the page's own views it is the text of that */
+            temper(s, &s->look->first);
+            s->first_view = s->look->first.first_view; /* it is the text of the page's own */
+            s->look = NULL;
         }
         else
-            *s = *s->first;
-        s->first = NULL;
+            *s = s->look->first;
     }
 }

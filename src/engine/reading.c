@@ -258,11 +258,12 @@ keep_rows(const DsEngine *e, Sequence *s, const float *rows, int n)
         s->state = SEQUENCE_PREFILLS;
 }
 
-/* A page without memory for drafts goes on without them. */
+/* A page without memory for drafts goes on without them; a second look has its own. */
 static void
 keep_draft(DsPage *p, Sequence *s, const Draft *draft)
 {
-    if (draft->n && (s->draft = arena_alloc(&p->arena, sizeof *s->draft)) != NULL)
+    if (s->look == NULL && draft->n &&
+        (s->draft = arena_alloc(&p->arena, sizeof *s->draft)) != NULL)
         *s->draft = *draft;
 }
 
@@ -346,22 +347,17 @@ offer_draft(Sequence *s, int most)
     return n;
 }
 
+/* The next n of its known ids, and what is offered. */
 static void
-add_input(const DsEngine *e, Pass *pass, DsPage *p, Sequence *s)
+add_input(const DsEngine *e, Pass *pass, DsPage *p, Sequence *s, int slot, int n)
 {
     size_t hidden = (size_t)model_facts(e->model)->hidden;
-    int n = s->n - s->cached;
 
-    if (n > PASS_ROWS - pass->rows)
-        n = PASS_ROWS - pass->rows;
-    if (n == 0)
-        return;
-    s->offered = s->cached + n == s->n ? offer_draft(s, PASS_ROWS - pass->rows - n) : 0;
     n += s->offered;
     pass->page[pass->n] = p;
     pass->sequence[pass->n] = s;
     pass->inputs[pass->n++] = (DecoderInput){
-        .slot = s->slot,
+        .slot = slot,
         .start = s->cached,
         .n = n,
         .ids = s->ids + s->cached,
@@ -373,15 +369,38 @@ add_input(const DsEngine *e, Pass *pass, DsPage *p, Sequence *s)
     pass->rows += n;
 }
 
+/* As much of a sequence as there is room for; of one that is read from two views all of both or nothing, since the
+ * next id is said by both. */
+static void
+add_sequence(const DsEngine *e, Pass *pass, DsPage *p, Sequence *s)
+{
+    Sequence *beside = look_beside(s);
+    int room = PASS_ROWS - pass->rows, n = s->n - s->cached,
+        also = beside ? beside->n - beside->cached : 0;
+
+    if (beside && n + also > room)
+        return;
+    if (n > room)
+        n = room;
+    if (n == 0)
+        return;
+    s->offered = s->cached + n == s->n ? offer_draft(s, (room - n - also) / (beside ? 2 : 1)) : 0;
+    add_input(e, pass, p, s, s->slot, n);
+    if (beside == NULL)
+        return;
+    beside->offered = s->offered;
+    memcpy(beside->ids + beside->n, s->ids + s->n, (size_t)s->offered * sizeof *s->ids);
+    add_input(e, pass, p, beside, e->slots + s->slot, also);
+}
+
 static void
 gather_inputs(const DsEngine *e, DsPage *const *pages, int n, SequenceState state, Pass *pass)
 {
     pass->n = pass->rows = 0;
     for (int i = 0; i < n; i++)
-        for (int k = 0; k < pages[i]->nsequences && pass->rows < PASS_ROWS && pass->n < e->slots;
-             k++)
+        for (int k = 0; k < pages[i]->nsequences && pass->rows < PASS_ROWS; k++)
             if (pages[i]->sequences[k].state == state)
-                add_input(e, pass, pages[i], &pages[i]->sequences[k]);
+                add_sequence(e, pass, pages[i], &pages[i]->sequences[k]);
 }
 
 static void
@@ -444,11 +463,23 @@ take_offered(DsEngine *e, DsPage *p, Sequence *s, const float *logits)
     s->cached = s->n - 1; /* the rows behind are made again */
 }
 
+/* The same of one that is read from two views, of which each has logits: its own come first. */
+static void
+take_both(DsEngine *e, DsPage *p, Sequence *s, float *logits)
+{
+    int vocab = model_facts(e->model)->vocab, n = 1 + s->offered;
+
+    for (int i = 0; i < n; i++)
+        choose_mix(logits + (size_t)i * vocab, logits + (size_t)(n + i) * vocab, vocab);
+    take_offered(e, p, s, logits);
+    look_follow(s);
+}
+
 static DsStatus
 run_pass(DsEngine *e, Pass *pass, bool *worked, DsError *err)
 {
     size_t vocab = (size_t)model_facts(e->model)->vocab;
-    const float *logits = e->logits;
+    float *logits = e->logits;
     double start = ds_now_ms(), ms;
     DsStatus st;
 
@@ -466,15 +497,18 @@ run_pass(DsEngine *e, Pass *pass, bool *worked, DsError *err)
         return st;
     }
     ms = (ds_now_ms() - start) / pass->n;
-    for (int i = 0; i < pass->n; i++)
+    for (int i = 0, inputs; i < pass->n; i += inputs)
     {
         Sequence *s = pass->sequence[i];
 
-        pass->page[i]->ms_generate += ms;
+        inputs = s->look ? 2 : 1;
+        pass->page[i]->ms_generate += inputs * ms;
         s->cached += pass->inputs[i].n;
-        if (s->cached >= s->n)
+        if (s->look)
+            take_both(e, pass->page[i], s, logits);
+        else if (s->cached >= s->n)
             take_offered(e, pass->page[i], s, logits);
-        logits += (size_t)(1 + pass->inputs[i].earlier) * vocab;
+        logits += (size_t)(inputs * (1 + pass->inputs[i].earlier)) * vocab;
     }
     return DS_OK;
 }

@@ -37,11 +37,19 @@ typedef struct Sequence
     int cached;             /* ids whose keys and values are in the slot */
     Draft *draft;           /* what the vision says; NULL: nothing */
     int offered;            /* of its ids, behind the n: with the pass at hand */
-    int limit;              /* most output ids */
-    const char *finish;     /* "eos", "length", "repeat" */
-    float ending;           /* probability of the end, where it ended with "eos" */
-    struct Sequence *first; /* what was read at first sight, while the second look lasts */
+    int limit;          /* most output ids */
+    const char *finish; /* "eos", "length", "repeat" */
+    float ending;       /* probability of the end, where it ended with "eos" */
+    struct Look *look;  /* while the second look lasts */
 } Sequence;
+
+/* What a sequence that is read a second time had, and has beside its moved view. */
+typedef struct Look
+{
+    Sequence first;  /* as it was read */
+    Sequence beside; /* the first view behind a prompt of its own: gets the ids that both views together give, and
+                      * has neither state nor slot, but is in the slot that goes with the moved view's */
+} Look;
 
 typedef struct Turn Turn;
 
@@ -76,7 +84,7 @@ struct DsEngine
     Tokenizer *tokenizer; /* NULL only under dump */
     Decoder *decoder;
     int slots, positions;
-    Sequence **in_slot; /* [slots], NULL: free */
+    Sequence **in_slot; /* [slots], NULL: free; with a second look the decoder has as many behind, one for each */
     float *logits;      /* [slots, vocab]; line readers: [PASS_ROWS, vocab], if more */
     long passes;        /* of the decoder */
     int32_t whitelist[2];
@@ -128,7 +136,13 @@ void reading_fail(DsPage *p, const DsError *why);
  * what the first look has read is not given for what two looks would have. */
 DsStatus look_begin(const DsEngine *e, DsPage *p, DsError *err);
 
-/* And these, too: keeps the surer readings. */
+/* What is read of the view as it was, too; NULL: the sequence is read from one view. */
+Sequence *look_beside(const Sequence *s);
+
+/* Gives it the ids that its sequence has by now. */
+void look_follow(const Sequence *s);
+
+/* And these, too: keeps what both views gave, where that is something. */
 void look_decide(DsPage *p);
 
 /* --- turn.c: a page of which the line finder may be wrong about which way up it stands ----------------- */

@@ -147,6 +147,30 @@ test_best_two(void)
     promise("the best two, and their gap, are the same found in one go", same == 5000);
 }
 
+/* The mean of two chances: of 1/2, 1/4, 1/4 and of 1/8, 6/8, 1/8, whatever was added to their logarithms. */
+static void
+test_mix(void)
+{
+    static const double mean[] = {5. / 16, 8. / 16, 3. / 16};
+    float one[3] = {logf(2) + 90, 90, 90}, other[3] = {-100, logf(6) - 100, -100};
+    float none[3] = {NAN, 1, 2}, impossible[3] = {-INFINITY, 0, -INFINITY};
+    bool right = true;
+
+    choose_mix(one, other, 3);
+    for (int i = 0; i < 3; i++)
+        right = right && close_to(exp(one[i]), mean[i], 1e-5);
+    promise("two readings' chances are put in the middle", right);
+    promise("and the choice is made from these",
+            close_to(choose_next(one, 3, NULL, 0, 0, NULL).probability, .5, 1e-5) &&
+                choose_next(one, 3, NULL, 0, 0, NULL).id == 1);
+    choose_mix(impossible, one, 3);
+    promise("what one holds for impossible has half of what the other says",
+            close_to(exp(impossible[0]), 5. / 32, 1e-5));
+    choose_mix(none, one, 3);
+    promise("with what is no number nothing is chosen",
+            choose_next(none, 3, NULL, 0, 0, NULL).probability == 0);
+}
+
 static void
 test_loops(void)
 {
@@ -172,6 +196,7 @@ main(void)
     test_choice();
     test_nan();
     test_best_two();
+    test_mix();
     test_loops();
     return report();
 }

@@ -1,5 +1,5 @@
-/* look_test.c - what is read with doubt is read once more, from half a patch further right: which lines, how many, what
- * becomes of them, and that none of it depends on company. Reads with the shipped dsocr-mini; what it reads is made wrong
+/* look_test.c - what is read with doubt is read once more, from half a patch further right as well: which lines, how many,
+ * what becomes of them, that it is what a plain loop over both views gives, and that none of it depends on company. Reads with the shipped dsocr-mini; what it reads is made wrong
  * or doubtful here, whatever its weights make of the page. */
 #include "../../src/engine/reading.h"
 
@@ -158,7 +158,7 @@ test_which(DsEngine *e, DsEngine *plain)
     doubt(&p->sequences[other], .3f);
     begin_look(e, p);
     promise("what is doubtful is, and what is hopeless is not",
-            p->nagain == 1 && p->sequences[line].first && p->sequences[other].first == NULL);
+            p->nagain == 1 && p->sequences[line].look && p->sequences[other].look == NULL);
     ds_page_end(plain, p);
 }
 
@@ -207,7 +207,7 @@ test_view(DsEngine *e, DsEngine *plain)
     begin_look(e, p);
     promise("the view is moved half a patch to the right",
             is_moved(&p->views[first], &p->views[p->sequences[line].first_view], 2));
-    p->sequences[line] = *p->sequences[line].first;
+    p->sequences[line] = p->sequences[line].look->first;
     p->nagain = 0;
     pixels[5 * was.width - 1] = 254;
     begin_look(e, p);
@@ -217,7 +217,7 @@ test_view(DsEngine *e, DsEngine *plain)
     free(pixels);
 }
 
-/* A view whose ink ends where a step does: moved, it has a row more, for which there was no room. */
+/* A view whose ink ends where a step does: moved, it has a row more. */
 static void
 test_longer(DsEngine *e)
 {
@@ -237,13 +237,111 @@ test_longer(DsEngine *e)
     p->nagain = 0;
     doubt(s, .9f);
     begin_look(e, p);
-    promise("what ends a row later has rows of its own",
-            s->first && s->nrows == s->first->nrows + 1 && s->gap == s->first->gap - 1 &&
-                s->rows == NULL);
+    promise("what ends a row later has a prompt of its own",
+            s->look && s->nrows == s->look->first.nrows + 1 && s->gap == s->look->first.gap - 1 &&
+                s->look->beside.nrows == s->nrows - 1);
     finish(e, &p, 1);
     promise("and is read", p->laid_out && s->finish != NULL);
     ds_page_end(e, p);
     free(pixels);
+}
+
+/* ---- the plain loop ---- */
+
+#define ROWS 17 /* of a whole view, with the separator */
+#define LONG 64
+
+/* Runs begin, the view's rows and the ids through the decoder from the first on; logits: [vocab] of what is next. */
+static void
+say(DsEngine *e, const Sequence *s, const float *rows, const int32_t *ids, int n, float *logits)
+{
+    int32_t all[1 + ROWS + LONG] = {model_facts(e->model)->bos};
+    DsError err = {0};
+
+    for (int i = 1; i <= s->nrows; i++)
+        all[i] = -1;
+    memcpy(all + 1 + s->nrows, ids, (size_t)n * sizeof *ids);
+    if (decoder_run(e->decoder,
+                    &(DecoderInput){.n = 1 + s->nrows + n,
+                                    .ids = all,
+                                    .image = rows,
+                                    .gap = ROWS - s->nrows,
+                                    .behind = s->nrows},
+                    1, logits, &err))
+        exit(promise(err.message, false));
+}
+
+/* Each next id is the best in the mean of what both views say -> how many; ids, probs: [LONG] */
+static int
+read_both(DsEngine *e, const Sequence *s, const Sequence *beside, int32_t *ids, float *probs)
+{
+    const ModelFacts *f = model_facts(e->model);
+    float *one = malloc((size_t)f->vocab * sizeof *one),
+          *other = malloc((size_t)f->vocab * sizeof *other);
+    int n = 0;
+
+    for (;; n++)
+    {
+        Choice c;
+
+        say(e, s, s->rows, ids, n, one);
+        say(e, beside, beside->rows, ids, n, other);
+        choose_mix(one, other, f->vocab);
+        c = choose_next(one, f->vocab, NULL, 0, 0, NULL);
+        if (c.id == f->eos || n == f->max_new_tokens)
+            break;
+        ids[n] = c.id;
+        probs[n] = c.probability;
+    }
+    free(one);
+    free(other);
+    return n;
+}
+
+/* What the steps make of all that may be looked at again. */
+static void
+test_plain(DsEngine *plain, DsEngine *e)
+{
+    DsPage *p = read_page(plain);
+    int same = 0, pairs = 0;
+    Look **looks = calloc((size_t)p->nsequences, sizeof *looks);
+
+    for (int i = 0; i < p->nsequences; i++)
+        doubt(&p->sequences[i], .9f);
+    p->looked = p->laid_out = false;
+    begin_look(e, p);
+    for (int i = 0; i < p->nsequences; i++)
+        looks[i] = p->sequences[i].look;
+    finish(e, &p, 1);
+    for (int i = 0; i < p->nsequences; i++)
+    {
+        const Sequence *s = &p->sequences[i];
+        int32_t ids[LONG];
+        float probs[LONG];
+        double then = 0, now = 0;
+        bool ok;
+        int n;
+
+        if (looks[i] == NULL)
+            continue;
+        pairs++;
+        n = read_both(e, s, &looks[i]->beside, ids, probs);
+        ok = n == s->n - s->prompt && memcmp(ids, s->ids + s->prompt, (size_t)n * sizeof *ids) == 0;
+        for (int k = 0; k < n; k++)
+        {
+            now += log(probs[k]);
+            then += log(.9);
+        }
+        for (int k = 0; ok && k < n; k++)
+            ok = fabs(s->probs[s->prompt + k] - fmin(1, probs[k] * exp(then / n - now / n))) < 1e-6;
+        same += ok;
+    }
+    promise("what two views are read as is what a plain loop makes of them",
+            pairs > 4 && same == pairs);
+    if (same < pairs)
+        printf("     %d of %d\n", same, pairs);
+    free(looks);
+    ds_page_end(plain, p);
 }
 
 /* A line whose letters were read wrongly, and with doubt. */
@@ -267,18 +365,35 @@ test_mends(DsEngine *e, DsEngine *plain)
     s = &p->sequences[line];
     doubt(s, .9f);
     begin_look(e, p);
-    s->n = s->prompt + 3;
-    s->ids[s->prompt] = s->ids[s->prompt + 1] = s->ids[s->prompt + 2] = 50;
-    doubt(s, .89f);
-    look_decide(p);
-    promise("a reading that is less sure does not count", s->n > s->prompt + 3 && s->first == NULL);
-    begin_look(e, p);
     s->n = s->prompt;
     s->ending = 1;
     look_decide(p);
-    promise("nor does one that sees nothing", s->n > s->prompt);
+    promise("a reading that sees nothing does not count", s->n > s->prompt && s->look == NULL);
     ds_page_end(plain, p);
     ds_page_end(plain, right);
+}
+
+/* 300 ids behind a view: two of these do not go through one pass. */
+static void
+test_long(void)
+{
+    DsSettings s = {.model_dir = dir, .threads = 1};
+    DsEngine *e = NULL;
+    DsError err = {0};
+    char path[400];
+    json_t *config;
+
+    mini_config(dir, "max_new_tokens", json_integer(300));
+    snprintf(path, sizeof path, "%.300s/config.json", dir);
+    config = json_load_file(path, 0, NULL);
+    json_object_set_new(json_object_get(config, "language_config"), "max_position_embeddings",
+                        json_integer(1000));
+    json_dump_file(config, path, 0);
+    json_decref(config);
+    promise("views with too many positions are refused",
+            ds_open(&s, &e, &err) == DS_NOT_READY && strstr(err.message, "dsocr.second_look"));
+    if (e)
+        ds_close(e);
 }
 
 /* The page has so many bytes left when all of it is doubtful. */
@@ -363,11 +478,13 @@ main(void)
     test_bound(e, plain);
     test_longer(e);
     test_view(e, plain);
+    test_plain(plain, e);
     test_mends(e, plain);
     test_room(e, plain);
     ds_close(e);
     ds_close(plain);
     test_company();
+    test_long();
     put_config(1.5);
     if (promise("a device", device_open("auto", 1, NULL, NULL, &d, &err) == DS_OK))
     {
