@@ -34,9 +34,9 @@ typedef struct Sequence
     int32_t *ids;       /* [room] prompt (-1: a vision row) and output */
     float *probs;       /* [room] of the output ids */
     int n, prompt, room;
-    int cached;             /* ids whose keys and values are in the slot */
-    Draft *draft;           /* what the vision says; NULL: nothing */
-    int offered;            /* of its ids, behind the n: with the pass at hand */
+    int cached;         /* ids whose keys and values are in the slot */
+    Draft *draft;       /* what the vision says; NULL: nothing */
+    int offered;        /* of its ids, behind the n: with the pass at hand */
     int limit;          /* most output ids */
     const char *finish; /* "eos", "length", "repeat" */
     float ending;       /* probability of the end, where it ended with "eos" */
@@ -46,8 +46,9 @@ typedef struct Sequence
 /* What a sequence that is read a second time had, and has beside its moved view. */
 typedef struct Look
 {
-    Sequence first;  /* as it was read */
-    Sequence beside; /* the first view behind a prompt of its own: gets the ids that both views together give, and
+    Sequence first; /* as it was read */
+    Sequence
+        beside; /* the first view behind a prompt of its own: gets the ids that both views together give, and
                       * has neither state nor slot, but is in the slot that goes with the moved view's */
 } Look;
 
@@ -84,9 +85,10 @@ struct DsEngine
     Tokenizer *tokenizer; /* NULL only under dump */
     Decoder *decoder;
     int slots, positions;
-    Sequence **in_slot; /* [slots], NULL: free; with a second look the decoder has as many behind, one for each */
-    float *logits;      /* [slots, vocab]; line readers: [PASS_ROWS, vocab], if more */
-    long passes;        /* of the decoder */
+    Sequence **
+        in_slot; /* [slots], NULL: free; with a second look the decoder has as many behind, one for each */
+    float *logits; /* [slots, vocab]; line readers: [PASS_ROWS, vocab], if more */
+    long passes;   /* of the decoder */
     int32_t whitelist[2];
     int nwhitelist;
     char device_name[64];
