@@ -47,9 +47,9 @@ typedef struct Sequence
 typedef struct Look
 {
     Sequence first; /* as it was read */
-    Sequence
-        beside; /* the first view behind a prompt of its own: gets the ids that both views together give, and
-                      * has neither state nor slot, but is in the slot that goes with the moved view's */
+    /* The first view behind a prompt of its own. It gets the ids that both views together give, and has neither state nor
+     * slot, but is in the slot that goes with the moved view's. */
+    Sequence beside;
 } Look;
 
 typedef struct Turn Turn;
