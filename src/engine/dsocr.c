@@ -129,10 +129,14 @@ open_parts(DsEngine *e, DsError *err)
     e->positions = positions_needed(e->model);
     f = model_facts(e->model);
     looks = looks_of(e->model);
-    if (looks * e->positions > PASS_ROWS && looks > 1)
-        return ds_fail(err, DS_NOT_READY,
-                       "dsocr.second_look is for views of at most %d positions, these have %d",
-                       PASS_ROWS / 2, e->positions);
+    if (looks > 1 && looks * e->positions > PASS_ROWS)
+    {
+        ds_fail(err, DS_NOT_READY,
+                "dsocr.second_look is for views of at most %d positions, these have %d",
+                PASS_ROWS / looks, e->positions);
+        return ds_hint(err,
+                       "Leave it out of the model's config.json: each view is then read once.");
+    }
     e->slots = s->max_batch > 0 ? s->max_batch : auto_slots(e->model, e->positions);
     e->in_slot = calloc((size_t)e->slots, sizeof *e->in_slot);
     rows = f->reads_lines && e->slots < PASS_ROWS ? PASS_ROWS : e->slots;

@@ -391,7 +391,8 @@ test_long(void)
     json_dump_file(config, path, 0);
     json_decref(config);
     promise("views with too many positions are refused",
-            ds_open(&s, &e, &err) == DS_NOT_READY && strstr(err.message, "dsocr.second_look"));
+            ds_open(&s, &e, &err) == DS_NOT_READY && strstr(err.message, "dsocr.second_look") &&
+                err.hint[0]);
     if (e)
         ds_close(e);
 }
