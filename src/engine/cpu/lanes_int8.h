@@ -16,6 +16,7 @@
 #define LEAST  1e-30f /* smaller numbers are zero */
 #define ROOM   12288  /* numbers of x at once: they stay in the first cache, beside a panel */
 #define SCALES 256    /* theirs: at most ROOM / 96, and one more a row */
+#define BESIDE 8      /* rows whose greatest numbers are looked for first: none waits for its own */
 
 /* Length of a block: a row, but convolutions, of 96 channels or multiples of 128, have whole blocks outside of the map. */
 static int
@@ -100,24 +101,30 @@ int8_pack(const Weight *w, void *to, int n0, int n1)
 
 /* ---- x ---- */
 
-/* n numbers to integers, zeros after them up to a multiple of 16. Returns their scale. */
 INLINE float
-to_integers(const float *x, int n, Narrow *to)
+greatest_of(const float *x, int n)
 {
-    Floats sizes = all(0), by, rest = all(0);
+    Floats sizes = all(0);
     int whole = n / 16 * 16;
-    float greatest;
 
     for (int i = 0; i < whole; i += 16)
         sizes = greater(sizes, size_of(load(x + i)));
     if (whole < n)
-        rest = load_first(x + whole, n - whole);
-    greatest = greatest_16(greater(sizes, size_of(rest)));
-    by = all(greatest > LEAST ? MOST / greatest : 0);
+        sizes = greater(sizes, size_of(load_first(x + whole, n - whole)));
+    return greatest_16(sizes);
+}
+
+/* n numbers, none greater than this, to integers, zeros after them up to a multiple of 16. Returns their scale. */
+INLINE float
+to_integers(const float *x, int n, float greatest, Narrow *to)
+{
+    Floats by = all(greatest > LEAST ? MOST / greatest : 0);
+    int whole = n / 16 * 16;
+
     for (int i = 0; i < whole; i += 16)
         store_narrow(to + i, mul(by, load(x + i)));
     if (whole < n)
-        store_narrow(to + whole, mul(by, rest));
+        store_narrow(to + whole, mul(by, load_first(x + whole, n - whole)));
     return greatest > LEAST ? greatest / MOST : 0;
 }
 
@@ -175,37 +182,31 @@ zeros_only(int mr, const Tile *t, int b)
     return any == 0;
 }
 
-/* Whole panels leave without a look at each for where the outputs end. */
+/* Whole panels leave without a look at each for where the outputs end. The place is a copy: for all that the compiler knows,
+ * each store might change the original. */
 INLINE void
 put_tile(int mr, int np, const Tile *t, Floats sums[ROWS_MOST][PANELS_MOST])
 {
-    const Spot *out = &t->out;
-    bool whole = out->n + 16 * np <= out->w->n, adds = out->finish == FINISH_ADD;
-    Floats by[PANELS_MOST], bias[PANELS_MOST];
+    Spot out = t->out;
+    bool whole = out.n + 16 * np <= out.w->n, adds = out.finish == FINISH_ADD;
 
     UNROLL for (int p = 0; p < np; p++)
     {
-        by[p] = load((const float *)(t->panel + (size_t)p * t->apart));
-        bias[p] = whole && out->b ? load(out->b + out->n + 16 * p) : all(0);
-    }
-    UNROLL for (int m = 0; m < mr; m++) UNROLL for (int p = 0; p < np; p++) sums[m][p] =
-        mul(sums[m][p], by[p]);
-    if (!whole)
-    {
-        UNROLL for (int m = 0; m < mr; m++) UNROLL for (int p = 0; p < np; p++)
-            put(out, m, out->n + 16 * p, sums[m][p]);
-        return;
-    }
-    UNROLL for (int m = 0; m < mr; m++)
-    {
-        float *to = out->y + (size_t)m * (size_t)out->ldy + out->n;
+        Floats by = load((const float *)(t->panel + (size_t)p * t->apart)), bias = all(0);
 
-        UNROLL for (int p = 0; p < np; p++)
-        {
-            Floats sum = out->b ? add(sums[m][p], bias[p]) : sums[m][p];
+        if (out.b)
+            bias = load_up_to(out.b + out.n + 16 * p, out.w->n - out.n - 16 * p);
+        UNROLL for (int m = 0; m < mr; m++) sums[m][p] = add(mul(sums[m][p], by), bias);
+    }
+    out.b = NULL;
+    UNROLL for (int m = 0; m < mr; m++) UNROLL for (int p = 0; p < np; p++)
+    {
+        float *to = out.y + (size_t)m * (size_t)out.ldy + out.n + 16 * p;
 
-            store(to + 16 * p, adds ? add(load(to + 16 * p), sum) : sum);
-        }
+        if (whole)
+            store(to, adds ? add(load(to), sums[m][p]) : sums[m][p]);
+        else
+            put(&out, m, out.n + 16 * p, sums[m][p]);
     }
 }
 
@@ -260,20 +261,40 @@ rows_at_once(int rows, int ld)
     return rows < room ? rows : room;
 }
 
+/* Block b of some rows of x, at most BESIDE, to integers; returns whether one is zeros. */
+INLINE bool
+blocks_to_integers(const float *x, int ldx, int rows, int k, int b, Narrow *to, int ld,
+                   float *scales)
+{
+    int at = b * block_of(k), n = k - at < block_of(k) ? k - at : block_of(k),
+        blocks = blocks_of(k);
+    float greatest[BESIDE];
+    bool zeros = false;
+
+    for (int r = 0; r < rows; r++)
+        greatest[r] = greatest_of(x + (size_t)r * ldx + at, n);
+    for (int r = 0; r < rows; r++)
+    {
+        float scale =
+            to_integers(x + (size_t)r * ldx + at, n, greatest[r], to + (size_t)r * ld + at);
+
+        scales[r * blocks + b] = scale;
+        zeros |= scale == 0;
+    }
+    return zeros;
+}
+
 /* Rows of x to integers; returns whether a block is zeros. */
 static bool
 rows_to_integers(const float *x, int ldx, int rows, int k, Narrow *to, int ld, float *scales)
 {
     bool zeros = false;
 
-    for (int r = 0; r < rows; r++)
-        for (int at = 0; at < k; at += block_of(k))
-        {
-            int n = k - at < block_of(k) ? k - at : block_of(k);
-
-            *scales = to_integers(x + (size_t)r * ldx + at, n, to + (size_t)r * ld + at);
-            zeros |= *scales++ == 0;
-        }
+    for (int r = 0; r < rows; r += BESIDE)
+        for (int b = 0; b < blocks_of(k); b++)
+            zeros |=
+                blocks_to_integers(x + (size_t)r * ldx, ldx, rows - r < BESIDE ? rows - r : BESIDE,
+                                   k, b, to + (size_t)r * ld, ld, scales + r * blocks_of(k));
     return zeros;
 }
 
