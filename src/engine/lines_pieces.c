@@ -30,6 +30,7 @@ typedef struct Letters
     int *part; /* [n] part indices, by x0 */
     Box *box;  /* [n] */
     Index ix;
+    const Corridors *corridors;
 } Letters;
 
 static int
@@ -69,7 +70,7 @@ by_x0(const void *a, const void *b)
 }
 
 static bool
-letters_of_kind(Parts *p, int kind, Arena *arena, Letters *out)
+letters_of_kind(Parts *p, int kind, const Corridors *corridors, Arena *arena, Letters *out)
 {
     Key *keys = arena_array(arena, (size_t)p->nparts + 1, sizeof(Key));
     int n = 0;
@@ -80,7 +81,7 @@ letters_of_kind(Parts *p, int kind, Arena *arena, Letters *out)
         if (p->parts[i].kind == kind)
             keys[n++] = (Key){p->parts[i].box.x0, i};
     qsort(keys, n, sizeof(Key), by_x0);
-    *out = (Letters){.p = p, .n = n};
+    *out = (Letters){.p = p, .n = n, .corridors = corridors};
     out->part = arena_array(arena, (size_t)n + 1, sizeof(int));
     out->box = arena_array(arena, (size_t)n + 1, sizeof(Box));
     if (!out->part || !out->box)
@@ -127,7 +128,7 @@ set_tall_aside(Letters *l, Arena *arena)
             l->p->parts[l->part[i]].kind = PART_TALL;
             any = true;
         }
-    return !any || letters_of_kind(l->p, PART_CORE, arena, l);
+    return !any || letters_of_kind(l->p, PART_CORE, l->corridors, arena, l);
 }
 
 static bool
@@ -136,6 +137,17 @@ beside(const Box *a, const Box *b)
     int small = height(a) < height(b) ? height(a) : height(b);
 
     return 2 * shared_rows(a, b) >= small && (height(a) + height(b)) < 5 * small;
+}
+
+static bool
+over_corridor(const Letters *l, const Box *a, const Box *b)
+{
+    Box gap = {a->x1, a->y0, b->x0, a->y1};
+
+    for (int i = 0; l->corridors && i < l->corridors->n; i++)
+        if (corridor_within(&l->corridors->boxes[i], &gap))
+            return true;
+    return false;
 }
 
 /* The nearest letter on the right; -1: none near enough. */
@@ -154,7 +166,7 @@ next_letter(const Letters *l, int i)
 
             if (o->x0 - a->x1 >= best_gap || o->x0 - a->x1 > 9 * l->p->size)
                 break;
-            if (j == i || o->x0 - a->x1 > 1.5f * tall || !beside(a, o))
+            if (j == i || o->x0 - a->x1 > 1.5f * tall || !beside(a, o) || over_corridor(l, a, o))
                 continue;
             best = j;
             best_gap = o->x0 - a->x1;
@@ -462,7 +474,7 @@ attach_marks(Parts *p, const Letters *letters, Arena *arena, Pieces *pieces)
 {
     Letters marks;
 
-    if (!letters_of_kind(p, PART_SMALL, arena, &marks))
+    if (!letters_of_kind(p, PART_SMALL, NULL, arena, &marks))
         return false;
     for (int i = 0; i < marks.n; i++)
     {
@@ -512,7 +524,7 @@ set_loners_aside(Letters *l, const int *set, int npieces, Arena *arena, bool *an
             l->p->parts[l->part[i]].kind = PART_SMALL;
             *any = true;
         }
-    return !*any || letters_of_kind(l->p, PART_CORE, arena, l);
+    return !*any || letters_of_kind(l->p, PART_CORE, l->corridors, arena, l);
 }
 
 /* The nearest letter on the right (dir 1) or left (-1) that stands in some of the same rows of pixels; -1: none near. */
@@ -618,7 +630,7 @@ find_small_print(Letters *l, Arena *arena, bool *any)
     int *set;
 
     *any = false;
-    if (!letters_of_kind(l->p, PART_SMALL, arena, &small))
+    if (!letters_of_kind(l->p, PART_SMALL, l->corridors, arena, &small))
         return false;
     set = arena_array(arena, (size_t)small.n + 1, sizeof(int));
     words = arena_array(arena, (size_t)small.n + 1, sizeof(Word));
@@ -633,11 +645,11 @@ find_small_print(Letters *l, Arena *arena, bool *any)
             l->p->parts[small.part[i]].kind = PART_CORE;
             *any = true;
         }
-    return !*any || letters_of_kind(l->p, PART_CORE, arena, l);
+    return !*any || letters_of_kind(l->p, PART_CORE, l->corridors, arena, l);
 }
 
 bool
-pieces_find(Parts *p, Arena *arena, Pieces *out)
+pieces_find(Parts *p, const Corridors *corridors, Arena *arena, Pieces *out)
 {
     Letters letters;
     int *set, n;
@@ -648,7 +660,8 @@ pieces_find(Parts *p, Arena *arena, Pieces *out)
         p->parts[i].row = -1;
     if (p->size == 0)
         return true;
-    if (!letters_of_kind(p, PART_CORE, arena, &letters) || !set_tall_aside(&letters, arena))
+    if (!letters_of_kind(p, PART_CORE, corridors, arena, &letters) ||
+        !set_tall_aside(&letters, arena))
         return false;
     set = arena_array(arena, (size_t)letters.n + 1, sizeof(int));
     if (!set)

@@ -19,7 +19,26 @@ typedef struct Pieces
     Piece *pieces; /* sorted by box.x0 */
 } Pieces;
 
-/* Afterwards part.row is the piece's index, -1 for parts of none. */
-bool pieces_find(Parts *p, Arena *arena, Pieces *out);
+#define CORRIDORS 64
+
+/* White between columns, upright: no row reaches over it. */
+typedef struct Corridors
+{
+    int n;
+    Box boxes[CORRIDORS];
+} Corridors;
+
+/* The corridor lies between two letters, or the ends of a piece. */
+static inline bool
+corridor_within(const Box *corridor, const Box *b)
+{
+    int y = (b->y0 + b->y1) / 2;
+
+    return y >= corridor->y0 && y <= corridor->y1 && b->x0 < corridor->x0 + 2 &&
+           b->x1 > corridor->x1 - 2;
+}
+
+/* corridors: that no piece reaches over, or NULL. Afterwards part.row is the piece's index, -1 for parts of none. */
+bool pieces_find(Parts *p, const Corridors *corridors, Arena *arena, Pieces *out);
 
 #endif

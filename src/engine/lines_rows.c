@@ -1,59 +1,15 @@
-/* lines_rows.c - Parts -> Rows: pieces on one height become one printed row, unless a gutter lies between.
+/* lines_rows.c - Parts -> Rows: pieces on one height become one printed row, unless a gutter lies between (lines_gaps.c).
  *
- * A wide gap alone says nothing: in a price list it belongs to the row, between columns it does not. What
- * tells is the neighbourhood: on both sides of a gutter there is running text, several lines of it and wide
- * ones, that keeps clear of the gutter. Cells of a table look the same: rules under the rows, across the
- * gap, tell them. Sharp edge: a lone row with a hole is two things (a running head and its page number). */
-#include "lines_pieces.h"
+ * Sharp edge: a lone row with a hole is two things (a running head and its page number). */
+#include "lines_gaps.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define COLUMN_WIDTH 7.0f  /* letter heights; narrower stacks are figures or labels, not columns */
-#define WORD_SPACE   2.2f  /* letter heights: spaces in justified lines are this wide */
 #define DOT          0.45f /* letter heights, and a pixel of blur: a leader's dot is no larger */
 #define TINY         5     /* pixels: too small a letter to read; a dot need not be round */
 #define LEADERS      6     /* dots in a row are leaders, */
 #define LEADERS_KEPT 3     /* and so many of them stay */
-#define CHAIN        6     /* rows looked at above and below */
-#define FEW_ROWS     5     /* so many between two that reach over a gap are no columns, */
-#define LEADING      2.2f  /* letter heights: when they are no further apart */
-#define RULED        3     /* so many of them with a rule under them are a table's */
-#define SPOTS        64    /* where a rule across a gap is looked for; */
-#define HOLE         1.5f  /* letter heights: it may be broken so far, */
-#define UNDER        1.6f  /* and so far below the letters' feet */
-#define PLAIN        2.5f  /* times a frame's edges are met from left to right: it has no cells */
-
-typedef struct Pair
-{
-    int left, right;
-    float gap;
-} Pair;
-
-typedef struct Joiner
-{
-    const Parts *parts;
-    Piece *pieces; /* [n] by box.x0 */
-    int n;
-    int *old;   /* [n] index before sorting */
-    int *above; /* [n] nearest piece above that shares columns; -1 */
-    int *below; /* [n] */
-    int *right; /* [n] the next one at the same height, if they agree; -1 */
-    Box *spans; /* [n] the piece and what is a word space away from it */
-    Index ix;
-} Joiner;
-
-static float
-least(float a, float b)
-{
-    return a < b ? a : b;
-}
-
-static float
-most(float a, float b)
-{
-    return a > b ? a : b;
-}
 
 typedef struct Key
 {
@@ -81,9 +37,10 @@ sort_pieces(const Pieces *in, const Parts *p, Arena *arena, Joiner *j)
     j->above = arena_array(arena, (size_t)in->n + 1, sizeof(int));
     j->below = arena_array(arena, (size_t)in->n + 1, sizeof(int));
     j->right = arena_array(arena, (size_t)in->n + 1, sizeof(int));
+    j->left = arena_array(arena, (size_t)in->n + 1, sizeof(int));
     j->spans = arena_array(arena, (size_t)in->n + 1, sizeof(Box));
     if (!keys || !boxes || !j->pieces || !j->old || !j->above || !j->below || !j->right ||
-        !j->spans)
+        !j->left || !j->spans)
         return false;
     for (int i = 0; i < in->n; i++)
         keys[i] = (Key){in->pieces[i].box.x0, i};
@@ -154,191 +111,6 @@ beside(const Joiner *j, int i, int dir)
     return found;
 }
 
-/* Whether running text lies on this side of the gap around piece i; counts its rows. */
-static bool
-column_beside(const Joiner *j, int i, float edge, bool left, float size, int *rows)
-{
-    int n = 0, wide = 0;
-
-    for (int dir = -1; dir <= 1; dir += 2)
-    {
-        int at = dir < 0 ? i : j->below[i];
-
-        for (int k = 0; k <= CHAIN && at >= 0; k++)
-        {
-            const Box *b = &j->spans[at];
-
-            if (at != i && (left ? b->x1 > edge : b->x0 < edge))
-                break;
-            n++;
-            wide += b->x1 - b->x0 > COLUMN_WIDTH * size;
-            at = dir > 0 ? j->below[at] : j->above[at];
-        }
-    }
-    *rows = n;
-    return wide >= 2 && wide * 5 >= n * 3;
-}
-
-static bool
-of_a_rule(const Part *part, float size)
-{
-    int w = part->box.x1 - part->box.x0, h = part->box.y1 - part->box.y0;
-
-    return part->kind == PART_RULE || (part->kind < PART_CORE && w >= 2 * h && h < DOT * size + 1);
-}
-
-/* A rule runs from x0 to x1 right under piece i. */
-static bool
-ruled_under(const Joiner *j, int i, int x0, int x1)
-{
-    const Piece *a = &j->pieces[i];
-    const Parts *p = j->parts;
-    bool seen[SPOTS] = {false};
-    int from = (int)(a->bottom - 0.2f * a->size), to = (int)(a->bottom + UNDER * a->size);
-    int missed = 0;
-    float step = (x1 - x0) / (float)SPOTS;
-
-    for (int y = from > 0 ? from : 0; y <= to && y < p->h; y++)
-        for (int k = runs_from(p, y, x0); k < p->row_start[y + 1] && p->runs[k].x0 < x1; k++)
-            if (of_a_rule(&p->parts[p->runs[k].part], a->size))
-                for (int s = (int)most(0, (p->runs[k].x0 - x0) / step);
-                     s < SPOTS && x0 + s * step < p->runs[k].x1; s++)
-                    seen[s] = true;
-    for (int s = 0; s < SPOTS && missed * step <= HOLE * a->size; s++)
-        missed = seen[s] ? 0 : missed + 1;
-    return missed * step <= HOLE * a->size;
-}
-
-/* Rules under the rows, across the gap: they are a table's, and what looks like columns of text are its cells. */
-static bool
-table_beside(const Joiner *j, const Pair *pair)
-{
-    const Piece *l = &j->pieces[pair->left], *r = &j->pieces[pair->right];
-    int x0 = (int)(l->box.x1 - l->size), x1 = (int)(r->box.x0 + r->size), n = 0, ruled = 0;
-
-    if (x1 <= x0)
-        return false;
-    for (int dir = -1; dir <= 1; dir += 2)
-    {
-        int at = dir < 0 ? pair->left : j->below[pair->left];
-
-        for (int k = 0; k <= CHAIN && at >= 0; k++)
-        {
-            n++;
-            ruled += ruled_under(j, at, x0, x1);
-            at = dir > 0 ? j->below[at] : j->above[at];
-        }
-    }
-    return ruled >= RULED && ruled * 3 >= n * 2;
-}
-
-/* Letters beside piece i are at x. */
-static bool
-print_at(const Joiner *j, int i, float x)
-{
-    const Piece *a = &j->pieces[i];
-
-    for (int b = index_band(&j->ix, (int)a->top); b <= index_band(&j->ix, (int)a->bottom); b++)
-        for (int k = j->ix.start[b]; k < j->ix.start[b + 1]; k++)
-        {
-            const Piece *p = &j->pieces[j->ix.items[k]];
-
-            if (p->box.x0 >= x)
-                break;
-            if (p->box.x1 > x && 2 * (least(a->bottom, p->bottom) - most(a->top, p->top)) > a->size)
-                return true;
-        }
-    return false;
-}
-
-/* The piece above (dir -1) or below piece i whose row reaches over the gap, with print at x in it, or -1; *rows:
- * how many before it do not. */
-static int
-across(const Joiner *j, int i, float edge, float x, bool left, int dir, int *rows)
-{
-    int at = dir < 0 ? j->above[i] : j->below[i], last = i;
-
-    for (int k = 0; k <= FEW_ROWS && at >= 0; k++)
-    {
-        const Piece *a = &j->pieces[last], *b = &j->pieces[at];
-
-        if ((dir < 0 ? a->top - b->bottom : b->top - a->bottom) > LEADING * a->size)
-            return -1;
-        if (left ? j->spans[at].x1 > edge : j->spans[at].x0 < edge)
-            return b->size < 1.5f * a->size && a->size < 1.5f * b->size && print_at(j, at, x) ? at
-                                                                                              : -1;
-        ++*rows;
-        last = at;
-        at = dir < 0 ? j->above[at] : j->below[at];
-    }
-    return -1;
-}
-
-/* A few lines of a justified paragraph have wide spaces over each other: the lines before and after them have not. */
-static bool
-in_paragraph(const Joiner *j, const Pair *pair, float left_edge, float right_edge)
-{
-    float x = (left_edge + right_edge) / 2;
-    int rows[2] = {1, 1};
-    bool same = false;
-
-    for (int dir = -1; dir <= 1; dir += 2)
-    {
-        int l = across(j, pair->left, right_edge, x, true, dir, &rows[0]);
-        int r = across(j, pair->right, left_edge, x, false, dir, &rows[1]);
-
-        if (l < 0 || r < 0)
-            return false;
-        same |= j->spans[l].x0 == j->spans[r].x0 && j->spans[l].x1 == j->spans[r].x1;
-    }
-    return same && rows[0] <= FEW_ROWS && rows[1] <= FEW_ROWS;
-}
-
-static bool
-gutter(const Joiner *j, const Pair *pair)
-{
-    const Piece *l = &j->pieces[pair->left], *r = &j->pieces[pair->right];
-    float size = least(l->size, r->size);
-    int nl, nr;
-
-    return column_beside(j, pair->left, r->box.x0 - 0.8f * size, true, size, &nl) &&
-           column_beside(j, pair->right, l->box.x1 + 0.8f * size, false, size, &nr) &&
-           nl + nr >= 5 &&
-           !in_paragraph(j, pair, l->box.x1 + 0.8f * size, r->box.x0 - 0.8f * size) &&
-           !table_beside(j, pair);
-}
-
-/* A plain frame around many rows that has one of the pair inside, the other outside: what numbers a deposition's lines. */
-static bool
-frames_one(const Part *frame, const Piece *l, const Piece *r)
-{
-    const Box *b = &frame->box;
-    bool left = l->box.x0 > b->x0, right = r->box.x1 < b->x1;
-
-    return left != right && (left ? b->x1 <= r->box.x0 : b->x0 >= l->box.x1) &&
-           frame->nruns < PLAIN * (b->y1 - b->y0);
-}
-
-/* The edge of a box on a form or of a frame stands in the gap. The lines of a table reach over many rows. */
-static bool
-walled(const Joiner *j, const Pair *pair)
-{
-    const Piece *l = &j->pieces[pair->left], *r = &j->pieces[pair->right];
-    const Parts *p = j->parts;
-    int y = (int)((l->right_top + l->right_bottom + r->left_top + r->left_bottom) / 4);
-
-    for (int i = p->row_start[y]; i < p->row_start[y + 1]; i++)
-    {
-        const Part *part = &p->parts[p->runs[i].part];
-        float high = part->box.y1 - part->box.y0;
-
-        if (p->runs[i].x0 >= l->box.x1 && p->runs[i].x1 <= r->box.x0 && part->kind == PART_RULE &&
-            high > 1.8f * p->size && (high < 8 * p->size || frames_one(part, l, r)))
-            return true;
-    }
-    return false;
-}
-
 /* Alone at the upper or lower end of the page: a running head or foot. */
 static bool
 at_end(const Joiner *j, int i)
@@ -362,9 +134,9 @@ one_row(const Joiner *j, const Pair *pair)
     const Piece *l = &j->pieces[pair->left], *r = &j->pieces[pair->right];
     float size = most(l->size, r->size);
 
-    if (pair->gap < 1.2f * size || combs_hold(j->parts, &l->box, &r->box))
+    if (pair->gap < NO_GAP * size || combs_hold(j->parts, &l->box, &r->box))
         return true;
-    if (size > 2.2f * least(l->size, r->size) || gutter(j, pair) || walled(j, pair))
+    if (size > 2.2f * least(l->size, r->size) || gap_parts(j, pair))
         return false;
     return pair->gap < 5 * size || !at_end(j, pair->left) || !at_end(j, pair->right);
 }
@@ -401,11 +173,18 @@ look_around(Joiner *j, int *set)
         j->spans[i] = j->pieces[i].box;
     }
     for (int i = 0; i < j->n; i++)
+        j->left[i] = -1;
+    for (int i = 0; i < j->n; i++)
+        if (j->right[i] >= 0)
+            j->left[j->right[i]] = i;
+    for (int i = 0; i < j->n; i++)
     {
         int r = j->right[i];
 
-        if (r >= 0 && j->pieces[r].box.x0 - j->pieces[i].box.x1 <
-                          WORD_SPACE * most(j->pieces[i].size, j->pieces[r].size))
+        if (r >= 0 &&
+            j->pieces[r].box.x0 - j->pieces[i].box.x1 <
+                WORD_SPACE * most(j->pieces[i].size, j->pieces[r].size) &&
+            !upright_between(j, &j->pieces[i], &j->pieces[r]))
             set[root_of(set, r)] = root_of(set, i);
     }
     for (int i = 0; i < j->n; i++)
@@ -420,7 +199,6 @@ join_pieces(Joiner *j, int *set, int *row)
 {
     int n = 0;
 
-    look_around(j, set);
     for (int i = 0; i < j->n; i++)
         set[i] = i;
     for (int i = 0; i < j->n; i++)
@@ -638,15 +416,27 @@ drop_empty(Parts *p, Pieces *pieces, Arena *arena)
     return true;
 }
 
+/* A piece reaches over one of the corridors. */
+static bool
+any_over(const Pieces *pieces, const Corridors *c)
+{
+    for (int k = 0; k < c->n; k++)
+        for (int i = 0; i < pieces->n; i++)
+            if (corridor_within(&c->boxes[k], &pieces->pieces[i].box))
+                return true;
+    return false;
+}
+
 bool
 rows_find(Parts *p, Arena *arena, Rows *out)
 {
     Pieces pieces;
     Joiner joiner;
+    Corridors corridors = {0};
     int *set, *row;
 
     *out = (Rows){0};
-    if (!pieces_find(p, arena, &pieces))
+    if (!pieces_find(p, NULL, arena, &pieces))
         return false;
     if (pieces.n > 4 * LINES_MAX_ROWS)
     {
@@ -663,6 +453,20 @@ rows_find(Parts *p, Arena *arena, Rows *out)
         return true;
     if (!sort_pieces(&pieces, p, arena, &joiner))
         return false;
+    look_around(&joiner, set);
+    corridors_find(&joiner, &corridors);
+    joiner.corridors = &corridors;
+    if (!out->truncated && any_over(&pieces, &corridors))
+    {
+        if (!pieces_find(p, &corridors, arena, &pieces))
+            return false;
+        set = arena_array(arena, (size_t)pieces.n + 1, sizeof(int));
+        row = arena_array(arena, (size_t)pieces.n + 1, sizeof(int));
+        if (!set || !row || !sort_pieces(&pieces, p, arena, &joiner))
+            return false;
+        look_around(&joiner, set);
+        joiner.corridors = &corridors;
+    }
     out->n = join_pieces(&joiner, set, row);
     out->rows = arena_array(arena, (size_t)out->n + 1, sizeof(Row));
     if (!out->rows)

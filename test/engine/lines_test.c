@@ -231,6 +231,96 @@ numbers_beside_frame(void)
     }
 }
 
+/* Labels with figures beside a column of text: in rows of their own; or each figure's row goes on with a line. */
+static void
+beside_figures(void)
+{
+    for (int kind = 0; kind < 2; kind++)
+    {
+        Paper p = paper(1300, 1000);
+        PageLines l;
+        int figures = 0, over = 0;
+
+        for (int i = 0; i < 12; i++)
+        {
+            set_line(&p, 80, 150 + 54 * i, 4, i % 2 ? "tea, stone" : "salt");
+            set_line(&p, 440, 150 + 54 * i, 4, i % 3 ? "500" : "5000");
+        }
+        set_column(&p, 620, kind ? 150 : 136, 4, kind ? 54 : 60, kind ? 12 : 11, 24);
+        l = find(&p.image, 0);
+        for (int i = 0; i < l.nlines; i++)
+        {
+            figures += l.lines[i].box.x0 < 100 && near(l.lines[i].box.x1, 512, 30);
+            over += l.lines[i].box.x0 < 100 && l.lines[i].box.x1 > 640;
+        }
+        promise(kind ? "a table's rows are in step, and one line each"
+                     : "rows that keep no step with the lines beside them are no part of them",
+                kind ? l.nlines == 12 && over == 12 : l.nlines == 23 && figures == 12);
+        done(&p);
+    }
+}
+
+/* Numbered lines in two columns, each number beside its line of the other column; an upright rule is between them. */
+static void
+ruled_columns(void)
+{
+    for (int rule = 0; rule < 2; rule++)
+    {
+        Paper p = paper(1300, 900);
+        PageLines l;
+        int left = 0, right = 0;
+
+        for (int i = 0; i < 12; i++)
+        {
+            char line[19] = {0};
+
+            set_line(&p, 60, 120 + 60 * i, 4, "50");
+            set_line(&p, 170, 120 + 60 * i, 4, memcpy(line, sentences[i % 8], 18));
+            set_line(&p, 690, 120 + 60 * i, 4, "50");
+            set_line(&p, 800, 120 + 60 * i, 4, memcpy(line, sentences[(i + 3) % 8], 18));
+        }
+        fill(&p, 648, 60, rule ? 651 : 648, 840, 20);
+        l = find(&p.image, 0);
+        for (int i = 0; i < l.nlines; i++)
+        {
+            left += l.lines[i].box.x0 < 80 && l.lines[i].box.x1 < 648;
+            right += l.lines[i].box.x0 > 651 && l.lines[i].box.x0 < 710;
+        }
+        promise(rule ? "lines on both sides of an upright rule are columns, numbered or not"
+                     : "without it they are not",
+                rule ? left == 12 && right == 12 : left + right < 24);
+        done(&p);
+    }
+}
+
+/* Two columns so near each other that the letters of some lines are as near as words. */
+static void
+narrow_gutter(void)
+{
+    Paper p = paper(1300, 1100);
+    PageLines l;
+    int left = 0, right = 0;
+
+    for (int i = 0; i < 18; i++)
+    {
+        bool tall = i == 5 || i == 9;
+
+        set_line(&p, 80, 150 + 44 * i, 4,
+                 tall ? "the sea is high, the boat" : "nobody heard the bell, in");
+        set_line(&p, 714, 150 + 44 * i, 4,
+                 tall ? "bread and salt are on" : "a tree is in a garden");
+    }
+    l = find(&p.image, 0);
+    for (int i = 0; i < l.nlines; i++)
+    {
+        left += l.lines[i].box.x0 < 90 && l.lines[i].box.x1 < 700;
+        right += l.lines[i].box.x0 > 690;
+    }
+    promise("a gutter as narrow as the space between words parts columns",
+            left == 18 && right == 18);
+    done(&p);
+}
+
 static void
 not_text(void)
 {
@@ -407,6 +497,12 @@ ink_row(const LineView *v, int x0, int x1, bool lowest)
     return found;
 }
 
+/* Lines whose spaces do not stand over each other. */
+static const char *const long_lines[] = {
+    "the sea is lost on the road to the old door is it so",
+    "a road to the sea is so old that it is lost all rest",
+};
+
 static void
 bent_lines(void)
 {
@@ -415,8 +511,7 @@ bent_lines(void)
     int views = 0, standing = 0;
 
     for (int i = 0; i < 10; i++)
-        set_bent_line(&p, 100, 100 + 70 * i, 4, 30,
-                      "the sea is lost on the road to the old door is it so");
+        set_bent_line(&p, 100, 100 + 70 * i, 4, 30, long_lines[i % 2]);
     l = find(&p.image, 0);
     promise("ten bent lines are ten lines", l.nlines == 10);
     for (int i = 0; i < l.nviews; i++)
@@ -498,8 +593,7 @@ straight_lines(void)
 
     for (int i = 0; i < 10; i++)
     {
-        set_bent_line(&p, 100, 100 + 70 * i, 4, 30,
-                      "the sea is lost on the road to the old door is it so");
+        set_bent_line(&p, 100, 100 + 70 * i, 4, 30, long_lines[i % 2]);
         set_line(&q, 100, 200 + 60 * i, 4, "the sea is lost on the road to the old door is it so");
     }
     straightened("bent lines", &p.image, 10);
@@ -1582,6 +1676,9 @@ main(void)
     at_rows_ends();
     ruled_table();
     numbers_beside_frame();
+    beside_figures();
+    ruled_columns();
+    narrow_gutter();
     not_text();
     heavy_heading();
     on_rules();
