@@ -77,4 +77,12 @@ is "$(sql "SELECT search_text FROM s_scan_ocr WHERE id = 1 AND current")" "by ha
 is "$(sql "SELECT count(*) FROM dsocr.failed_items")" 0 "nothing was given up"
 sql "INSERT INTO s VALUES (500, 'TEXT:new row')"
 is "$(sql "SELECT dsocr_wait(1, '60s'); SELECT search_text FROM s_scan_ocr WHERE id = 500" | tr '\n' ' ')" "0 new row " "and new rows are read"
+if [ -n "$(sql "SELECT current_setting('transaction_timeout', true)")" ]; then
+    # It ends a transaction with its process: no limit of sessions may keep the queue from its work.
+    sql "ALTER DATABASE postgres SET transaction_timeout = '1ms'"
+    export PGOPTIONS="-c transaction_timeout=0"
+    "$new/pg_ctl" -D "$top/new" -m fast -w restart >/dev/null
+    sql "INSERT INTO s SELECT g, 'TEXT:in time' FROM generate_series(501, 600) g"
+    is "$(sql "SELECT dsocr_wait(1, '60s'); SELECT count(*) FROM s_scan_ocr WHERE search_text = 'in time'" | tr '\n' ' ')" "0 100 " "also where transactions of sessions are short"
+fi
 "$new/pg_ctl" -D "$top/new" -m fast -w stop >/dev/null

@@ -420,6 +420,7 @@ set_up(void)
     BackgroundWorkerUnblockSignals();
     BackgroundWorkerInitializeConnection(NULL, NULL, 0);
     pgstat_report_appname("dsocr launcher");
+    queue_take_time();
     before_shmem_exit(at_exit, 0);
     pg_atomic_write_u32(&queue_state->launcher_proc, my_proc_number());
     pg_atomic_write_u32(&queue_state->launcher, MyProcPid);

@@ -265,6 +265,13 @@ set_for_good(const char *name, const char *value)
     SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
 }
 
+void
+queue_take_time(void)
+{
+    if (PG_VERSION_NUM >= 170000)
+        set_for_good("transaction_timeout", "0");
+}
+
 /* Whatever the database or the role has been told to use. */
 static void
 fix_settings(void)
@@ -272,6 +279,7 @@ fix_settings(void)
     set_for_good("search_path", "pg_catalog, pg_temp");
     set_for_good("lock_timeout", lock_timeout());
     set_for_good("statement_timeout", "0");
+    queue_take_time();
     set_for_good("default_transaction_read_only", "off");
     set_for_good("default_transaction_isolation", "read committed");
     set_for_good("idle_in_transaction_session_timeout", "0");

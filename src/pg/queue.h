@@ -54,6 +54,9 @@ extern void queue_made_job(int watch);
 /* A job of this watch (-1: of any) was made in the current transaction: nobody else can see it yet. */
 extern bool queue_made_here(int watch);
 
+/* Its transactions, and the launcher's, are as long as they have to be: a transaction_timeout (17) is meant for sessions. */
+extern void queue_take_time(void);
+
 extern void launcher_register(void);
 
 #endif
