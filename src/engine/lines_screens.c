@@ -3,7 +3,8 @@
  * A dot is darker than what is two pixels away from it on all four sides. Cells with many are of a screen; those that
  * hang together and are of one darkness are a field, which a photograph is not. In a field a pixel keeps the darkness
  * that it has along a line of more than a dot's length in some direction, as a pen's or a letter's stroke has. This comes
- * before tints, which the rest of the dots is. Sharp edge: full stops and the like go with the dots. */
+ * before tints, which the rest of the dots is. On a dark screen letters may be white: there the dots are smoothed, and
+ * what is brighter than they are together is ink. Sharp edge: full stops and the like go with the dots. */
 #include "lines_inner.h"
 
 #include <stdlib.h>
@@ -20,6 +21,13 @@
 #define EVEN    24    /* grey levels between which half of a field's cells are in the mean */
 #define QUARTER 6     /* dots in a quarter of a cell beside it: it is of the field */
 #define CLEAR   0.9f  /* of the level between dots is paper */
+#define DARK    160   /* grey levels: on a darker field letters may be white, */
+#define PAPER   230   /* on no darker paper */
+#define BRIGHT  0.5f  /* of the way from the field to white such letters are at least, */
+#define FAINT   0.15f /* and what is less than this is the dots', */
+#define LETTERS 0.01f /* of the field's pixels are theirs at least, */
+#define CROWDED 0.4f  /* and at most, */
+#define FEWER   4     /* and so many times fewer are darker than the dots */
 #define STROKE  5     /* pixels; longer than dots are apart */
 #define HALF    (STROKE / 2)
 
@@ -40,6 +48,7 @@ typedef struct Field
     int *list;     /* [h * w] cells of the field that is looked at, n of them */
     int n;
     uint8_t *mean;  /* [h * w] of these */
+    int ground;     /* the median of these */
     uint8_t *mine;  /* [2 * h, 2 * w] quarters of cells that are of the field */
     uint8_t *level; /* [h, w] of the paper between dots in cells of the field; 0: it is none */
 } Field;
@@ -191,6 +200,7 @@ find_field(const uint8_t *grey, int w, Field *f, int i)
     for (int k = 0; k < f->n; k++)
         f->mean[k] = mean_of(grey, w, f, f->list[k]);
     qsort(f->mean, f->n, 1, by_value);
+    f->ground = f->mean[f->n / 2];
     return f->mean[f->n * 3 / 4] - f->mean[f->n / 4] <= EVEN;
 }
 
@@ -304,6 +314,114 @@ put_back(uint8_t *grey, int w, const Field *f, const Box *b, const uint8_t *in, 
         }
 }
 
+/* out: the mean of k x k pixels of in around each. in, out: [h, w] */
+static void
+smooth(const uint8_t *in, int w, int h, int k, uint8_t *out)
+{
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++)
+        {
+            int sum = 0, n = 0;
+
+            for (int v = y - k / 2; v < y - k / 2 + k; v++)
+                for (int u = x - k / 2; u < x - k / 2 + k; u++)
+                    if (u >= 0 && v >= 0 && u < w && v < h)
+                    {
+                        sum += in[(size_t)v * w + u];
+                        n++;
+                    }
+            out[(size_t)y * w + x] = (uint8_t)(sum / n);
+        }
+}
+
+/* The quarter of a cell at (x, y) of the box is of the field. */
+static bool
+is_mine(const Field *f, const Box *b, int x, int y)
+{
+    int half = CELL / 2;
+
+    return f->mine[(y + b->y0) / half * 2 * f->w + (x + b->x0) / half] > SEEN;
+}
+
+/* The quarter of a cell at (x, y) of the box is at the field's edge: beside it is nothing but paper. */
+static bool
+at_edge(const Field *f, const Box *b, const uint8_t *in, int x, int y)
+{
+    int w = b->x1 - b->x0, h = b->y1 - b->y0, half = CELL / 2;
+
+    for (int k = 0; k < 9; k++)
+    {
+        int u = x + (k % 3 - 1) * half, v = y + (k / 3 - 1) * half, sum = 0;
+
+        if (u < 0 || v < 0 || u >= w || v >= h)
+            return true;
+        if (is_mine(f, b, u, v))
+            continue;
+        for (int i = 0; i < half * half; i++)
+            sum += in[(size_t)(v + i / half) * w + u + i % half];
+        if (sum > PAPER * half * half)
+            return true;
+    }
+    return false;
+}
+
+/* How far from the field to white a pixel is. */
+static float
+whiteness(const Field *f, int p)
+{
+    return p <= f->ground ? 0 : (float)(p - f->ground) / (255 - f->ground);
+}
+
+/* The field is dark and has white letters. in: the box's pixels; even: the same smoothed. */
+static bool
+is_turned(const Field *f, const Box *b, const uint8_t *in, const uint8_t *even)
+{
+    int w = b->x1 - b->x0, h = b->y1 - b->y0, half = CELL / 2;
+    int64_t all = 0, bright = 0, dark = 0;
+
+    for (int y = 0; y < h; y += half)
+        for (int x = 0; x < w; x += half)
+        {
+            if (!is_mine(f, b, x, y) || at_edge(f, b, in, x, y))
+                continue;
+            for (int i = 0; i < half * half; i++)
+            {
+                int p = even[(size_t)(y + i / half) * w + x + i % half];
+
+                bright += whiteness(f, p) > BRIGHT;
+                dark += p * 2 < f->ground;
+            }
+            all += half * half;
+        }
+    return bright > LETTERS * all && bright < CROWDED * all && dark * FEWER < bright;
+}
+
+/* White letters become dark ones on paper. */
+static void
+turn(uint8_t *grey, int w, const Field *f, const Box *b, const uint8_t *in, const uint8_t *even)
+{
+    int n = b->x1 - b->x0, h = b->y1 - b->y0, half = CELL / 2;
+
+    for (int y = 0; y < h; y += half)
+        for (int x = 0; x < n; x += half)
+        {
+            bool edge;
+
+            if (!is_mine(f, b, x, y))
+                continue;
+            edge = at_edge(f, b, in, x, y);
+            for (int i = 0; i < half * half; i++)
+            {
+                int v = y + i / half, u = x + i % half;
+                float white = whiteness(f, even[(size_t)v * n + u]);
+
+                grey[(size_t)(v + b->y0) * w + u + b->x0] =
+                    edge || white < FAINT ? 255
+                                          : (uint8_t)(255 - 255 * (white - FAINT) / (1 - FAINT));
+            }
+        }
+}
+
 static bool
 lift(uint8_t *grey, int w, Field *f, const Box *b, Arena *arena)
 {
@@ -318,6 +436,16 @@ lift(uint8_t *grey, int w, Field *f, const Box *b, Arena *arena)
         return false;
     for (int y = 0; y < h; y++)
         memcpy(in + (size_t)y * n, grey + (size_t)(y + b->y0) * w + b->x0, n);
+    if (f->ground < DARK)
+    {
+        smooth(in, n, h, 4, wide);
+        smooth(wide, n, h, 3, thin);
+        if (is_turned(f, b, in, thin))
+        {
+            turn(grey, w, f, b, in, thin);
+            return true;
+        }
+    }
     memset(out, 255, size);
     for (int k = 0; k < 4; k++)
     {

@@ -924,6 +924,33 @@ screened(void)
     }
 }
 
+/* White letters, or none, on a panel of black dots as many as white ones. */
+static void
+dark_screen(void)
+{
+    for (int n = 0; n <= 4; n += 4)
+    {
+        Paper p = paper(1200, 1000);
+        PageLines l;
+        int base = 0;
+
+        for (int y = 80; y < 320; y += 2)
+            for (int x = 80 + y / 2 % 2 * 2; x < 1120; x += 4)
+                fill(&p, x, y, x + 2, y + 2, 20);
+        p.ink = 250;
+        for (int i = 0; i < n; i++)
+            set_line(&p, 140, 130 + 50 * i, 4, sentences[i] + 8);
+        p.ink = 20;
+        set_column(&p, 110, 460, 4, 60, 8, 40);
+        l = find(&p.image, 0);
+        for (int i = 0; i < l.nlines; i++)
+            base += fabsf(l.lines[i].baseline - (i < n ? 130 + 50 * i : 460 + 60 * (i - n))) <= 3;
+        promise(n ? "white print on a dark screen is print" : "a dark screen alone is none",
+                l.nlines == 8 + n && base == l.nlines);
+        done(&p);
+    }
+}
+
 /* A typewriter's letters have places of one width, in which narrow ones have white beside them. */
 static void
 typewritten(void)
@@ -1700,6 +1727,7 @@ main(void)
     pale_ink();
     shaded_rows();
     screened();
+    dark_screen();
     noise();
     typewritten();
     on_a_table();
