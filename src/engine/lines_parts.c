@@ -51,7 +51,7 @@ same_class(const uint8_t *rules, int x, int end)
     return x;
 }
 
-/* Runs of one row, rules apart from letters; with out NULL only counts. */
+/* Runs of one row, rules apart from letters. */
 static int
 row_runs(const Sheet *s, const uint8_t *mask, int y, Run *out)
 {
@@ -65,10 +65,52 @@ row_runs(const Sheet *s, const uint8_t *mask, int y, Run *out)
 
         if (rules)
             end = same_class(rules, x, end);
-        if (out)
-            out[n] = (Run){x, end, rules && rules[x], 0};
+        out[n] = (Run){x, end, rules && rules[x], 0};
         x = next_ink(row, end, s->w, s->threshold);
     }
+    return n;
+}
+
+/* Whether a run begins at x, which is not the row's first pixel: ink behind paper, or of a rule behind what is none. */
+static bool
+begins(const uint8_t *row, const uint8_t *rules, int x, int threshold)
+{
+    return row[x] <= threshold && (row[x - 1] > threshold || (rules && !rules[x] != !rules[x - 1]));
+}
+
+/* The same of the 16 pixels from x on: how many. */
+static int
+begin_of_16(const uint8_t *row, const uint8_t *rules, int x, int threshold)
+{
+    Bytes most = (Bytes){0} + (uint8_t)threshold, one = (Bytes){0} + 1, b, before, change;
+    uint64_t half[2];
+
+    memcpy(&b, row + x, 16);
+    memcpy(&before, row + x - 1, 16);
+    change = (Bytes)(before > most);
+    if (rules)
+    {
+        Bytes rule, rule_before;
+
+        memcpy(&rule, rules + x, 16);
+        memcpy(&rule_before, rules + x - 1, 16);
+        change |= (Bytes)(rule == 0) ^ (Bytes)(rule_before == 0);
+    }
+    change &= (Bytes)(b <= most) & one;
+    memcpy(half, &change, 16);
+    return (int)((half[0] + half[1]) * 0x0101010101010101u >> 56); /* the sum of all bytes */
+}
+
+/* How many runs row_runs finds, without looking for each. */
+static int
+count_row_runs(const uint8_t *row, const uint8_t *rules, int w, int threshold)
+{
+    int n = row[0] <= threshold, x = 1;
+
+    for (; x + 16 <= w; x += 16)
+        n += begin_of_16(row, rules, x, threshold);
+    for (; x < w; x++)
+        n += begins(row, rules, x, threshold);
     return n;
 }
 
@@ -78,7 +120,8 @@ sheet_count_runs(const Sheet *s, const uint8_t *rules)
     int64_t n = 0;
 
     for (int y = 0; y < s->h && n <= LINES_MAX_RUNS; y++)
-        n += row_runs(s, rules, y, NULL);
+        n += count_row_runs(s->grey + (size_t)y * s->w, rules ? rules + (size_t)y * s->w : NULL,
+                            s->w, s->threshold);
     return (int)n;
 }
 

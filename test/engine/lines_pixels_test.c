@@ -197,33 +197,48 @@ sheets(void)
 /* ---- runs ---- */
 
 static bool
-same_runs(const Sheet *s)
+same_runs(const Sheet *s, const uint8_t *rules)
 {
     Parts p;
-    int n = sheet_count_runs(s, NULL), at = 0;
+    int n = sheet_count_runs(s, rules), at = 0;
 
-    if (!parts_find(s, NULL, n, &arena, &p) || p.nruns != n)
+    if (!parts_find(s, rules, n, &arena, &p) || p.nruns != n)
         return false;
     for (int y = 0; y < s->h; y++)
-        for (int x = 0, from; x < s->w; x++)
+        for (int x = 0, from; x < s->w;)
         {
-            const uint8_t *row = s->grey + (size_t)y * s->w;
+            const uint8_t *row = s->grey + (size_t)y * s->w, *rule = rules ? rules + y * s->w : row;
 
-            if (row[x] > s->threshold)
+            for (from = x++; x < s->w && (row[x] <= s->threshold) == (row[from] <= s->threshold);)
+                if (rules && !rule[x] != !rule[from])
+                    break;
+                else
+                    x++;
+            if (row[from] > s->threshold)
                 continue;
-            for (from = x; x < s->w && row[x] <= s->threshold;)
-                x++;
-            if (at >= n || p.runs[at].x0 != from || p.runs[at].x1 != x)
+            if (at >= n || p.runs[at].x0 != from || p.runs[at].x1 != x ||
+                p.runs[at].rule != (rules && rule[from]))
                 return false;
             at++;
         }
     return at == n;
 }
 
+/* Pixels of rules, in stretches and alone. */
+static uint8_t *
+some_rules(int w, int h)
+{
+    Map m = map(w, h);
+
+    for (int i = 0; i < w * h; i++)
+        m.px[i] = i % 2 || i % w == 0 ? (uint8_t)(draw(3) * 127) : m.px[i - 1];
+    return m.px;
+}
+
 static void
 runs(void)
 {
-    int same = 0, all = 0;
+    int same = 0, all = 0, ruled = 0;
 
     for (int w = 1; w <= 70; w++)
         for (int k = 0; k < 4; k++, all++)
@@ -231,9 +246,11 @@ runs(void)
             Image p = page(w, 9, 1, k < 2);
             Sheet s = {w, 9, p.pixels, k % 2 ? 199 : draw(256), 0};
 
-            same += same_runs(&s);
+            same += same_runs(&s, NULL);
+            ruled += same_runs(&s, some_rules(w, 9));
         }
     promise("runs of ink are those found pixel by pixel", same == all);
+    promise("runs of ink, where rules are known, too", ruled == all);
 }
 
 /* ---- straightened ---- */
