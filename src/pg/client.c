@@ -345,6 +345,13 @@ step_waiting(Client *client, Call *c)
              "The server's log has more; the next start is tried within a minute.");
     else if (usable && connect_engine(c))
         put_request(client, c);
+    else if (GetCurrentTimestamp() >= c->give_up &&
+             pg_atomic_read_u32(&engine_state->supervisor) == 0)
+        fail(client, c, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "not_ready",
+             "the server does not run the worker that starts the engine",
+             psprintf("It was awaited for %d s.", START_WAIT_MS / 1000),
+             "The server's log may say why. max_worker_processes has to leave room for two workers "
+             "of dsocr, and one for each database that it reads for.");
     else if (GetCurrentTimestamp() >= c->give_up)
         fail(client, c, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "not_ready",
              "the engine is still starting",

@@ -22,6 +22,9 @@ reason_of(QueueSlot *slot)
 {
     if (RecoveryInProgress())
         return "the server is a standby";
+    if (pg_atomic_read_u32(&queue_state->launcher) == 0 &&
+        (slot == NULL || pg_atomic_read_u32(&slot->worker) == 0))
+        return "the server does not run the launcher (max_worker_processes)";
     if (slot == NULL)
         return queue_slots_full() ? "too many databases have the extension"
                                   : "the launcher has not looked yet";

@@ -66,6 +66,15 @@ wait_for_state($node, 'failing');
 fails($node, q{SELECT dsocr_text('x')}, '55000', 'engine that ends at its start', detail => qr/exit status 1/);
 $node->stop('fast');
 
+# No room for its workers: that is said, and what to do.
+$node->append_conf('postgresql.conf', 'max_worker_processes = 0');
+$node->start;
+is($node->safe_psql('postgres', q{SELECT dsocr_status()->>'state', d->>'state', d->>'reason' FROM jsonb_array_elements(dsocr_status()->'queue'->'databases') d}),
+	'stopped|not_served|the server does not run the launcher (max_worker_processes)', 'dsocr_status says that there is no room for workers');
+fails($node, q{SELECT dsocr_text('x')}, '55000', 'no room for workers', message => qr/does not run the worker/, hint => qr/max_worker_processes/);
+$node->stop('fast');
+$node->adjust_conf('postgresql.conf', 'max_worker_processes', 8);
+
 # Not preloaded: nothing is broken, and calls say what to do.
 $node->adjust_conf('postgresql.conf', 'shared_preload_libraries', undef);
 $node->start;
