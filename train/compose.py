@@ -326,8 +326,8 @@ class Scan(lines.Scan):
                 shift = np.array([[1, 0, start + s], [0, 1, drift - base_row], [0, 0, 1]])
                 ink_of = np.array([[1 / sx, 0, middle - x_ink], [0, 1 / sy, BASE], [0, 0, 1]])
                 near = self.near(laid, x_ink, round(base) - BASE)
-                near = self.near(laid, x_ink, round(base) - BASE)
-                rows.append((Plan(self, ink_of @ back @ shift, height, e - s, top, bottom, *near), text, centres))
+                commas = [int(x) for c, x in zip(text, centres) if c == ","]
+                rows.append((Plan(self, ink_of @ back @ shift, height, e - s, top, bottom, *near, base=base_row, commas=commas), text, centres))
             s = e
         return rows
 
@@ -352,14 +352,16 @@ class Plan:
 
     NOTHING = np.zeros((4, 0), np.int64), np.zeros((4, 0))
 
-    def __init__(self, scan, m=np.eye(3), height=1.0, end=0, top=0, bottom=VIEW_H, marks=NOTHING[0], shade=NOTHING[1], read=0):
+    def __init__(self, scan, m=np.eye(3), height=1.0, end=0, top=0, bottom=VIEW_H, marks=NOTHING[0], shade=NOTHING[1], read=0,
+                 base=BASELINE, commas=()):
         self.m, self.marks, self.shade, self.end = m, marks, shade, read or end
-        self.page = (WHAT.index(scan.what), scan.kind == "mono", scan.kind == "old", *scan.pen.font.looks, scan.clean, scan.again,
+        self.commas = [(x, round(base)) for x in commas]
+        self.page = (WHAT.index(scan.what), scan.kind == "mono", scan.kind == "old", scan.kind == "serif", *scan.pen.font.looks, scan.clean, scan.again,
                      scan.coarse, getattr(scan.pen, "spread", 0),
                      scan.x_height, height, end, top, bottom)
 
 
-PAGE = "what mono old heavy typed_face clean again coarse spread x_height height end top bottom".split()
+PAGE = "what mono old serif heavy typed_face clean again coarse spread x_height height end top bottom".split()
 
 
 class Source(lines.Source):
@@ -399,13 +401,16 @@ def ageing(r, k):
     gauss, one = lambda m, s: r.normal(m, s, n), lambda *of: r.choice(of, n)
     on = lambda where, value: np.where(where, value, 0)
     typed, early, receipt = (k["what"] == WHAT.index(w) for w in ("typed", "early", "receipt"))
-    mono, old, heavy, clean, again = (k[w] > 0 for w in ("mono", "old", "heavy", "clean", "again"))
+    mono, old, serif, heavy, clean, again = (k[w] > 0 for w in ("mono", "old", "serif", "heavy", "clean", "again"))
     # ink: lines.Scan.ink()
     kind, live = u(0, 1), ~clean
     carbon, weave, rough = (live & typed & w for w in (kind < .2, kind >= .55, (kind >= .2) & (kind < .55)))
     worn = live & early & some(.75)
-    thermal = live & receipt & some(.4)
-    rest = live & ~typed & ~worn & ~thermal
+    poor = live & ~typed & ~worn & (old | serif) & some(.12)
+    faint = poor & some(.5)
+    worn |= poor & ~faint
+    thermal = live & receipt & ~poor & some(.4)
+    rest = live & ~typed & ~worn & ~faint & ~thermal
     dots = rest & some(np.where(receipt, .25, .04 * mono))
     rest &= ~dots
     ribbon = rest & mono & ~heavy & (kind < np.where(k["typed_face"] > 0, .6, .2))
@@ -418,12 +423,13 @@ def ageing(r, k):
     p["level"] = np.where(dots, u(60, 110), u(45, 110)) / 255
     p["fade"], p["fade_cell"] = on(some(.5), u(.1, .5)), u(4, 25)
     p["rows_fade"], p["disc"] = on(some(.35), u(.2, .8)), u(.5, .75)
-    p["ink_blur"] = np.hypot(on(ribbon, u(.5, 2)), np.select([rough, worn, carbon, weave, thermal],
-                             [u(.8, 2.2), u(.8, 1.8), INK * u(.05, .12), u(.5, 1.6), p["thermal"] * u(.15, .5)], 0))
-    p["edged"] = on(rough | worn, 1)
-    p["edge"], p["gain"] = np.where(worn, u(.25, .48), u(.25, .52)), np.where(worn, u(2.5, 7), u(2, 8))
-    p["edge_fine"], p["fine_cell"] = np.where(worn, u(.05, .2), u(.02, .2)), np.where(worn, u(2.5, 6), u(2, 6))
-    p["edge_wide"], p["wide_cell"] = np.where(worn, u(.03, .18), u(0, .15)), np.where(worn, u(15, 60), 30)
+    p["ink_blur"] = np.hypot(on(ribbon, u(.5, 2)), np.select([rough, worn, faint, carbon, weave, thermal],
+                             [u(.8, 2.2), u(.8, 1.8), INK * u(.05, .1), INK * u(.05, .12), u(.5, 1.6), p["thermal"] * u(.15, .5)], 0))
+    p["edged"], of = on(rough | worn | faint, 1), lambda w, f, other: np.select([worn, faint], [w, f], other)
+    p["edge"], p["gain"] = of(u(.25, .48), u(.38, .56), u(.25, .52)), of(u(2.5, 7), u(1.5, 4), u(2, 8))
+    p["edge_fine"], p["fine_cell"] = of(u(.05, .2), u(.05, .15), u(.02, .2)), of(u(2.5, 6), INK * u(.2, .5), u(2, 6))
+    p["edge_wide"], p["wide_cell"] = of(u(.03, .18), u(0, .15), u(0, .15)), of(u(15, 60), 60, 30)
+    p["pale"], p["soft"] = on(faint, u(.5, 1)), INK * u(.02, .07)
     p["gone"], p["gone_cell"] = on(worn & some(.5), u(.85, 1.4)), u(3, 8)
     p["weave"], p["weave_cell"] = on(weave, u(.05, .45)), u(1.5, 3.5)
     p["carbon"], p["less"] = on(carbon, u(1, 1.6)), u(0, 30) / 255
@@ -473,7 +479,7 @@ def ageing(r, k):
 class Batch:
     """What the device is told of some views, as arrays; map() makes tensors of them."""
 
-    ARRAYS = "marks shade values page_to_ink lists clutter".split()
+    ARRAYS = "marks shade values page_to_ink lists clutter commas".split()
 
     @classmethod
     def of(cls, plans, key, width=VIEW_W):
@@ -495,6 +501,7 @@ class Batch:
         self.marks[3] += np.repeat(np.arange(len(plans)) * H * W, [q.marks.shape[1] for q in plans])
         self.shade = np.concatenate([q.shade for q in plans], 1).astype(np.float32)
         self.pixels = int((self.marks[1] * self.marks[2]).sum())
+        self.commas = np.array([(i, *c) for i, q in enumerate(plans) for c in q.commas], np.int64).reshape(-1, 3).T  # view, x, y
         listed = [n for n in p if p[n].dtype != bool and n in LISTED]
         self.lists = {n: np.flatnonzero(p[n]) for n in listed}
         self.lists |= {f"fat {w}": np.flatnonzero(p["fat"] == w) for w in (3, 5, 7)}
@@ -528,7 +535,7 @@ class Batch:
         return self.size
 
 
-LISTED = ("thin clog ink_blur edged gone weave carbon faxed through stroke rule stamp specks stains shade grain blur noise cut jpeg "
+LISTED = ("thin clog ink_blur edged pale gone weave carbon faxed through stroke rule stamp specks stains shade grain blur noise cut jpeg "
           "again").split()
 
 # ---- drawing: the device -----------------------------------------------------------------------------
@@ -672,6 +679,7 @@ class Composer:
             a = self.some(a, f"dots {cell}", lambda x, v: self.dots(x, v, cell))
         a = self.some(a, "ink_blur", lambda x, v: blurred(x, v("ink_blur").view(-1), 3, "constant"))
         a = self.some(a, "edged", self.edged)
+        a = self.some(a, "pale", lambda x, v: blurred(x * v("pale"), v("soft").view(-1), 1.6, "constant"))
         a = self.some(a, "gone", lambda x, v: x * (self.noise(x, v("gone_cell"), 3) > -v("gone")))
         a = self.some(a, "weave", self.weave)
         return self.some(a, "carbon", lambda x, v: (x * v("carbon") - v("less")).clamp(0, 1))
@@ -876,6 +884,16 @@ def legible(views, columns, space):
     level = -F.max_pool1d(-dark[:, None].float(), 3, 1, 1)[:, 0]
     letters = (columns != 0) & (columns != space)
     return (letters & (level > 190)).sum(1) * 8 <= letters.sum(1)
+
+
+def tailless(views, commas):
+    """lines.tailless() of a batch: commas [3, n] says of each its view, its middle and the row of its line's baseline -> [B]"""
+    view, x, y = (c[:, None] for c in commas)
+    ink = 255 - views[view[:, :, None], torch.arange(VIEW_H, device=views.device)[None, :, None],
+                      (x + torch.arange(-2, 3, device=views.device)).clamp(0, views.shape[2] - 1)[:, None]].amin(2).float()
+    rows = lambda first: ink.gather(1, y + torch.arange(first, first + 3, device=views.device)).amax(1)
+    gone = torch.zeros(len(views), dtype=torch.uint8, device=views.device)
+    return gone.scatter_reduce_(0, commas[0], (rows(1) < .4 * rows(-3)).byte(), "amax") > 0
 
 
 def main():

@@ -40,7 +40,8 @@ class Finder:
         return out
 
     def rows(self, grey, labels, line, xs, ys, x_height, scale):
-        """[(view, text, centres), ...]: labels, line numbers and places of the page's characters; scale: x-height in a view."""
+        """[(view, text, centres, below), ...]: labels, line numbers and places of the page's characters; scale: x-height in a
+        view; below: how much lower than the finder says the baseline is there."""
         self.pages += 1
         base = {i: float(np.median(ys[line == i])) for i in np.unique(line)}
         out = []
@@ -48,7 +49,7 @@ class Finder:
             near = [i for i, b in base.items() if abs(b - y) < .75 * x_height]
             row = match(view, labels, np.flatnonzero(line == near[0]), xs, x0, x1, scale / height) if len(near) == 1 else None
             if row and .55 < height / x_height < 1.8:
-                out.append(row)
+                out.append((*row, (base[near[0]] - y) * scale / height))
             else:
                 self.left_out += 1
         self.kept += len(out)

@@ -1333,7 +1333,7 @@ class Scan:
         line = np.array(chars.line)
         p = self.to_page @ np.stack([chars.x, np.array(self.bases)[line], np.ones(len(line))])
         rows = finder.rows(grey, chars.label, line, p[0] / p[2], p[1] / p[2], self.x_height, X_HEIGHT)
-        return [row for row in rows if len(row[1]) <= LONGEST and legible(*row)]
+        return [row for *row, below in rows if len(row[1]) <= LONGEST and legible(*row) and not tailless(*row, BASELINE + below)]
 
     def views(self):
         grey = whiten(self.paper(self.scanned()))

@@ -156,10 +156,11 @@ def to_device(batch, device):
 
 
 def drawn(composer, batch, space):
-    """A batch of plans with its views drawn, on the device. Of lines that ageing has made illegible nothing is learnt."""
+    """A batch of plans with its views drawn, on the device. Of lines that ageing has made illegible, or a comma of which a
+    stop, nothing is learnt."""
     plans, ids, columns, slots = batch
     views = composer(plans)
-    legible = compose.legible(views, columns, space)[:, None]
+    legible = (compose.legible(views, columns, space) & ~compose.tailless(views, plans.commas))[:, None]
     return [views, torch.where(legible | (ids == BOS), ids, PAD), *(torch.where(legible, y, UNKNOWN) for y in (columns, slots))]
 
 

@@ -312,7 +312,7 @@ def test_lines(folder, fonts):
     test_airy(fonts)
     test_tight(fonts)
     test_blunt(fonts)
-    test_tailless()
+    test_found_tailless(folder, fonts, *test_tailless())
     test_second(source)
     test_faint(source)
     test_clutter(next(v for v, t, _ in rows if t))
@@ -408,6 +408,20 @@ def test_tailless():
     comma[23:26, 60:62] = 60
     got = [lines.tailless(v, t, [10, 61.5], 23 + d) for v, t, d in ((stop, "a,", 0), (comma, "a,", 0), (stop, "a.", 0), (comma, "a,", 1), (comma, "a,", -1), (view[::-1], "a,", 0))]
     promise("a comma that has lost its tail is seen", got == [True, False, False, False, False, False], got)
+    return stop, comma
+
+
+def test_found_tailless(folder, fonts, stop, comma):
+    """Of what the line finder cuts, too: the baseline is the page's, wherever the finder has taken it to be."""
+    class Finds:
+        def rows(self, *_):
+            return [(view, text, np.array([10.0, 61.5]), below) for view, text, below in
+                    ((stop, "n,", 0.0), (stop, "n.", 0.0), (comma, "n,", 0.0), (comma, "n,", 2.6), (comma, "m,", -1.0))]
+
+    for view in (stop, comma):
+        view[12:23, 8:13] = 0
+    got = lines.Source(folder, fonts, set("nm,. "), seed=3, finder=Finds(), found=1.0).chunk(0, 6)
+    promise("nor are such of pages that the finder cuts", sorted(t for _, t, _ in got) == sorted(["n.", "n,", "m,"] * 2), [t for _, t, _ in got])
 
 
 def test_second(source):
@@ -810,6 +824,8 @@ def test_compose(text_folder, fonts):
         promise("a batch in which nothing is written is drawn", len(got) == nothing.size > 3 and nothing.pixels == 0)
         test_places(source, draw, sizes, vocab)
         test_illegible(composer, batches[0])
+        test_composed_commas(draw, batches, rows)
+        test_composed_ink(source)
         test_composed_short(source, composer, draw, vocab)
         refused = next(iter(atlas.faces))
         with mock.patch.object(compose, "raster", lambda job: None if job[0] == refused else raster(job)):
@@ -919,6 +935,50 @@ def test_illegible(composer, batch):
     views = [np.pad(v, ((0, 0), (0, 256 - v.shape[1])), constant_values=255) for v in good[0].numpy()]
     same = [lines.legible(v, "x" * np.count_nonzero(c), (np.flatnonzero(c) + .5) * 4) for v, c in zip(views, batch[2])]
     promise("legible is what lines.legible() says", compose.legible(good[0], torch.from_numpy(batch[2]), -1).tolist() == same, same)
+
+
+def test_composed_commas(draw, batches, rows):
+    """Commas that have lost their tail are those of lines.tailless(), and nothing is learnt of their lines."""
+    space, got, want, learnt, there = Vocab(MINI).ids[" "], [], [], [], 0
+    for batch, mine in zip(batches, rows):
+        plans = batch[0].map(torch.from_numpy)
+        views = draw(batch)
+        views[1::2, 23:28] = 255  # below the baseline, more or less
+        base = dict(zip(plans.commas[0].tolist(), plans.commas[2].tolist()))
+        want += [lines.tailless(v, t, c, base.get(i, 23)) for i, (v, (t, c)) in enumerate(zip(views.numpy(), mine))]
+        learnt += train.drawn(lambda _: views, train.to_device(batch, torch.device("cpu")), space)[1][:, 1:].any(1).tolist()
+        got += compose.tailless(views, plans.commas).tolist()
+        there += sum("," in t for t, _ in mine)
+    promise("commas without a tail are seen as lines.tailless() sees them", got == want and 2 < sum(want) < there, (sum(got), sum(want), there))
+    promise("and nothing is learnt of their lines", any(learnt) and not any(l and w for l, w in zip(learnt, want)), (learnt, want))
+
+
+def test_composed_ink(source):
+    """Old and serif faces are worn or faint as lines.Scan.ink() has them, and others are not."""
+    n, share = 4000, {}
+    for kind in ("old", "serif", "sans", "mono"):
+        k = {name: np.zeros(n) for name in compose.PAGE} | {"x_height": np.full(n, 12.0), "height": np.ones(n), "end": np.full(n, 200.0)}
+        if kind in k:
+            k[kind] = np.ones(n)
+        p = compose.ageing(np.random.default_rng(5), k)
+        share[kind] = (p["pale"] > 0).mean(), ((p["edged"] > 0) & (p["edge_wide"] >= .03) & (p["pale"] == 0) & (p["ink_blur"] <= 1.8)).mean()
+    promise("ink is little in one page of sixteen in old and serif faces", all(.045 < share[k][0] < .075 for k in ("old", "serif"))
+            and not share["sans"][0] and not share["mono"][0], share)
+    plans, ageing, seen = [p for p, t, _ in source(only="prose").chunk(3, 24) if t], compose.ageing, []
+    for pale in (0.0, .6):
+        def aged(r, k):
+            p = ageing(r, k)
+            for name in compose.LISTED + ["thermal", "dots", "fat"]:
+                p[name] = np.zeros_like(p[name])
+            return p | {"pale": np.full(len(plans), pale)}
+        with mock.patch.object(compose, "ageing", aged):
+            batch = compose.Batch.of(plans, [1])
+        atlas = source().noting["atlas"]
+        composer = compose.Composer(atlas.data, "cpu")
+        composer.batch = batch.map(torch.from_numpy)
+        composer.generator.manual_seed(1)
+        seen.append(composer.ink(composer.laid()).amax((1, 2)))
+    promise("and is paler then", ((seen[1] < .62) & (seen[0] > .9)).float().mean() > .9, seen)
 
 
 def test_drawn_on_device(text_folder, fonts, atlas, source, vocab):
