@@ -814,9 +814,9 @@ class Source:
                 words = elided(r, words)
                 if r.random() < .5:
                     pen.tight, pen.airy = r.uniform(0, .2) * pen.x_height, 0
-            if r.random() < (.4 if SLANTED.search(pen.face.path) else .15):
+            if r.random() < (.25 if SLANTED.search(pen.face.path) else .08):
                 words = much_f(r, words, self.text.words(r, 6 * want))
-            if r.random() < .1:
+            if r.random() < .04:
                 words = pointed(r, words)
             if r.random() < .05:
                 words = joined(r, words)
