@@ -142,9 +142,9 @@ COMMENT ON FUNCTION dsocr_highlight(jsonb, tsquery, regconfig) IS
 'Where the words and phrases of a query stand: a box for each line that a hit stands on. geometry: estimated within a line, else that of the line or the element.';
 
 -- 3. Tables that read themselves. Their state lives in the schema dsocr. Sources and results are named as text and
--- looked up when they are needed, so that a restore may bring them later and pg_upgrade finds nothing to refuse.
+-- looked up when they are needed, so that a restore may bring them later and pg_upgrade finds nothing to refuse. All are
+-- heaps, whatever default_table_access_method says: src/pg/state_rows.c looks into them page by page.
 
-SET LOCAL default_table_access_method = heap; -- what src/pg/state_rows.c looks into
 CREATE SCHEMA dsocr;
 COMMENT ON SCHEMA dsocr IS 'State of dsocr: what is watched, what is waiting, and views of it. Functions are where the extension was installed.';
 
@@ -177,7 +177,7 @@ CREATE TABLE dsocr.watch (
     backfill_after  text[],            -- the last key that was
     problem         text,              -- why it is not served
     created_at      timestamptz NOT NULL DEFAULT now()
-);
+) USING heap;
 COMMENT ON TABLE dsocr.watch IS 'Tables that read themselves; dsocr.watches shows those that one may see.';
 SELECT pg_catalog.pg_extension_config_dump('dsocr.watch', '');
 COMMENT ON SEQUENCE dsocr.watch_id_seq IS 'Numbers of watches.';
@@ -203,7 +203,7 @@ CREATE TABLE dsocr.job (
     created_at      timestamptz NOT NULL DEFAULT now(),
     claimed_at      timestamptz,
     failed_at       timestamptz
-);
+) USING heap;
 CREATE INDEX job_queued ON dsocr.job (watch, long, id) WHERE state = 'queued';
 CREATE INDEX job_claimed ON dsocr.job (token) WHERE state = 'claimed';
 CREATE INDEX job_suspect ON dsocr.job (id) WHERE suspect AND state = 'queued';
@@ -227,7 +227,7 @@ CREATE TABLE dsocr.page (
     part            jsonb NOT NULL,    -- a result with this page alone
     read_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (watch, key, page)
-);
+) USING heap;
 COMMENT ON TABLE dsocr.page IS 'Pages that are read, of documents that are not yet read to their end; dsocr.jobs counts them.';
 SELECT pg_catalog.pg_extension_config_dump('dsocr.page', '');
 
@@ -243,7 +243,7 @@ CREATE TABLE dsocr.inbox (
     error           jsonb,
     created_at      timestamptz NOT NULL DEFAULT now(),
     finished_at     timestamptz
-);
+) USING heap;
 ALTER TABLE dsocr.inbox ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON dsocr.inbox USING (pg_catalog.pg_has_role(role, 'USAGE'));
 COMMENT ON TABLE dsocr.inbox IS 'Documents given to dsocr_submit, and their results until dsocr.job_retention has passed.';
@@ -268,7 +268,7 @@ CREATE TABLE dsocr.tally (
     first_at        timestamptz NOT NULL,
     last_at         timestamptz NOT NULL,
     PRIMARY KEY (watch, model)
-);
+) USING heap;
 COMMENT ON TABLE dsocr.tally IS 'What was read for each watch (0: dsocr_submit) by each model, since the watch was attached.';
 SELECT pg_catalog.pg_extension_config_dump('dsocr.tally', '');
 
@@ -278,7 +278,7 @@ CREATE TABLE dsocr.served (
     part            oid NOT NULL,      -- the table, or a partition
     filenode        oid NOT NULL,      -- of the partition; another: it was emptied, or rewritten. 0: the table
     PRIMARY KEY (watch, part)
-);
+) USING heap;
 COMMENT ON TABLE dsocr.served IS 'Watched tables, and their partitions, as the queue has last seen them, also those that were detached since: results of one that is emptied or dropped go.';
 
 CREATE FUNCTION dsocr.enqueue() RETURNS trigger AS 'MODULE_PATHNAME', 'dsocr_enqueue' LANGUAGE C;

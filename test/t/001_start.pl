@@ -84,7 +84,14 @@ is( $node->safe_psql(
 		'postgres', q{DO $$ BEGIN PERFORM dsocr_text('x'); EXCEPTION WHEN object_not_in_prerequisite_state THEN END $$;
 		SET dsocr.timeout = 1000; SELECT dsocr_version() <> '', dsocr_text(NULL) IS NULL}),
 	't|t', 'the session lives on, and what needs no engine works');
-$node->safe_psql('postgres', 'DROP EXTENSION dsocr; CREATE EXTENSION dsocr');
+
+# Its tables are heaps whatever the default is, which stays what it was.
+is( $node->safe_psql(
+		'postgres', q{DROP EXTENSION dsocr; CREATE ACCESS METHOD other TYPE TABLE HANDLER heap_tableam_handler;
+		BEGIN; SET LOCAL default_table_access_method = other; CREATE EXTENSION dsocr; SHOW default_table_access_method;
+		SELECT count(*), count(*) FILTER (WHERE amname <> 'heap') FROM pg_class c JOIN pg_am a ON a.oid = relam
+			WHERE relkind = 'r' AND relnamespace = 'dsocr'::regnamespace; COMMIT}),
+	"other\n6|0", 'tables are heaps, and the default is what it was');
 $node->stop('fast');
 
 done_testing();
