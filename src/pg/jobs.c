@@ -14,7 +14,6 @@
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -133,14 +132,11 @@ watches_seen(bool all, int watch, Snapshot now, int64 *backfills)
 static HeapTuple
 find_submitted(StateRows *r, Relation inbox, int64 job, Snapshot now)
 {
-    ScanKeyData key;
     HeapTuple row;
     Datum role = (Datum)0;
     bool null = true;
 
-    ScanKeyInit(&key, state_column(inbox, "job"), BTEqualStrategyNumber, F_INT8EQ,
-                Int64GetDatum(job));
-    rows_begin(r, inbox, "inbox_pkey", 1, &key, now);
+    rows_of_number(r, inbox, "inbox_pkey", "job", job, now);
     if (HeapTupleIsValid(row = rows_next(r)))
         role = row_column(inbox, row, "role", &null);
     return !null && has_privs_of_role(GetUserId(), DatumGetObjectId(role)) ? row : NULL;
