@@ -25,10 +25,11 @@ golden_near(const char *stage, const char *part, double got, double want, double
 
 /* values [n] against stages[name]: first 4, last 2, sum and sum of squares, within `share` of the stage's
  * deviation (of its square, for the squares; of the root of n, for the sum), and the digits printed. slope: by which part
- * of itself each value may be off in the same direction, which only the sums show. */
+ * of itself each value may be off in the same direction, which only the sums show; shift: by which part of the deviation
+ * all may be off together, which only the sum shows. */
 static inline bool
 golden_stage(const json_t *stages, const char *name, const float *values, int n, double share,
-             double slope)
+             double slope, double shift)
 {
     const json_t *want = json_object_get(stages, name), *first = json_object_get(want, "first");
     const json_t *last = json_object_get(want, "last");
@@ -49,7 +50,7 @@ golden_stage(const json_t *stages, const char *name, const float *values, int n,
         ok &= golden_near(name, "last", values[n - (int)json_array_size(last) + (int)i],
                           golden_number(json_array_get(last, i)), share * deviation + 1e-5);
     ok &= golden_near(name, "sum", sum, golden_number(json_object_get(want, "sum")),
-                      share * deviation * sqrt(n) + slope * all + 1e-3);
+                      (share * sqrt(n) + shift * n) * deviation + slope * all + 1e-3);
     ok &= golden_near(name, "sumsq", squares, golden_number(json_object_get(want, "sumsq")),
                       share * deviation * deviation * sqrt(n) + 2 * slope * squares + 1e-3);
     return ok;
