@@ -518,8 +518,9 @@ class Batch:
         start = np.concatenate([np.zeros(len(to) - len(runs)), k["end"][runs] + r.integers(2, 24, len(runs))])
         seen = np.flatnonzero(full)
         of = r.choice(seen, len(to)) if len(seen) else np.zeros(len(to), int)
-        how = np.where((r.random(len(to)) < .75) & (len(seen) > 0), r.choice([4, 5, 6, 7, 8], len(to), p=[.35, .15, .15, .15, .2]), r.integers(0, 4, len(to)))
-        self.lists |= {f"clutter {h}": np.flatnonzero(how == h) for h in range(9)} | {"to": to, "of": of}
+        of_page = r.choice([4, 5, 6, 7, 8, 9], len(to), p=[.3, .13, .13, .14, .18, .12])
+        how = np.where((r.random(len(to)) < .75) & (len(seen) > 0), of_page, r.integers(0, 4, len(to)))
+        self.lists |= {f"clutter {h}": np.flatnonzero(how == h) for h in range(10)} | {"to": to, "of": of}
         self.clutter = np.concatenate([start[:, None], r.random((len(to), 12))], 1).astype(np.float32)
         return self
 
@@ -803,7 +804,8 @@ class Composer:
         if not len(lists["to"]):
             return views
         other = torch.ones(len(lists["to"]), VIEW_H, VIEW_W, device=self.device)
-        made = (self.only_grain, self.only_rule, self.only_specks, self.only_blobs, self.other_side, self.hatching, self.paper_edge, self.scribble, self.piece)
+        made = (self.only_grain, self.only_rule, self.only_specks, self.only_blobs, self.other_side, self.hatching, self.paper_edge, self.scribble,
+                self.flowers, self.piece)
         for i, make in enumerate(made):
             at = lists[f"clutter {i}"]
             if len(at):
@@ -866,6 +868,16 @@ class Composer:
         part = (((p - a[:, None, None]) * d[:, None, None]).sum(-1) / d.square().sum(-1).clamp(min=1e-3)[:, None, None]).clamp(0, 1)
         far = (p - a[:, None, None] - part[..., None] * d[:, None, None]).norm(dim=-1).amin(-1)
         return self.sensed(1 - (.5 + .5 * u[3]) * (.5 + 1.2 * u[4] - far + .5).clamp(0, 1), u[5])
+
+    def flowers(self, u, view):
+        """A row of ornaments: blots that are the same on both sides of each middle, and that again and again."""
+        y, x = self.grid()
+        period = (7 + 27 * u[0]).floor()
+        at = (x % period).expand(len(view), 1, VIEW_W)
+        blots = self.noise(view, 2 + 3 * u[1], 2).gather(2, torch.minimum(at, period - 1 - at).long().expand_as(view))
+        top, high = 24 * u[2], 8 + 18 * u[3]
+        there = (y >= top) & (y < top + high) & (x < 16 + 240 * u[4])
+        return self.sensed(1 - (.5 + .5 * u[5]) * there * (4 * blots + 1.5 * u[6] - .5).clamp(0, 1), u[7])
 
     def piece(self, u, view):
         """A part of a heading or a logo, at a small line's scale."""

@@ -131,7 +131,7 @@ HAND = re.compile(r"Comic|Purisa|Dkg|hand|script|Breip", re.I)
 SANS = re.compile(r"Sans|Lato|Roboto(?!.*Slab)|Gillius|Universalis|Switzera|Heros|Adventor|Karla|Manrope|Tuffy|Cabin|"
                   r"Carlito|Arimo|Gothic|Yanone|Biolinum|Libris|Cantarell|Solothurn", re.I)
 SHARE = dict(serif=.34, sans=.21, mono=.19, old=.23, hand=.03)
-WHAT = dict(prose=.355, list=.09, receipt=.11, table=.06, soup=.085, label=.075, typed=.08, early=.055, form=.04, entries=.05)
+WHAT = dict(prose=.335, list=.09, receipt=.11, table=.06, soup=.105, label=.075, typed=.08, early=.055, form=.04, entries=.05)
 # Those that held-out lines are drawn with, for good, so that figures compare.
 HELD_SHARE = dict(serif=.31, sans=.18, mono=.26, old=.22, hand=.03)
 HELD_WHAT = dict(prose=.55, list=.12, receipt=.12, table=.07, soup=.05, label=.09)
@@ -1458,7 +1458,7 @@ class Scan:
 
     def nothing(self, view=None):
         """A view without text: specks, rules, grain; and, with a view of this page, its other side, pictures, the paper's
-        edge, scribbles, parts of much larger letters. It has to be read as nothing."""
+        edge, scribbles, ornaments, parts of much larger letters. It has to be read as nothing."""
         if view is not None and self.r.random() < .75:
             return self.clutter(view)
         r, rng = self.r, self.rng
@@ -1483,11 +1483,11 @@ class Scan:
         r, rng, k = self.r, self.rng, self.r.random()
         w = r.randrange(16, VIEW_W)
         out = np.full((VIEW_H, VIEW_W), 255, np.float32)
-        if k < .35:  # the other side shows through
+        if k < .3:  # the other side shows through
             other = Image.fromarray(view[:, ::-1]).filter(ImageFilter.GaussianBlur(r.uniform(.3, 1.6)))
             out = 255 - (255 - np.asarray(other, np.float32)) * r.uniform(.15, .6)
             out = np.roll(out, (r.randrange(-6, 7), r.randrange(VIEW_W)), (0, 1))
-        elif k < .5:  # hatching, weave, halftone
+        elif k < .43:  # hatching, weave, halftone
             y, x = np.mgrid[:VIEW_H, :VIEW_W].astype(np.float32)
             angle, pitch = r.uniform(0, math.pi), r.uniform(2.5, 9)
             waves = np.sin((x * math.cos(angle) + y * math.sin(angle)) * 2 * math.pi / pitch)
@@ -1495,11 +1495,11 @@ class Scan:
                 waves = waves * np.sin((y * math.cos(angle) - x * math.sin(angle)) * 2 * math.pi / pitch)
             ink = np.clip((waves + r.uniform(.3, 1.2) * self.noise(out.shape, r.uniform(3, 30)) - r.uniform(-.5, .6)) * r.uniform(1, 6), 0, 1)
             out -= ink * r.uniform(60, 250)
-        elif k < .65:  # the edge of the paper, the gutter, cloth
+        elif k < .56:  # the edge of the paper, the gutter, cloth
             side = np.interp(np.arange(VIEW_W), [0, r.uniform(4, w), w + 8], [1, r.uniform(.2, 1), 0])
             rough = 1 + r.uniform(0, .6) * self.noise(out.shape, r.uniform(1.5, 12))
             out -= r.uniform(50, 250) * np.clip(side[None] * rough, 0, 1)
-        elif k < .8:  # a scribble, the lines of a map or an ornament
+        elif k < .7:  # a scribble, the lines of a map
             im = Image.new("L", (VIEW_W * 3, VIEW_H * 3), 0)
             draw, x, y, dx, dy = ImageDraw.Draw(im), r.uniform(0, 60), r.uniform(20, 76), r.uniform(-2, 6), 0.0
             for _ in range(r.randrange(8, 90)):
@@ -1507,8 +1507,44 @@ class Scan:
                 draw.line([(x, y), (x + dx, y + dy)], r.randrange(120, 256), r.randrange(1, 8))
                 x, y = min(VIEW_W * 3, max(0, x + dx)), min(VIEW_H * 3 - 1, max(0, y + dy))
             out -= np.asarray(im.resize((VIEW_W, VIEW_H), Image.BOX), np.float32)
+        elif k < .88:  # printers' flowers
+            out -= self.flowers(w)
         else:  # a piece of a heading or a logo, at a small line's scale
             x, y, part = r.randrange(0, VIEW_W - 60), r.randrange(4, VIEW_H - 12), r.uniform(2.8, 6)
             piece = Image.fromarray(view).transform((w, VIEW_H), Image.EXTENT, (x, y, x + w / part, y + VIEW_H / part), Image.BICUBIC)
             out[:, :w] = piece
         return np.clip(out + rng.normal(0, r.uniform(0, 10), out.shape), 0, 255).astype(np.uint8)
+
+    def flowers(self, end):
+        """Ink of a row of ornaments in `end` columns: a leaf, knot or star of strokes and blots, the same on its left and its
+        right side and often upside down, and that again and again, each not quite as the one before."""
+        r, k = self.r, 4
+        high, wide = r.randrange(8, 27) * k, r.randrange(7, 34) * k
+        im = Image.new("L", (wide, high), 0)
+        draw = ImageDraw.Draw(im)
+        for _ in range(r.randrange(3, 8)):
+            x, y, w, h = r.uniform(0, wide * .5), r.uniform(0, high * .8), r.uniform(.1, .8) * wide, r.uniform(.1, .7) * high
+            how, thick = r.randrange(5), r.randrange(2, 10)
+            if how == 0:
+                draw.ellipse([x, y, x + w, y + h], 255 if r.random() < .5 else None, 255, thick)
+            elif how < 3:
+                begin = r.randrange(360)
+                draw.arc([x, y, x + w, y + h], begin, begin + r.randrange(60, 300), 255, thick)
+            elif how == 3:
+                draw.line([(x, y), (x + w, y + r.uniform(-.7, .7) * high)], 255, thick)
+            else:  # a leaf
+                draw.polygon([(x, y), (x + .5 * w, y + .2 * h), (x + w, y + h), (x + .2 * w, y + .6 * h)], 255)
+        motif = np.maximum(np.asarray(im), np.asarray(im)[:, ::-1])
+        if r.random() < .4:
+            motif = np.maximum(motif, motif[::-1])
+        out = Image.new("L", (VIEW_W * k, VIEW_H * k), 0)
+        top, x = r.randrange(VIEW_H * k - high + 1), r.randrange(20)
+        gap, flipped = r.randrange(-2, 5) * k, r.random() < .3
+        for n in range(1 if r.random() < .15 else 99):
+            if x + wide > end * k:
+                break
+            one = motif[::-1] if flipped and n % 2 else motif
+            ink = self.noise(one.shape, 3 * k) * r.uniform(0, .6)
+            out.paste(Image.fromarray(to_bytes(one / 255 * np.clip(1 - ink, 0, 1))), (x, top + r.randrange(-3, 4)))
+            x += wide + gap + r.randrange(-2, 3)
+        return np.asarray(out.resize((VIEW_W, VIEW_H), Image.BOX), np.float32) * r.uniform(.5, 1)

@@ -328,7 +328,10 @@ def test_clutter(view):
     got = [scan.nothing(view) for _ in range(200)]
     promise("what is no text has a view's form, and ink", all(g.shape == view.shape and g.dtype == np.uint8 for g in got) and
             np.mean([g.min() < 200 for g in got]) > .7)
-    promise("and is never the line itself", not any(np.corrcoef(g.ravel(), view.ravel())[0, 1] > .6 for g in got if g.std()))
+    flowers = [scan.flowers(200) for _ in range(40)]
+    promise("ornaments have ink of their own, where they may", all(f[:, :200].max() > 60 for f in flowers) and
+            not any(f[:, 200:].any() for f in flowers) and len({f.tobytes() for f in flowers}) == 40)
+    promise("what is no text is never the line itself", not any(np.corrcoef(g.ravel(), view.ravel())[0, 1] > .6 for g in got if g.std()))
     long = [scan.runs_on(view, 120) for _ in range(20)]
     promise("a line that runs on keeps its text as it was", all(np.array_equal(v[:, :120], view[:, :120]) for v in long) and
             any((v < view).any() for v in long))
