@@ -271,6 +271,18 @@ cut_views(const DsEngine *e, DsPage *p, const Image *image, DsError *err)
     return DS_OK;
 }
 
+/* What has its views, or why it has none -> a page to be read, or nothing is left of it. */
+static DsStatus
+prepared(const DsEngine *e, DsPage *p, DsStatus st, DsError *err)
+{
+    if (st == DS_OK && (st = reading_prepare(e, p, err)) == DS_OK)
+        return DS_OK;
+    turn_end(p);
+    arena_free(&p->arena);
+    free(p);
+    return st;
+}
+
 DsStatus
 ds_page_begin(const DsEngine *e, const Image *image, int page_no, const DsOptions *options,
               int (*tick)(void *), void *tick_arg, DsPage **out, DsError *err)
@@ -286,14 +298,28 @@ ds_page_begin(const DsEngine *e, const Image *image, int page_no, const DsOption
     p->reading.want_lines = options->want_lines || model_facts(e->model)->reads_lines;
     st = model_facts(e->model)->reads_lines ? find_lines(e, p, image, tick, tick_arg, err)
                                             : cut_views(e, p, image, err);
-    if (st || (st = reading_prepare(e, p, err)))
-    {
-        turn_end(p);
-        arena_free(&p->arena);
-        free(p);
+    if ((st = prepared(e, p, st, err)))
         return st;
-    }
     p->reading.ms_decode = (int)lrint(ds_now_ms() - start);
+    *out = p;
+    return DS_OK;
+}
+
+DsStatus
+page_begin_view(const DsEngine *e, const View *view, const DsOptions *options, DsPage **out,
+                DsError *err)
+{
+    LineView one = {.view = *view, .box = {0, 0, view->width, view->height}};
+    PageLines lines = {.width = view->width, .height = view->height, .nviews = 1, .views = &one};
+    DsPage *p = new_page(e, 1);
+    DsStatus st;
+
+    if (p == NULL)
+        return ds_fail(err, DS_BROKEN, "out of memory");
+    p->options = *options;
+    if ((st = prepared(e, p, reading_take_lines(p, &lines, err), err)))
+        return st;
+    p->lines = (PageLines){0};
     *out = p;
     return DS_OK;
 }

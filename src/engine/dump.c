@@ -1,6 +1,7 @@
 /* dump.c - the values between the stages, for checks against other implementations (dsocr dump).
  *
- * Greedy without any rule against repeats: another implementation's greedy choice must give the same ids. */
+ * Greedy without any rule against repeats: another implementation's greedy choice must give the same ids. What a page
+ * makes of a view, with a second look where there is need, stands beside that. */
 #include "reading.h"
 
 #include <float.h>
@@ -231,6 +232,52 @@ dump_page_reader(Dump *d, const Image *image, DsError *err)
     return dump_views(d, d->out, views.views, views.n, err);
 }
 
+/* {ids, finish, text} */
+static json_t *
+sequence_json(const DsEngine *e, const Sequence *s)
+{
+    json_t *ids = json_array(), *one;
+    Arena arena;
+    char *text;
+    size_t n;
+
+    arena_init(&arena, 0);
+    for (int k = s->prompt; k < s->n; k++)
+        json_array_append_new(ids, json_integer(s->ids[k]));
+    one = json_pack("{so ss}", "ids", ids, "finish", s->finish);
+    if (tokenizer_decode(e->tokenizer, s->ids + s->prompt, s->n - s->prompt, &arena, &text, &n,
+                         NULL, NULL) == DS_OK)
+        json_object_set_new(one, "text", json_stringn(text, n));
+    arena_free(&arena);
+    return one;
+}
+
+static bool
+as_served(const DsDumpOptions *o)
+{
+    return o->prompt == NULL && o->prompt_ids == NULL && !o->max_tokens && !o->no_eos;
+}
+
+/* "read": the text that the view has on a page. */
+static DsStatus
+dump_reading(Dump *d, json_t *out, const View *view, DsError *err)
+{
+    DsRequest r;
+    DsPage *p = NULL;
+    bool worked;
+    DsStatus st;
+
+    if ((st = request_parse("{}", 2, 0, &r, err)) ||
+        (st = page_begin_view(d->e, view, &r.options, &p, err)))
+        return st;
+    while (!ds_page_done(p) && !st)
+        st = ds_step(d->e, &p, 1, &worked, err);
+    if (!st)
+        json_object_set_new(out, "read", sequence_json(d->e, &p->sequences[0]));
+    ds_page_end(d->e, p);
+    return st;
+}
+
 static DsStatus
 dump_line_reader(Dump *d, const Image *image, DsError *err)
 {
@@ -247,10 +294,13 @@ dump_line_reader(Dump *d, const Image *image, DsError *err)
         st = lines_find(image, shape, -1, NULL, NULL, &d->arena, &lines, err);
     for (int i = 0; i < lines.nviews && !st; i++)
     {
+        const View *view = one ? &whole : &lines.views[i].view;
         json_t *o = json_object();
 
         json_array_append_new(all, o);
-        st = dump_views(d, o, one ? &whole : &lines.views[i].view, 1, err);
+        st = dump_views(d, o, view, 1, err);
+        if (!st && as_served(d->o))
+            st = dump_reading(d, o, view, err);
     }
     return st;
 }
@@ -338,23 +388,8 @@ tokens_json(const DsEngine *e, const DsPage *p)
     for (int i = 0; i < p->nsequences; i++)
         json_array_append_new(all, json_null());
     for (int i = 0; i < p->nsequences; i++)
-    {
-        const Sequence *s = &p->sequences[i];
-        json_t *ids = json_array(), *one;
-        Arena arena;
-        char *text;
-        size_t n;
-
-        arena_init(&arena, 0);
-        for (int k = s->prompt; k < s->n; k++)
-            json_array_append_new(ids, json_integer(s->ids[k]));
-        one = json_pack("{so ss}", "ids", ids, "finish", s->finish);
-        if (tokenizer_decode(e->tokenizer, s->ids + s->prompt, s->n - s->prompt, &arena, &text, &n,
-                             NULL, NULL) == DS_OK)
-            json_object_set_new(one, "text", json_stringn(text, n));
-        json_array_set_new(all, (size_t)s->first_view, one);
-        arena_free(&arena);
-    }
+        json_array_set_new(all, (size_t)p->sequences[i].first_view,
+                           sequence_json(e, &p->sequences[i]));
     return all;
 }
 

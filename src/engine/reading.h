@@ -106,6 +106,10 @@ DsStatus reading_no_room(DsError *err);
 /* Makes these lines the page's, and their views what is read. */
 DsStatus reading_take_lines(DsPage *p, const PageLines *lines, DsError *err);
 
+/* dsocr.c, for dump.c: a line reader's page without lines, whose one view is cut already; pixels live as long as it. */
+DsStatus page_begin_view(const DsEngine *e, const View *view, const DsOptions *options,
+                         DsPage **out, DsError *err);
+
 /* Lays out the sequences of a page whose views are cut. */
 DsStatus reading_prepare(const DsEngine *e, DsPage *p, DsError *err);
 

@@ -94,6 +94,15 @@ for k in "global_sam global_encoder image_rows logits".split():
 assert len(v["tokens"]) == 3 and v["min_gap"] >= 0 and v["text"]
 P
 promise "with every stage, tokens, gap and text" $?
+(cd "$out" && "$dsocr" read --stage views "$pages/form_en.jpg" >o && "$dsocr" read --stage tokens "$pages/form_en.jpg" >o &&
+    for v in view-*.png; do "$dsocr" dump "$v"; done >e)
+python3 - "$out/o" "$out/e" <<'P'
+import json, sys
+page, dumps = json.load(open(sys.argv[1])), open(sys.argv[2]).read().replace("\n}\n{", "\n},{")
+read = [d["views"][0]["read"] for d in json.loads(f"[{dumps}]")]
+assert len(page) > 30 and page == read[:len(page)], [(p, r) for p, r in zip(page, read) if p != r]
+P
+promise "and reads a view as the page does that it was cut from, with a second look at some" $?
 exits "dump takes prompt ids" 0 "$dsocr" dump --prompt-ids 1,I --max-tokens 3 "$view"
 exits "a prompt id outside of the vocabulary is refused" 1 "$dsocr" dump --prompt-ids 1,I,99999 "$view"
 rm "$out/model/tokenizer.json" && cp model/mini/model.safetensors "$out/model"
