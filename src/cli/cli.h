@@ -16,6 +16,7 @@ typedef struct Cli
     const char *format;     /* --format */
     const char *mode;       /* --mode */
     const char *pages;      /* --pages */
+    const char *question;   /* --question */
     const char *options;    /* --options JSON */
     const char *stage;      /* --stage */
     const char *prompt;     /* --prompt */
@@ -47,7 +48,7 @@ DsStatus decode_page(const uint8_t *blob, size_t n, const ImageInfo *info, int p
 /* --model, else DSOCR_MODEL, else dsocr-mini: beside the source tree's build or where `make install` put it. */
 DsStatus open_engine(const Cli *c, bool tokenizer_optional, DsEngine **e, DsError *err);
 
-/* {"mode", "pages", "options"} as the command line asks for. */
+/* {"mode", "pages", "question", "options"} as the command line asks for. */
 DsStatus cli_request(const Cli *c, DsRequest *r, DsError *err);
 
 #endif

@@ -140,6 +140,8 @@ cli_request(const Cli *c, DsRequest *r, DsError *err)
         json_object_set_new(all, "mode", json_string(c->mode));
     if (c->pages)
         json_object_set_new(all, "pages", json_string(c->pages));
+    if (c->question)
+        json_object_set_new(all, "question", json_string(c->question));
     text = json_dumps(all, 0);
     json_decref(all);
     if (text == NULL)

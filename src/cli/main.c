@@ -12,6 +12,8 @@ static const char usage[] =
     "  read FILE...      read text and layout          --format text|markdown|json  --mode "
     "layout|text\n"
     "                                                  --pages 1-3,7  --options JSON\n"
+    "                    what some models can besides    --mode describe|figure|locate|ask  "
+    "--question TEXT\n"
     "                    stop after a stage, dump it   --stage image|lines|views|tokens|layout\n"
     "  info FILE...      format, pages and sizes; needs no model\n"
     "  verify MODEL_DIR  open a model strictly and say what it is    --hash also sums the weights\n"
@@ -49,6 +51,7 @@ static const struct
     {"format", TEXT, FIELD(format)},
     {"mode", TEXT, FIELD(mode)},
     {"pages", TEXT, FIELD(pages)},
+    {"question", TEXT, FIELD(question)},
     {"options", TEXT, FIELD(options)},
     {"stage", TEXT, FIELD(stage)},
     {"prompt", TEXT, FIELD(prompt)},

@@ -151,22 +151,21 @@ print_json(Reader *r, Document *d)
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&d->started.tv_sec, &utc));
     sha256_name(d->blob, d->nblob, sha);
     sha256_name(canonical, strlen(canonical), hash);
-    json_document(
-        &out,
-        &(DocumentMeta){.sha256 = sha,
-                        .format = image_format_name(d->info.format),
-                        .page_count = d->info.page_count,
-                        .model = f.model,
-                        .weights_sha256 = f.weights_sha256,
-                        .dtype = f.dtype,
-                        .mode = r->request.options.mode == DS_MODE_TEXT ? "text" : "layout",
-                        .options_hash = hash,
-                        .extension = DSOCR_VERSION,
-                        .device = f.device,
-                        .started_at = when,
-                        .duration_ms = (double)(now.tv_sec - d->started.tv_sec) * 1e3 +
-                                       (double)(now.tv_nsec - d->started.tv_nsec) / 1e6},
-        pages, d->nwanted);
+    json_document(&out,
+                  &(DocumentMeta){.sha256 = sha,
+                                  .format = image_format_name(d->info.format),
+                                  .page_count = d->info.page_count,
+                                  .model = f.model,
+                                  .weights_sha256 = f.weights_sha256,
+                                  .dtype = f.dtype,
+                                  .mode = mode_word(r->request.options.mode),
+                                  .options_hash = hash,
+                                  .extension = DSOCR_VERSION,
+                                  .device = f.device,
+                                  .started_at = when,
+                                  .duration_ms = (double)(now.tv_sec - d->started.tv_sec) * 1e3 +
+                                                 (double)(now.tv_nsec - d->started.tv_nsec) / 1e6},
+                  pages, d->nwanted);
     if (json_text(&out, &text, &n, &err) == DS_OK)
     {
         puts(text);
@@ -277,6 +276,7 @@ command_read(const Cli *c)
     if (c->stage)
         return command_stage(c);
     if ((st = cli_request(c, &r.request, &err)) || (st = open_engine(c, false, &r.engine, &err)) ||
+        (st = ds_can(r.engine, &r.request.options, &err)) ||
         (strcmp(c->format, "json") == 0 && (st = ds_hash_weights(r.engine, &err))))
         return complain("read", &err);
     if ((r.documents = calloc((size_t)c->nfiles, sizeof *r.documents)) == NULL)

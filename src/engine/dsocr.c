@@ -284,13 +284,21 @@ prepared(const DsEngine *e, DsPage *p, DsStatus st, DsError *err)
 }
 
 DsStatus
+ds_can(const DsEngine *e, const DsOptions *options, DsError *err)
+{
+    return prompt_can(model_facts(e->model), options->mode, err);
+}
+
+DsStatus
 ds_page_begin(const DsEngine *e, const Image *image, int page_no, const DsOptions *options,
               int (*tick)(void *), void *tick_arg, DsPage **out, DsError *err)
 {
     double start = ds_now_ms();
-    DsPage *p = new_page(e, page_no);
-    DsStatus st;
+    DsStatus st = ds_can(e, options, err);
+    DsPage *p = st ? NULL : new_page(e, page_no);
 
+    if (st)
+        return st;
     if (p == NULL)
         return ds_fail(err, DS_BROKEN, "out of memory");
     p->options = *options;

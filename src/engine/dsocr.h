@@ -49,8 +49,11 @@ DsEngineFacts ds_facts(const DsEngine *e);
 /* Fills weights_sha256; reads every weight byte once, so it is asked for apart from ds_open. */
 DsStatus ds_hash_weights(DsEngine *e, DsError *err);
 
+/* DS_UNSUPPORTED, with the models that can, when this one has no prompt for such a request. */
+DsStatus ds_can(const DsEngine *e, const DsOptions *options, DsError *err);
+
 /* Stages 1b and 2: finds lines or cuts views of a decoded page image. The image may be released afterwards.
- * page_no counts from 1. tick as in DsSettings, for this call alone. */
+ * page_no counts from 1. What ds_can refuses is refused. tick as in DsSettings, for this call alone. */
 DsStatus ds_page_begin(const DsEngine *e, const Image *image, int page_no, const DsOptions *options,
                        int (*tick)(void *), void *tick_arg, DsPage **page, DsError *err);
 

@@ -118,7 +118,7 @@ dump_prompt(Dump *d, int nrows, int32_t **ids, int *n, DsError *err)
         return ds_hint(err, "Give the prompt as --prompt-ids.");
     }
     if (o->prompt_ids == NULL)
-        return prompt_build(d->e->tokenizer, text, f->bos, nrows, &d->arena, ids, n, err);
+        return prompt_build(d->e->tokenizer, text, "", f->bos, nrows, &d->arena, ids, n, err);
     if ((*ids = arena_array(&d->arena, (size_t)(o->nprompt_ids + nrows), sizeof **ids)) == NULL)
         return no_memory(err);
     *n = 0;

@@ -1,7 +1,7 @@
 /* layout.h - stage 6 of 7: token ids -> blocks: text, kind, box in page pixels. Spec 10.
  *
- * Two makers of one form: layout_from_markup reads a page reader's grounded markdown (never evaluated,
- * parsed defensively), layout_from_lines joins a line reader's lines. */
+ * Makers of one form: layout_from_markup reads a page reader's grounded markdown (never evaluated, parsed
+ * defensively), layout_from_answer what it says of a page, layout_from_lines joins a line reader's lines. */
 #ifndef DS_LAYOUT_H
 #define DS_LAYOUT_H
 
@@ -71,6 +71,12 @@ typedef struct Generated
  * "other". Pictures are elements without text and leave nothing in text and markdown. Status: eos -> ok, or
  * blank with neither text nor pictures; length -> truncated; repeat -> repetition. */
 DsStatus layout_from_markup(const Tokenizer *t, const Generated *g, Arena *arena, PageReading *page,
+                            DsError *err);
+
+/* Page readers, of what is no reading of the page. Sets the same; the text is as the model gave it, all of it one element
+ * without a box. Behind it stands an element with nothing but a box for each one in the answer, as
+ * <|ref|>...<|/ref|><|det|>[[...], ...]<|/det|>; of boxes that do not parse there is none. */
+DsStatus layout_from_answer(const Tokenizer *t, const Generated *g, Arena *arena, PageReading *page,
                             DsError *err);
 
 /* Line readers. Sets what layout_from_markup sets, and width, height, rotation, skew and want_lines. pieces[i] is

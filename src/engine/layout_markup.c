@@ -471,6 +471,70 @@ decode(Reader *r, const Tokenizer *t, const Generated *g)
     return without_nul(r, text, n, starts);
 }
 
+/* --- answers --- */
+
+#define BEFORE_BOXES "<|/ref|><|det|>"
+
+/* An element for each box of the text [s, end), if nothing else is there. */
+static void
+add_boxes(Reader *r, const char *s, const char *end)
+{
+    Header h;
+
+    if (!parse_boxes(s, end, h.box))
+        return;
+    for (const char *at = s; pass(&at, end, at == s ? '[' : ',');)
+    {
+        Element *e = &r->page->elements[r->page->nelements++];
+        const char *begin = at;
+
+        pass_box(&at, end, h.box);
+        *e = (Element){.type = "other", .content = "", .text = ""};
+        set_box(e, &h, r->page);
+        e->confidence = confidence_between(r, begin, at);
+    }
+}
+
+/* The answer and its boxes, of which each begins with a bracket. */
+static DsStatus
+read_answer(Reader *r)
+{
+    int most = 1;
+    const char *s, *close;
+    DsStatus st;
+
+    for (s = r->text; (s = find(s, r->end, "[")) != NULL; s++)
+        most++;
+    r->page->elements = arena_array(r->arena, (size_t)most, sizeof *r->page->elements);
+    if (r->page->elements == NULL)
+        return layout_no_room(r->err);
+    if ((st = add_element(r, NULL, r->text, r->end)) != DS_OK)
+        return st;
+    for (s = r->text; (s = find(s, r->end, BEFORE_BOXES)) != NULL; s = close)
+    {
+        s += strlen(BEFORE_BOXES);
+        if ((close = find(s, r->end, "<|/det|>")) == NULL)
+            break;
+        add_boxes(r, s, close);
+    }
+    return DS_OK;
+}
+
+DsStatus
+layout_from_answer(const Tokenizer *t, const Generated *g, Arena *arena, PageReading *page,
+                   DsError *err)
+{
+    Reader r = {.arena = arena, .page = page, .err = err};
+    DsStatus st;
+
+    page->nelements = 0;
+    if ((st = decode(&r, t, g)) != DS_OK || (st = read_answer(&r)) != DS_OK ||
+        (st = layout_join(page, arena, err)) != DS_OK)
+        return st;
+    set_status(page, g);
+    return layout_confidence(r.probabilities, r.nids, arena, page, err);
+}
+
 /* Each block has a head, each paragraph a gap of two characters before it. */
 static int
 most_elements(const Reader *r)

@@ -33,6 +33,7 @@ typedef struct ModelFacts
     int look_shift;       /* columns: half a patch */
     ViewSizes views;      /* otherwise */
     char prompt[256];     /* of the config (line readers) */
+    unsigned modes;       /* bits 1 << DsMode: what it has prompts for */
     int hidden, vocab;
     int32_t bos, eos, image; /* token ids */
     int max_positions;

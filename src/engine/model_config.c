@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "model_parts.h"
+#include "options.h"
 
 #define SIZE_MOST (1 << 20)
 #define SIDE_MOST 1024 /* of a window, a patch, a grid: their squares must be numbers */
@@ -310,6 +311,31 @@ read_view_step(Reader *r, Model *m)
         refuse(r, "dsocr.view_step", "makes too many widths of views");
 }
 
+/* What a page reader can besides reading: dsocr.prompts, else what the family has documented prompts for. */
+static void
+read_modes(Reader *r, ModelFacts *f)
+{
+    json_t *list = find(r->config, "dsocr.prompts"), *value;
+    size_t i;
+
+    f->modes = 1u << DS_MODE_LAYOUT | 1u << DS_MODE_TEXT;
+    if (f->reads_lines)
+        return;
+    if (list == NULL)
+        f->modes |= 1u << DS_MODE_DESCRIBE | 1u << DS_MODE_FIGURE | 1u << DS_MODE_LOCATE;
+    if (list && !json_is_array(list))
+        refuse(r, "dsocr.prompts", "is not a list");
+    json_array_foreach(list, i, value)
+    {
+        int mode = json_is_string(value) ? mode_of_word(json_string_value(value)) : -1;
+
+        if (mode < 0)
+            refuse(r, "dsocr.prompts", "has something that is no mode");
+        else
+            f->modes |= 1u << mode;
+    }
+}
+
 static void
 read_facts(Reader *r, Model *m, ModelConfig *c)
 {
@@ -320,6 +346,7 @@ read_facts(Reader *r, Model *m, ModelConfig *c)
     text(r, "dsocr.reader", "pages", reader, sizeof reader);
     text(r, "dsocr.prompt", "", f->prompt, sizeof f->prompt);
     f->reads_lines = strcmp(reader, "lines") == 0;
+    read_modes(r, f);
     f->hidden = m->decoder.hidden;
     f->vocab = m->decoder.vocab;
     f->max_positions = m->decoder.max_positions;

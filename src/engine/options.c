@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "utf8.h"
+
 typedef enum Kind
 {
     WHOLE,   /* a whole number from low to high */
@@ -45,6 +47,9 @@ static const Rule rules[] = {
     {"password", UNBUILT, 0, 0, 0},
     {"text_layer", UNBUILT, 0, 0, 0},
 };
+
+static const char *const words[DS_MODES] = {"layout", "text",   "describe",
+                                            "figure", "locate", "ask"};
 
 static const DsOptions defaults = {
     .mode = DS_MODE_LAYOUT,
@@ -202,22 +207,77 @@ set_options(DsOptions *o, json_t *options, int limit_tokens, DsError *err)
     return DS_OK;
 }
 
+/* --- modes, and what is asked --- */
+
+const char *
+mode_word(DsMode mode)
+{
+    return words[mode];
+}
+
+int
+mode_of_word(const char *word)
+{
+    int mode = DS_MODES - 1;
+
+    while (mode >= 0 && strcmp(words[mode], word) != 0)
+        mode--;
+    return mode;
+}
+
 static DsStatus
 set_mode(DsOptions *o, const json_t *value, DsError *err)
 {
     const char *word = json_string_value(value);
+    int mode = word ? mode_of_word(word) : -1;
 
-    if (word && strcmp(word, "layout") == 0)
-        o->mode = DS_MODE_LAYOUT;
-    else if (word && strcmp(word, "text") == 0)
-        o->mode = DS_MODE_TEXT;
-    else
+    if (mode < 0)
     {
         ds_fail(err, DS_BAD_REQUEST, "unknown mode \"%.60s\"", word ? word : "");
-        ds_detail(err, "Modes are \"layout\" and \"text\".");
+        ds_detail(err, "Modes are \"layout\" and \"text\", and where the model can, \"describe\" "
+                       "and \"figure\".");
         return ds_hint(err, "Ask for one of these, or leave the mode out.");
     }
+    o->mode = (DsMode)mode;
     return DS_OK;
+}
+
+static DsStatus
+set_question(DsOptions *o, const json_t *value, DsError *err)
+{
+    const char *text = json_string_value(value);
+    size_t n = json_string_length(value);
+
+    if (text == NULL)
+        return ds_fail(err, DS_BAD_REQUEST, "the question must be text");
+    utf8_strip(&text, &n);
+    if (n > QUESTION_MOST)
+    {
+        ds_fail(err, DS_LIMIT, "the question is too long");
+        ds_detail(err, "It has %zu bytes; %d are possible.", n, QUESTION_MOST);
+        return ds_hint(err, "Ask more briefly.");
+    }
+    memcpy(o->question, text, n);
+    o->question[n] = '\0';
+    return DS_OK;
+}
+
+/* Both parts are known. */
+static DsStatus
+check_question(const DsOptions *o, DsError *err)
+{
+    bool needs = o->mode == DS_MODE_LOCATE || o->mode == DS_MODE_ASK;
+
+    if (needs == (o->question[0] != '\0'))
+        return DS_OK;
+    if (!needs)
+        return ds_fail(err, DS_BAD_REQUEST, "mode \"%s\" takes no question", words[o->mode]);
+    ds_fail(err, DS_BAD_REQUEST,
+            o->mode == DS_MODE_ASK ? "there is no question" : "there is no phrase to look for");
+    ds_detail(err, "It is empty.");
+    return ds_hint(err, o->mode == DS_MODE_ASK
+                            ? "Say what is to be known of the page."
+                            : "Say what is to be found, such as \"the signature\".");
 }
 
 /* --- pages --- */
@@ -350,14 +410,16 @@ set_parts(DsRequest *r, json_t *request, int limit_tokens, DsError *err)
             st = set_mode(&r->options, value, err);
         else if (strcmp(name, "pages") == 0)
             st = set_pages(r, value, err);
+        else if (strcmp(name, "question") == 0)
+            st = set_question(&r->options, value, err);
         else if (strcmp(name, "options") == 0)
             st = set_options(&r->options, value, limit_tokens, err);
         else
             st = ds_fail(err, DS_BAD_REQUEST, "unknown part \"%.60s\" of a request", name);
         if (st != DS_OK)
-            break;
+            return st;
     }
-    return st;
+    return check_question(&r->options, err);
 }
 
 DsStatus
@@ -382,7 +444,8 @@ request_parse(const char *json, size_t n, int limit_tokens, DsRequest *out, DsEr
     return st;
 }
 
-/* The time limit is not in it: it decides whether there is an answer, not what it says. */
+/* The time limit is not in it: it decides whether there is an answer, not what it says. The question comes last, since
+ * it may have anything in it. */
 char *
 request_canonical(const DsRequest *r, Arena *arena)
 {
@@ -391,10 +454,10 @@ request_canonical(const DsRequest *r, Arena *arena)
     return arena_printf(
         arena,
         "mode=%s pages=%s rotate=%d max_crops=%d max_tokens=%d ngram=%d/%d retries=%d "
-        "include=%s%s%s model=%s",
-        o->mode == DS_MODE_TEXT ? "text" : "layout", r->pages, o->rotate, o->max_crops,
-        o->max_tokens, o->ngram_size, o->ngram_window, o->retries, o->want_raw ? "r" : "",
-        o->want_tokens ? "t" : "", o->want_lines ? "l" : "", o->model);
+        "include=%s%s%s model=%s%s%s",
+        words[o->mode], r->pages, o->rotate, o->max_crops, o->max_tokens, o->ngram_size,
+        o->ngram_window, o->retries, o->want_raw ? "r" : "", o->want_tokens ? "t" : "",
+        o->want_lines ? "l" : "", o->model, o->question[0] ? " question=" : "", o->question);
 }
 
 DsStatus

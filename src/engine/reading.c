@@ -13,7 +13,7 @@
 #define LOOP_REPEATS 3
 #define LOOP_LEAST   24
 
-/* The retry ladder of a page that looped: as asked, then a rule that bans earlier, then plain text. */
+/* The retry ladder of a page that looped: as asked, then a rule that bans earlier, then plain text where it is read. */
 #define LADDER_NGRAM  10
 #define LADDER_WINDOW 400
 
@@ -40,8 +40,8 @@ reading_begin_sequence(const DsEngine *e, DsPage *p, Sequence *s, DsError *err)
     DsStatus st;
 
     s->nrows = vision_all_rows(e->model, p->views + s->first_view, s->nviews, &s->gap);
-    if ((st = prompt_build(e->tokenizer, prompt_of(e, p), f->bos, s->nrows, &p->arena, &prompt,
-                           &s->prompt, err)))
+    if ((st = prompt_build(e->tokenizer, prompt_of(e, p), p->options.question, f->bos, s->nrows,
+                           &p->arena, &prompt, &s->prompt, err)))
         return st;
     s->limit = p->options.max_tokens >= 0 && p->options.max_tokens < f->max_new_tokens
                    ? p->options.max_tokens
@@ -545,7 +545,7 @@ try_again(DsEngine *e, DsPage *p, DsError *err)
     p->ndone = 0;
     p->rule.size = LADDER_NGRAM;
     p->rule.window = LADDER_WINDOW;
-    if (p->attempt >= 2)
+    if (p->attempt >= 2 && p->options.mode == DS_MODE_LAYOUT)
         p->options.mode = DS_MODE_TEXT;
     *s = (Sequence){
         .first_view = old.first_view, .nviews = old.nviews, .seen = old.seen, .rows = old.rows};
@@ -604,8 +604,10 @@ lay_out(DsEngine *e, DsPage *p, DsError *err)
     }
     if ((p->options.want_raw || p->options.want_tokens) && (st = keep_raw(e, p, g, err)))
         return st;
-    return model_facts(e->model)->reads_lines
-               ? layout_from_lines(e->tokenizer, &p->lines, g, &p->arena, &p->reading, err)
+    if (model_facts(e->model)->reads_lines)
+        return layout_from_lines(e->tokenizer, &p->lines, g, &p->arena, &p->reading, err);
+    return p->options.mode > DS_MODE_TEXT
+               ? layout_from_answer(e->tokenizer, g, &p->arena, &p->reading, err)
                : layout_from_markup(e->tokenizer, g, &p->arena, &p->reading, err);
 }
 

@@ -112,7 +112,8 @@ note(Encoder *e, int32_t at)
 
     if (at < 0 || e->next[at] < 0)
         return;
-    if ((m = merge_find(e->t, e->id[at], e->id[e->next[at]])) != NULL)
+    m = merge_find(e->t, e->id[at], e->id[e->next[at]]);
+    if (m != NULL && !e->t->tokens[m->result].added) /* plain text makes none of those */
         heap_push(e, (Candidate){m->rank, at, m->left, m->right});
 }
 
@@ -159,6 +160,8 @@ merge_piece(Encoder *e, const char *text, size_t n)
     int32_t whole = t->ignore_merges ? id_table_find(&t->vocab, t->tokens, text, n) : -1;
     DsStatus st;
 
+    if (whole >= 0 && t->tokens[whole].added)
+        whole = -1;
     if (whole >= 0 || n == 1)
     {
         e->ids[e->n++] = whole >= 0 ? whole : t->byte_id[(unsigned char)text[0]];
@@ -256,6 +259,8 @@ split_any(Encoder *e, const char *text, size_t n)
     return st != DS_OK ? st : split(e, 0, text + begin, n - begin);
 }
 
+#define NO_PASS 2 /* of the two that look for added tokens */
+
 static int32_t
 added_at(const Tokenizer *t, const AddedSet *set, const char *text, size_t n)
 {
@@ -280,7 +285,7 @@ split_added(Encoder *e, int pass, const char *text, size_t n)
     size_t begin = 0, i = 0;
     DsStatus st = DS_OK;
 
-    if (pass == 2)
+    if (pass == NO_PASS)
         return split_any(e, text, n);
     while (st == DS_OK && i < n)
     {
@@ -299,9 +304,10 @@ split_added(Encoder *e, int pass, const char *text, size_t n)
     return st != DS_OK ? st : split_added(e, pass + 1, text + begin, n - begin);
 }
 
-DsStatus
-tokenizer_encode(const Tokenizer *t, const char *text, size_t n, Arena *arena, int32_t **ids,
-                 int *count, DsError *err)
+/* pass: of split_added, the first. */
+static DsStatus
+encode(const Tokenizer *t, int pass, const char *text, size_t n, Arena *arena, int32_t **ids,
+       int *count, DsError *err)
 {
     Encoder e = {.t = t, .arena = arena, .err = err};
     DsStatus st;
@@ -314,11 +320,25 @@ tokenizer_encode(const Tokenizer *t, const char *text, size_t n, Arena *arena, i
         return no_room(err);
     if ((e.match = pcre2_match_data_create(1, NULL)) == NULL)
         return ds_fail(err, DS_BROKEN, "out of memory");
-    st = split_added(&e, 0, text, n);
+    st = split_added(&e, pass, text, n);
     pcre2_match_data_free(e.match);
     *ids = e.ids;
     *count = e.n;
     return st;
+}
+
+DsStatus
+tokenizer_encode(const Tokenizer *t, const char *text, size_t n, Arena *arena, int32_t **ids,
+                 int *count, DsError *err)
+{
+    return encode(t, 0, text, n, arena, ids, count, err);
+}
+
+DsStatus
+tokenizer_encode_plain(const Tokenizer *t, const char *text, size_t n, Arena *arena, int32_t **ids,
+                       int *count, DsError *err)
+{
+    return encode(t, NO_PASS, text, n, arena, ids, count, err);
 }
 
 /* --- decoding --- */

@@ -22,6 +22,10 @@ int32_t tokenizer_added(const Tokenizer *t, const char *content);
 DsStatus tokenizer_encode(const Tokenizer *t, const char *text, size_t n, Arena *arena,
                           int32_t **ids, int *count, DsError *err);
 
+/* The same for text that a stranger wrote: what looks like an added token is text too, and gets ordinary tokens. */
+DsStatus tokenizer_encode_plain(const Tokenizer *t, const char *text, size_t n, Arena *arena,
+                                int32_t **ids, int *count, DsError *err);
+
 /* The bytes of one id: may be part of a UTF-8 character; added tokens give their literal text; unknown ids none. */
 const char *tokenizer_bytes(const Tokenizer *t, int32_t id, size_t *n);
 bool tokenizer_is_special(const Tokenizer *t, int32_t id);

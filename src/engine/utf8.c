@@ -85,3 +85,34 @@ utf8_put(char *out, uint32_t cp)
     out[3] = (char)(0x80 | (cp & 0x3F));
     return 4;
 }
+
+static int
+is_space(int32_t c)
+{
+    return (c >= 9 && c <= 13) || (c >= 28 && c <= 32) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
+           c == 0x205F || c == 0x3000;
+}
+
+void
+utf8_strip(const char **text, size_t *n)
+{
+    size_t end = 0, i = 0, step;
+    int32_t c;
+
+    for (; i < *n; i += step)
+    {
+        step = utf8_next(*text + i, *n - i, &c);
+        if (!is_space(c))
+            break;
+    }
+    *text += i;
+    *n -= i;
+    for (i = 0; i < *n; i += step)
+    {
+        step = utf8_next(*text + i, *n - i, &c);
+        if (!is_space(c))
+            end = i + step;
+    }
+    *n = end;
+}

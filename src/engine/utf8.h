@@ -16,6 +16,9 @@ size_t utf8_count(const char *s, size_t n);
 /* Writes 1 to 4 bytes, without a terminator; code points that do not exist are written as U+FFFD. */
 size_t utf8_put(char *out, uint32_t cp);
 
+/* Takes white space off both ends, as Python's str.strip() does. */
+void utf8_strip(const char **text, size_t *n);
+
 #define UTF8_REPLACEMENT "\xEF\xBF\xBD"
 
 #endif

@@ -508,8 +508,10 @@ check_model(const Server *s, const Job *job, DsError *err)
 {
     const char *asked = job->request.options.model;
 
-    if (job->kind != WIRE_READ || asked[0] == '\0' || strcmp(asked, s->facts.model) == 0)
+    if (job->kind != WIRE_READ)
         return DS_OK;
+    if (asked[0] == '\0' || strcmp(asked, s->facts.model) == 0)
+        return ds_can(s->engine, &job->request.options, err);
     ds_fail(err, DS_UNSUPPORTED, "the engine has no model \"%s\"", asked);
     ds_detail(err, "It serves \"%s\".", s->facts.model);
     return ds_hint(err, "Leave the option \"model\" out, or change dsocr.model.");

@@ -156,7 +156,7 @@ meta_of(Server *s, const Job *job, char options_hash[65])
         .model = s->facts.model,
         .weights_sha256 = s->facts.weights_sha256,
         .dtype = s->facts.dtype,
-        .mode = job->request.options.mode == DS_MODE_TEXT ? "text" : "layout",
+        .mode = mode_word(job->request.options.mode),
         .options_hash = options_hash,
         .extension = s->extension,
         .device = s->facts.device,

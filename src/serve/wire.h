@@ -53,7 +53,7 @@ typedef enum WireType
 
 typedef enum WireKind
 {
-    WIRE_READ = 1, /* options: {"mode", "pages", "options"} -> the result document */
+    WIRE_READ = 1, /* options: {"mode", "pages", "question", "options"} -> the result document */
     WIRE_INFO,     /* -> dsocr_info's object; works without a model */
     WIRE_STATUS,   /* no body -> the engine's part of dsocr_status */
     /* options: {"page", "dpi", "rotate", "region": [x0,y0,x1,y1], "marks": [[x0,y0,x1,y1],...]} -> PNG; all may be left

@@ -59,6 +59,15 @@ exits "a file that is not there is told" 1 "$dsocr" read "$out/nothing.png"
 has "with the system's word" "$out/e" "No such file"
 exits "an unknown option of reading lists the known ones" 1 "$dsocr" read --options '{"rotat":90}' "$pages/receipt_en.jpg"
 has "with their names" "$out/e" "rotate"
+exits "what the model cannot is refused, before a file is looked at" 1 "$dsocr" read --mode describe "$out/nothing.png"
+has "by its name" "$out/e" '"dsocr-mini"'
+has "with a model that can" "$out/e" "DeepSeek-OCR-2"
+exits "a phrase must be said" 1 "$dsocr" read --mode locate --question ' ' "$pages/receipt_en.jpg"
+has "and it is told what one is" "$out/e" "the signature"
+"$build/mktoy" "$out/toy" >"$out/o"
+exits "a model that can is asked" 0 "$dsocr" read --model "$out/toy" --mode locate --question "a seal" --format json \
+    --options '{"max_tokens": 5}' "$pages/receipt_en.jpg"
+has "and its answer says so" "$out/o" '"mode": ?"locate"'
 exits "a page that the document lacks is refused" 1 "$dsocr" read --pages 3 "$pages/receipt_en.jpg"
 exits "another model's directory that is missing is told" 1 "$dsocr" read --model /nowhere/model "$pages/receipt_en.jpg"
 has "with its name" "$out/e" "/nowhere/model"

@@ -5,6 +5,7 @@
 #include "check.h"
 #include "dsocr.h"
 #include "../../src/engine/lines.h"
+#include "toy.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define FEW_PAGES 1
@@ -418,12 +419,77 @@ which_way_up(void)
     ds_close(hasty);
 }
 
+/* What a page reader that says anything at all says in this mode, malloc'd; *prompt: its prompt's tokens but for the image. */
+static char *
+said(DsEngine *e, DsMode mode, const char *question, int *prompt)
+{
+    DsOptions o = default_options();
+    Image image = toy_page(300, 220);
+    DsPage *page;
+    const PageReading *r;
+    DsError err;
+    bool worked = true;
+    char *text;
+
+    o.mode = mode;
+    o.max_tokens = 20;
+    o.want_raw = true;
+    snprintf(o.question, sizeof o.question, "%s", question);
+    if (ds_page_begin(e, &image, 1, &o, NULL, NULL, &page, &err))
+        exit(1);
+    free(image.pixels);
+    while (worked && ds_step(e, &page, 1, &worked, &err) == DS_OK)
+        ;
+    r = ds_page_reading(page);
+    *prompt = r->prompt_tokens - r->vision_tokens;
+    text = strdup(r->raw);
+    ds_page_end(e, page);
+    return text;
+}
+
+static void
+asking(void)
+{
+    DsSettings s = {.threads = 2, .max_batch = 2};
+    DsEngine *e;
+    DsError err;
+    char dir[256], *text, *other;
+    int n, more;
+
+    if (!promise("a toy that reads pages is made", make_toy("toy-asked", "", dir, sizeof dir)))
+        return;
+    s.model_dir = dir;
+    if (!promise("and opens", ds_open(&s, &e, &err) == DS_OK))
+        return;
+    text = said(e, DS_MODE_LAYOUT, "", &n);
+    other = said(e, DS_MODE_FIGURE, "", &more);
+    promise("asked for a figure it says something else", strcmp(text, other) != 0);
+    free(text);
+    free(other);
+    text = said(e, DS_MODE_LOCATE, "x", &n);
+    other = said(e, DS_MODE_LOCATE, "<|end|>", &more);
+    promise(
+        "a phrase stands in its prompt, as text whatever it is", /* of seven bytes two are one token */
+        more == n + 5 && strcmp(text, other) != 0);
+    free(text);
+    free(other);
+    ds_close(e);
+}
+
 static void
 refusals(void)
 {
     DsSettings s = {.model_dir = "test/pages"};
-    DsEngine *e;
+    DsOptions o = default_options();
+    DsEngine *e = engine(1, 4, NULL, NULL);
+    DsPage *page;
     DsError err;
+
+    o.mode = DS_MODE_DESCRIBE;
+    promise("a page is not begun in a mode that the model has no prompt for",
+            ds_page_begin(e, &scans[4].image, 1, &o, NULL, NULL, &page, &err) == DS_UNSUPPORTED &&
+                strstr(err.detail, "\"dsocr-mini\""));
+    ds_close(e);
 
     promise("a folder that is no model is not_ready, with the reason",
             ds_open(&s, &e, &err) == DS_NOT_READY && err.message[0] && err.detail[0]);
@@ -443,6 +509,7 @@ main(void)
     dropped();
     blank();
     which_way_up();
+    asking();
     refusals();
     free(alone);
     for (int i = 0; i < nscans && scans[i].blob; i++)

@@ -188,6 +188,59 @@ plain_mode(void)
             0);
 }
 
+static PageReading
+answered(const char *text)
+{
+    PageReading page = {.page = 1, .width = 1654, .height = 2339};
+    Generated g = generated(text, strlen(text), "eos", &arena);
+
+    layout_from_answer(toy_tokenizer(), &g, &arena, &page, NULL);
+    return page;
+}
+
+static void
+answers(void)
+{
+    PageReading p = answered(" A chart.\n\n\n  {'x': 1}\n");
+
+    promise("an answer is one element, as the model gave it",
+            p.nelements == 1 && strcmp(p.markdown, "A chart.\n\n\n  {'x': 1}") == 0 &&
+                strcmp(p.elements[0].type, "text") == 0 && !p.elements[0].has_box &&
+                strcmp(p.status, "ok") == 0 && keeps_promises(&p));
+    p = answered("<table><tr><td>1</td></tr></table>");
+    promise("a table is told as one", strcmp(p.elements[0].type, "table") == 0 &&
+                                          strncmp(p.markdown, "<table><tr><td>1</td>", 21) == 0);
+    p = answered(
+        "<|ref|>the seal<|/ref|><|det|>[[450, 263, 547, 283], [0, 0, 999, 999]]<|/det|> and "
+        "<|ref|>it<|/ref|><|det|>[[9, 9, 9, 9]]<|/det|>");
+    promise("each of its boxes is an element",
+            p.nelements == 4 && same_box(p.elements[1].box, 745, 615, 905, 662) &&
+                same_box(p.elements[2].box, 0, 0, 1654, 2339) && p.elements[3].has_box &&
+                p.elements[3].text[0] == '\0' && strcmp(p.elements[3].geometry, "model") == 0 &&
+                keeps_promises(&p));
+    p = answered("  ");
+    promise("nothing said is blank", strcmp(p.status, "blank") == 0 && p.nelements == 0);
+    p = answered("<|ref|>a<|/ref|> <|det|>[[1, 2, 3, 4]]<|/det|>");
+    promise("boxes without their tags beside each other are text", p.nelements == 1);
+    p = answered("<|ref|>a<|/ref|><|det|>[[1, 2, 3, 4]], <|ref|>b<|/ref|><|det|>[[");
+    promise("so are boxes that are not closed", p.nelements == 1);
+}
+
+/* What is no box of a block is none of an answer. */
+static void
+answers_boxes(void)
+{
+    char text[256];
+    bool ok = true;
+
+    for (size_t i = 0; i < sizeof box_texts / sizeof *box_texts; i++)
+    {
+        snprintf(text, sizeof text, "<|ref|>a<|/ref|><|det|>%s<|/det|>", box_texts[i].boxes);
+        ok = ok && (answered(text).nelements > 1) == box_texts[i].ok;
+    }
+    promise("of ill-formed boxes an answer has none", ok);
+}
+
 static const struct
 {
     const char *content, *text;
@@ -520,6 +573,8 @@ main(void)
     boxes();
     loose_ends();
     plain_mode();
+    answers();
+    answers_boxes();
     without_markup();
     statuses();
     confidences();

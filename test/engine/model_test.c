@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../../src/engine/options.h"
 #include "../../src/engine/sha256.h"
 #include "check.h"
 #include "image_files.h"
@@ -116,6 +117,8 @@ test_facts(void)
     promise("its ids and limits", f->bos == 1 && f->eos == 2 && f->image == 0 && f->vocab == 306 &&
                                       f->hidden == 192 && f->max_new_tokens == 40 &&
                                       f->ngram_size == 0 && f->max_positions == 128);
+    promise("it reads, and can nothing else",
+            f->modes == (1u << DS_MODE_LAYOUT | 1u << DS_MODE_TEXT));
     promise("its size", f->parameters - (f->drafts ? 3 * 306 * 193 : 0) == 4536960 &&
                             f->weight_bytes == 2 * f->parameters && strcmp(f->dtype, "bf16") == 0);
     promise("no hash before it is asked for", f->sha256[0] == '\0');
@@ -129,7 +132,38 @@ test_facts(void)
     promise("defaults of what its config leaves unsaid",
             f->max_new_tokens == 8192 && f->ngram_size == 20 && f->ngram_window == 90 &&
                 f->bos == 0 && f->eos == 1);
+    promise("it can what the family has documented, and answers no questions",
+            f->modes == (1u << DS_MODE_ASK) - 1);
     model_close(m);
+}
+
+/* The modes of the copy; 0: it does not open. */
+static unsigned
+modes(void)
+{
+    Model *m;
+    unsigned bits;
+
+    if (model_open(broken, device, &m, NULL) != DS_OK)
+        return 0;
+    bits = model_facts(m)->modes;
+    model_close(m);
+    restore();
+    return bits;
+}
+
+static void
+test_modes(void)
+{
+    edit_config("", "dsocr", json_pack("{s:[ss]}", "prompts", "ask", "describe"));
+    promise("a config says what its model can",
+            modes() == (3 | 1u << DS_MODE_ASK | 1u << DS_MODE_DESCRIBE));
+    edit_config("", "dsocr", json_pack("{s:[]}", "prompts"));
+    promise("also that it only reads", modes() == 3);
+    edit_config("", "dsocr", json_pack("{s:[s]}", "prompts", "sing"));
+    refused("a word that is no mode", "dsocr.prompts has something that is no mode", "");
+    edit_config("", "dsocr", json_pack("{s:s}", "prompts", "ask"));
+    refused("what is no list", "dsocr.prompts is not a list", "");
 }
 
 static void
@@ -250,6 +284,7 @@ main(void)
     promise("a copy of the toy opens", opens());
     test_facts();
     test_hash();
+    test_modes();
     test_config();
     test_weights();
     device_close(device);

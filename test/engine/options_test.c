@@ -51,8 +51,15 @@ static const struct
     {"[]", DS_BAD_REQUEST, "must be a JSON object"},
     {"{\"mode\":\"text\",\"mode\":\"text\"}", DS_BAD_REQUEST, "not valid JSON"},
     {"{\"page\":\"1\"}", DS_BAD_REQUEST, "unknown part \"page\""},
-    {"{\"mode\":\"fast\"}", DS_BAD_REQUEST, "Modes are \"layout\" and \"text\"."},
+    {"{\"mode\":\"fast\"}", DS_BAD_REQUEST, "Modes are \"layout\" and \"text\","},
     {"{\"mode\":3}", DS_BAD_REQUEST, "unknown mode"},
+    {"{\"mode\":\"ask\"}", DS_BAD_REQUEST, "there is no question"},
+    {"{\"question\":\" \\u3000\\n\",\"mode\":\"ask\"}", DS_BAD_REQUEST, "there is no question"},
+    {"{\"mode\":\"locate\",\"question\":\"\"}", DS_BAD_REQUEST, "there is no phrase"},
+    {"{\"mode\":\"locate\",\"question\":7}", DS_BAD_REQUEST, "the question must be text"},
+    {"{\"mode\":\"describe\",\"question\":\"why?\"}", DS_BAD_REQUEST,
+     "\"describe\" takes no question"},
+    {"{\"question\":\"why?\"}", DS_BAD_REQUEST, "\"layout\" takes no question"},
     {"{\"pages\":3}", DS_BAD_REQUEST, "pages must be text"},
     {"{\"pages\":\"1;2\"}", DS_BAD_REQUEST, "Write \"all\", or numbers and ranges"},
     {"{\"pages\":\"\"}", DS_BAD_REQUEST, "is not a list of pages"},
@@ -106,6 +113,31 @@ refusals(void)
 }
 
 static void
+questions(void)
+{
+    DsRequest r;
+    DsError err = {0};
+    char text[QUESTION_MOST + 100];
+    int n = snprintf(text, sizeof text, "{\"mode\":\"ask\",\"question\":\"");
+
+    promise("each mode has its word, and the word its mode",
+            mode_of_word(mode_word(DS_MODE_FIGURE)) == DS_MODE_FIGURE &&
+                mode_of_word("ask") == DS_MODE_ASK && mode_of_word("layout") == DS_MODE_LAYOUT &&
+                mode_of_word("") == -1);
+    promise("what is asked is taken, without white space at its ends",
+            parse("{\"question\":\"\\u00a0 the <|det|> \\n\",\"mode\":\"locate\"}", &r, &err) ==
+                    DS_OK &&
+                r.options.mode == DS_MODE_LOCATE && strcmp(r.options.question, "the <|det|>") == 0);
+    snprintf(text + n, sizeof text - (size_t)n, " %0*d \"}", QUESTION_MOST, 7);
+    promise("2000 bytes can be asked",
+            parse(text, &r, &err) == DS_OK && strlen(r.options.question) == QUESTION_MOST);
+    snprintf(text + n, sizeof text - (size_t)n, "%0*d\"}", QUESTION_MOST + 1, 7);
+    promise("one more is told with the limit", parse(text, &r, &err) == DS_LIMIT &&
+                                                   strstr(err.detail, "2001 bytes; 2000 are") &&
+                                                   err.hint[0]);
+}
+
+static void
 canonical(void)
 {
     DsRequest a, b;
@@ -118,6 +150,13 @@ canonical(void)
             strcmp(request_canonical(&a, &arena), request_canonical(&b, &arena)) == 0);
     parse("{\"options\":{\"include\":[\"raw\"]}}", &a, NULL);
     promise("what changes the answer changes it",
+            strcmp(request_canonical(&a, &arena), request_canonical(&b, &arena)) != 0);
+    parse("{\"mode\":\"ask\",\"question\":\"a\"}", &a, NULL);
+    parse("{\"mode\":\"ask\",\"question\":\"b\"}", &b, NULL);
+    promise("another question is another request",
+            strcmp(request_canonical(&a, &arena), request_canonical(&b, &arena)) != 0);
+    parse("{\"mode\":\"locate\",\"question\":\"a\"}", &b, NULL);
+    promise("and so is the same one asked for another thing",
             strcmp(request_canonical(&a, &arena), request_canonical(&b, &arena)) != 0);
     arena_free(&arena);
 }
@@ -181,6 +220,7 @@ main(void)
 {
     defaults_hold();
     refusals();
+    questions();
     canonical();
     pages();
     promise("the fuzzer's corpus is harmless",

@@ -16,7 +16,8 @@ opened(char *json, size_t n)
 }
 
 static bool
-gives(const Tokenizer *t, const char *prompt, int rows, const int32_t *want, int nwant)
+gives_with(const Tokenizer *t, const char *prompt, const char *words, int rows, const int32_t *want,
+           int nwant)
 {
     Arena arena;
     int32_t *ids;
@@ -24,10 +25,16 @@ gives(const Tokenizer *t, const char *prompt, int rows, const int32_t *want, int
     bool ok;
 
     arena_init(&arena, 0);
-    ok = prompt_build(t, prompt, 0, rows, &arena, &ids, &n, NULL) == DS_OK && n == nwant &&
+    ok = prompt_build(t, prompt, words, 0, rows, &arena, &ids, &n, NULL) == DS_OK && n == nwant &&
          memcmp(ids, want, (size_t)n * sizeof *ids) == 0;
     arena_free(&arena);
     return ok;
+}
+
+static bool
+gives(const Tokenizer *t, const char *prompt, int rows, const int32_t *want, int nwant)
+{
+    return gives_with(t, prompt, "", rows, want, nwant);
 }
 
 static void
@@ -56,11 +63,41 @@ form(void)
             prompt_separator(both, 6) == 4 && prompt_separator(rows_only, 3) == 2 &&
                 prompt_separator((int32_t[]){0, 67}, 2) == -1);
     arena_init(&arena, 0);
-    promise("two images are refused",
-            prompt_build(t, "<image><image>", 0, 2, &arena, &ids, &count, &err) == DS_BAD_REQUEST &&
-                err.hint[0]);
+    promise("two images are refused", prompt_build(t, "<image><image>", "", 0, 2, &arena, &ids,
+                                                   &count, &err) == DS_BAD_REQUEST &&
+                                          err.hint[0]);
+    promise(
+        "a question stands behind the image and a line break",
+        gives_with(t, prompt_for_mode(DS_MODE_ASK), "a?", 1, (int32_t[]){0, -1, 201, 67, 33}, 5));
+    promise("one that looks like an image is text",
+            gives_with(t, prompt_for_mode(DS_MODE_ASK), "<image>", 1,
+                       (int32_t[]){0, -1, 201, 30, 75, 79, 341, 71, 32}, 9));
+    promise("and so is one that looks like the end, or like the words' place",
+            gives_with(t, prompt_for_mode(DS_MODE_ASK), "<eos>%s", 1,
+                       (int32_t[]){0, -1, 201, 30, 71, 81, 85, 32, 7, 85}, 10));
     arena_free(&arena);
     tokenizer_close(t);
+}
+
+static void
+capable(void)
+{
+    ModelFacts mini = {.name = "dsocr-mini", .reads_lines = true, .modes = 3},
+               pages = {.name = "my-pages", .modes = 3 | 1 << DS_MODE_DESCRIBE};
+    DsError err = {0};
+
+    promise("every model reads", prompt_can(&mini, DS_MODE_TEXT, &err) == DS_OK &&
+                                     prompt_can(&pages, DS_MODE_LAYOUT, &err) == DS_OK);
+    promise("what a model can, it can", prompt_can(&pages, DS_MODE_DESCRIBE, &err) == DS_OK);
+    promise("what it cannot is refused by the model's name, with those that can",
+            prompt_can(&mini, DS_MODE_DESCRIBE, &err) == DS_UNSUPPORTED &&
+                strstr(err.message, "cannot describe an image") &&
+                strstr(err.detail, "\"dsocr-mini\", which reads lines") &&
+                strstr(err.hint, "DeepSeek-OCR-2 can"));
+    promise("questions are another model's",
+            prompt_can(&pages, DS_MODE_ASK, &err) == DS_UNSUPPORTED &&
+                strstr(err.detail, "\"my-pages\"") && strstr(err.hint, "DeepSeek-VL2") &&
+                err.hint[strlen(err.hint) - 1] == '.');
 }
 
 /* The prompts of spec 8 and their ids behind the image. */
@@ -112,6 +149,17 @@ published(void)
             gives(t, prompt_for_mode(DS_MODE_LAYOUT), 1, documented[0].ids, 11));
     promise("text asks for free OCR",
             gives(t, prompt_for_mode(DS_MODE_TEXT), 1, documented[1].ids, 6));
+    promise(
+        "the other modes ask as documented",
+        gives(t, prompt_for_mode(DS_MODE_FIGURE), 1, documented[3].ids, documented[3].n) &&
+            gives(t, prompt_for_mode(DS_MODE_DESCRIBE), 1, documented[4].ids, documented[4].n) &&
+            gives_with(t, prompt_for_mode(DS_MODE_LOCATE), "xxxx", 1, documented[5].ids,
+                       documented[5].n));
+    promise("a phrase that closes its own tag is text",
+            gives_with(t, prompt_for_mode(DS_MODE_LOCATE), "x<|/ref|>", 1,
+                       (int32_t[]){0, -1, 201, 26751, 434, 223, 128816, 90, 30, 94, 17, 5044, 94,
+                                   32, 128817, 295, 270, 4609, 16},
+                       19));
     tokenizer_close(t);
 }
 
@@ -122,6 +170,7 @@ main(void)
     ds_planted = getenv("DSOCR_PLANT") ? atoi(getenv("DSOCR_PLANT")) : 0;
 #endif
     form();
+    capable();
     published();
     return report();
 }

@@ -77,6 +77,7 @@ answers(void)
     Document p = picture(3, 0, TRICK_NONE, 7);
     Question q = reading(p);
     Reply r = ask(t.socket, &q);
+    int fd;
 
     promise("a document is read", says(&r, WIRE_RESULT, "\"text\":\"sum 8382 of page 1\""));
     promise("the result names model and extension",
@@ -89,12 +90,25 @@ answers(void)
     q.options = "{\"mode\":\"text\"}";
     promise("asked in another way, it is read",
             said(ask(t.socket, &q), WIRE_RESULT, "\"cached\":false"));
+    q.options = "{\"mode\":\"ask\",\"question\":\"one\"}";
+    promise("asked a question, it is read, and the mode is told",
+            said(ask(t.socket, &q), WIRE_RESULT, "\"mode\":\"ask\"") &&
+                said(ask(t.socket, &q), WIRE_RESULT, "\"cached\":true"));
+    q.options = "{\"mode\":\"ask\",\"question\":\"two\"}";
+    promise("asked another, too", said(ask(t.socket, &q), WIRE_RESULT, "\"cached\":false"));
+    q.options = "{\"mode\":\"figure\"}";
+    r = ask_go(fd = ask_connect(t.socket), &q);
+    promise("what the model cannot is refused before the document is sent",
+            !r.go && says(&r, WIRE_ERROR, "\"unsupported\"") &&
+                says(&r, WIRE_ERROR, "draws nothing"));
+    free(r.text);
+    close(fd);
     q.kind = WIRE_INFO, q.options = NULL;
     promise("info tells the size", said(ask(t.socket, &q), WIRE_RESULT, "\"width\":40"));
     r = ask(t.socket, &(Question){.kind = WIRE_STATUS});
     promise("status counts pages", says(&r, WIRE_RESULT, "\"state\":\"ready\"") &&
-                                       number_of(r.text, "pages") == 2 &&
-                                       number_of(r.text, "hits") == 1);
+                                       number_of(r.text, "pages") == 4 &&
+                                       number_of(r.text, "hits") == 2);
     free(r.text);
     free(p.bytes);
     promise("the end of its owner's connection ends it with status 0", server_stop(&t) == 0);

@@ -79,6 +79,14 @@ ds_facts(const DsEngine *e)
                            .threads = 1};
 }
 
+DsStatus
+ds_can(const DsEngine *e, const DsOptions *options, DsError *err)
+{
+    (void)e;
+    return options->mode == DS_MODE_FIGURE ? ds_fail(err, DS_UNSUPPORTED, "the stub draws nothing")
+                                           : DS_OK;
+}
+
 static DsPage *
 stub_page(int page_no, const char *status, const char *finish)
 {

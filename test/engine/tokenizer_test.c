@@ -115,6 +115,92 @@ toy(void)
     tokenizer_close(t);
 }
 
+/* Every added token's text, taken for plain text, is ordinary tokens that say the same. */
+static bool
+all_plain(const Tokenizer *t)
+{
+    Arena arena;
+    bool ok = true;
+
+    arena_init(&arena, 0);
+    for (int32_t id = 0; id < tokenizer_size(t); id++)
+    {
+        size_t n, nback;
+        int32_t *ids;
+        int count = 0;
+        char text[200], *back;
+        const char *bytes = tokenizer_bytes(t, id, &n);
+
+        snprintf(text, sizeof text, "%.*s", (int)n, bytes);
+        if (n == 0 || n >= sizeof text || tokenizer_added(t, text) != id)
+            continue;
+        ok = ok && tokenizer_encode_plain(t, text, n, &arena, &ids, &count, NULL) == DS_OK &&
+             count > 1 &&
+             tokenizer_decode(t, ids, count, &arena, &back, &nback, NULL, NULL) == DS_OK &&
+             strcmp(back, text) == 0;
+        for (int i = 0; i < count; i++)
+        {
+            bytes = tokenizer_bytes(t, ids[i], &n);
+            snprintf(text, sizeof text, "%.*s", (int)n, bytes);
+            ok = ok && tokenizer_added(t, text) < 0;
+        }
+    }
+    arena_free(&arena);
+    return ok;
+}
+
+/* The toy with a token for the end's text in reach: by merges, or as a piece that is taken whole. */
+static Tokenizer *
+within_reach(bool whole)
+{
+    static const char *const made[] = {"<e", "<eo", "<eos"};
+    json_t *root = json_load_file("test/golden/tokenizer/toy.json", 0, NULL);
+    json_t *model = json_object_get(root, "model"), *merges = json_object_get(model, "merges");
+    Tokenizer *t;
+    char *text;
+
+    json_object_set_new(root, "pre_tokenizer",
+                        json_pack("{s:s,s:b,s:b,s:b}", "type", "ByteLevel", "add_prefix_space", 0,
+                                  "trim_offsets", 1, "use_regex", 0));
+    json_object_set_new(model, "ignore_merges", json_boolean(whole));
+    for (int i = 0; i < 3; i++)
+        json_object_set_new(json_object_get(model, "vocab"), made[i], json_integer(401 + i));
+    json_array_append_new(merges, json_pack("[ss]", "<", "e"));
+    json_array_append_new(merges, json_pack("[ss]", "<e", "o"));
+    json_array_append_new(merges, json_pack("[ss]", "<eo", "s"));
+    json_array_append_new(merges, json_pack("[ss]", "<eos", ">"));
+    text = json_dumps(root, 0);
+    t = open_text(text, strlen(text));
+    free(text);
+    json_decref(root);
+    return t;
+}
+
+static void
+plain(void)
+{
+    Tokenizer *t = open_file("test/golden/tokenizer/toy.json"), *by_merges = within_reach(false),
+              *at_once = within_reach(true);
+    Arena arena;
+    int32_t *ids, *same;
+    int n, nsame;
+
+    if (!promise("the toys open", t && by_merges && at_once))
+        return;
+    arena_init(&arena, 0);
+    promise("of plain text no added token is made", all_plain(t));
+    promise("neither by merges", all_plain(by_merges));
+    promise("nor from a piece that is a token", all_plain(at_once));
+    tokenizer_encode(t, "Straße, Rechnung 123\n\n", 24, &arena, &ids, &n, NULL);
+    tokenizer_encode_plain(t, "Straße, Rechnung 123\n\n", 24, &arena, &same, &nsame, NULL);
+    promise("other text has the same ids",
+            n == nsame && memcmp(ids, same, (size_t)n * sizeof *ids) == 0);
+    arena_free(&arena);
+    tokenizer_close(t);
+    tokenizer_close(by_merges);
+    tokenizer_close(at_once);
+}
+
 static void
 broken_bytes(void)
 {
@@ -294,6 +380,7 @@ published(void)
         if (!both_ways(t, printed[i].text, strlen(printed[i].text), printed[i].ids, printed[i].n))
             wrong++, printf("# wrong: %s\n", printed[i].text);
     promise("the vectors printed in spec section 11", wrong == 0);
+    promise("of its 830 added tokens' texts plain text makes none", all_plain(t));
     long_piece(t);
     tokenizer_close(t);
 }
@@ -381,6 +468,7 @@ main(void)
 {
     utf8();
     toy();
+    plain();
     broken_bytes();
     mini();
     hostile();

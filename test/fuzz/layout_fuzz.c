@@ -1,6 +1,6 @@
 /* layout_fuzz.c - whatever a model says must end in a page that keeps the layout's promises, and in JSON.
  *
- * Input: text, read with the toy tokenizer, once as a page reader's markup and once as a line reader's views.
+ * Input: text, read with the toy tokenizer, as a page reader's markup, as its answer and as a line reader's views.
  * Run from the top of the repository. */
 #include "../../src/engine/json.h"
 #include "../../src/engine/layout.h"
@@ -155,6 +155,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     arena_init(&arena, 0);
     g = generated((const char *)data, size, reason, &arena);
     if (layout_from_markup(toy_tokenizer(), &g, &arena, &page, &err) != DS_OK)
+        abort();
+    check_page(&page);
+    if (layout_from_answer(toy_tokenizer(), &g, &arena, &page, &err) != DS_OK)
         abort();
     check_page(&page);
     as_lines((const char *)data, size, reason, &arena);
