@@ -53,16 +53,10 @@ typedef struct Found
 } Found;
 
 static int
-by_value(const void *a, const void *b)
-{
-    return *(const int *)a - *(const int *)b;
-}
-
-static int
 quantile(const int *v, int n, float q, int *tmp)
 {
     memcpy(tmp, v, sizeof(int) * n);
-    qsort(tmp, n, sizeof(int), by_value);
+    qsort(tmp, n, sizeof(int), by_int);
     return tmp[(int)(q * (n - 1))];
 }
 
@@ -308,7 +302,7 @@ tooth_width(const Outline *o, const Found *f)
     }
     if (n == 0)
         return o->lower;
-    qsort(o->tmp, n, sizeof(int), by_value);
+    qsort(o->tmp, n, sizeof(int), by_int);
     return o->tmp[n / 2];
 }
 

@@ -40,6 +40,29 @@ by_float(const void *a, const void *b)
     return (p > q) - (p < q);
 }
 
+static inline int
+by_int(const void *a, const void *b)
+{
+    int p = *(const int *)a, q = *(const int *)b;
+
+    return (p > q) - (p < q);
+}
+
+/* To sort boxes from left to right: of one and the same place the earlier comes first. */
+typedef struct Key
+{
+    int x0, which;
+} Key;
+
+static inline int
+by_x0(const void *a, const void *b)
+{
+    const Key *p = a, *q = b;
+
+    return p->x0 != q->x0 ? (p->x0 > q->x0) - (p->x0 < q->x0)
+                          : (p->which > q->which) - (p->which < q->which);
+}
+
 static inline void
 box_grow(Box *a, const Box *b)
 {

@@ -17,20 +17,6 @@
 #define FINE        0.05f
 #define MAX_FEET    20000
 
-typedef struct Key
-{
-    int x0, part;
-} Key;
-
-static int
-by_x0(const void *a, const void *b)
-{
-    const Key *p = a, *q = b;
-
-    return p->x0 != q->x0 ? (p->x0 > q->x0) - (p->x0 < q->x0)
-                          : (p->part > q->part) - (p->part < q->part);
-}
-
 static Box *
 sorted_letters(const Parts *p, Arena *arena, int *n)
 {
@@ -45,7 +31,7 @@ sorted_letters(const Parts *p, Arena *arena, int *n)
             keys[(*n)++] = (Key){p->parts[i].box.x0, i};
     qsort(keys, *n, sizeof(Key), by_x0);
     for (int i = 0; i < *n; i++)
-        boxes[i] = p->parts[keys[i].part].box;
+        boxes[i] = p->parts[keys[i].which].box;
     return boxes;
 }
 

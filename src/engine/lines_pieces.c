@@ -55,20 +55,6 @@ gap_x(const Box *a, const Box *b)
     return d > 0 ? d : 0;
 }
 
-typedef struct Key
-{
-    int x0, part;
-} Key;
-
-static int
-by_x0(const void *a, const void *b)
-{
-    const Key *p = a, *q = b;
-
-    return p->x0 != q->x0 ? (p->x0 > q->x0) - (p->x0 < q->x0)
-                          : (p->part > q->part) - (p->part < q->part);
-}
-
 static bool
 letters_of_kind(Parts *p, int kind, const Corridors *corridors, Arena *arena, Letters *out)
 {
@@ -88,8 +74,8 @@ letters_of_kind(Parts *p, int kind, const Corridors *corridors, Arena *arena, Le
         return false;
     for (int i = 0; i < n; i++)
     {
-        out->part[i] = keys[i].part;
-        out->box[i] = p->parts[keys[i].part].box;
+        out->part[i] = keys[i].which;
+        out->box[i] = p->parts[keys[i].which].box;
     }
     return index_make(out->box, n, p->h, p->size, arena, &out->ix);
 }
@@ -207,16 +193,10 @@ tie(const Letters *l, int *set)
     return n;
 }
 
-static int
-by_value(const void *a, const void *b)
-{
-    return *(const int *)a - *(const int *)b;
-}
-
 static float
 median(int *v, int n)
 {
-    qsort(v, n, sizeof(int), by_value);
+    qsort(v, n, sizeof(int), by_int);
     return n & 1 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2.0f;
 }
 

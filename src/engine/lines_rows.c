@@ -11,20 +11,6 @@
 #define LEADERS      6     /* dots in a row are leaders, */
 #define LEADERS_KEPT 3     /* and so many of them stay */
 
-typedef struct Key
-{
-    int x0, old;
-} Key;
-
-static int
-by_x0(const void *a, const void *b)
-{
-    const Key *p = a, *q = b;
-
-    return p->x0 != q->x0 ? (p->x0 > q->x0) - (p->x0 < q->x0)
-                          : (p->old > q->old) - (p->old < q->old);
-}
-
 static bool
 sort_pieces(const Pieces *in, const Parts *p, Arena *arena, Joiner *j)
 {
@@ -47,8 +33,8 @@ sort_pieces(const Pieces *in, const Parts *p, Arena *arena, Joiner *j)
     qsort(keys, in->n, sizeof(Key), by_x0);
     for (int i = 0; i < in->n; i++)
     {
-        j->old[i] = keys[i].old;
-        j->pieces[i] = in->pieces[keys[i].old];
+        j->old[i] = keys[i].which;
+        j->pieces[i] = in->pieces[keys[i].which];
         boxes[i] = j->pieces[i].box;
     }
     return index_make(boxes, in->n, p->h, 2 * p->size, arena, &j->ix);
