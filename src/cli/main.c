@@ -112,11 +112,24 @@ take_options(Cli *c, int argc, char **argv)
         options[i] = (struct option){
             known[i].name, known[i].kind == FLAG ? no_argument : required_argument, NULL, 'o'};
     while ((opt = getopt_long(argc, argv, "", options, &at)) != -1)
+    {
+        if (opt != 'o')
+            fputs("dsocr --help lists the options\n", stderr);
         if (opt != 'o' || !take_option(c, (size_t)at, optarg))
             return false;
+    }
     c->files = argv + optind;
     c->nfiles = argc - optind;
     return true;
+}
+
+static bool
+asks_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return argc == 2 && strcmp(argv[1], "help") == 0;
 }
 
 int
@@ -124,7 +137,7 @@ main(int argc, char **argv)
 {
     Cli c = {.format = "text", .repeat = 1};
 
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+    if (argc < 2 || asks_help(argc, argv))
     {
         fputs(usage, argc < 2 ? stderr : stdout);
         return argc < 2 ? 2 : 0;

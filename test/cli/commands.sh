@@ -26,8 +26,12 @@ exits() {
 
 exits "--help prints the commands" 0 "$dsocr" --help
 has "--help names read" "$out/o" "read FILE"
+exits "so do help, and --help behind a command" 0 "$dsocr" read --help x
+[ "$("$dsocr" help)" = "$(cat "$out/o")" ]
+promise "all the same" $?
 exits "an unknown command is an error" 2 "$dsocr" frobnicate x
 exits "an unknown option is an error" 2 "$dsocr" read --frobnicate x
+has "which says where the known ones are" "$out/e" "dsocr --help"
 exits "a number that is none is an error" 2 "$dsocr" read --threads two x
 
 exits "read gives the text of a page" 0 "$dsocr" read "$pages/recipe_fr.jpg"
