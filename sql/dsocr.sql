@@ -50,6 +50,32 @@ CREATE FUNCTION dsocr_trigger() RETURNS trigger AS 'MODULE_PATHNAME', 'dsocr_tri
 COMMENT ON FUNCTION dsocr_trigger() IS
 'BEFORE INSERT OR UPDATE FOR EACH ROW: reads the scan in the first column named and fills the second with its text and the third, which may be left out, with the result: dsocr_trigger(''scan'', ''ocr_text'', ''ocr''). An UPDATE that leaves the scan alone reads nothing.';
 
+-- What some models can besides reading: 0A000 for others, with those that can. An answer is what the model says.
+
+CREATE FUNCTION dsocr_describe(doc bytea, page int DEFAULT 1, options jsonb DEFAULT '{}')
+RETURNS text AS 'MODULE_PATHNAME', 'dsocr_describe'
+LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION dsocr_describe(bytea, int, jsonb) IS
+'What is seen on a page, in words. An error if the model cannot do that, as the one that ships. dsocr_extract with the mode describe gives it as a result, with its confidence.';
+
+CREATE FUNCTION dsocr_parse_figure(doc bytea, page int DEFAULT 1, options jsonb DEFAULT '{}')
+RETURNS text AS 'MODULE_PATHNAME', 'dsocr_parse_figure'
+LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION dsocr_parse_figure(bytea, int, jsonb) IS
+'A chart or drawing as data, as the model gives it: an HTML table or markdown. An error if the model cannot do that. dsocr_extract with the mode figure gives it as a result.';
+
+CREATE FUNCTION dsocr_locate(doc bytea, phrase text, page int DEFAULT 1, options jsonb DEFAULT '{}')
+RETURNS SETOF box AS 'MODULE_PATHNAME', 'dsocr_locate'
+LANGUAGE C STABLE PARALLEL SAFE COST 100000 ROWS 2;
+COMMENT ON FUNCTION dsocr_locate(bytea, text, int, jsonb) IS
+'Where on a page the model sees what a phrase names: boxes in pixels of the upright page, as those of dsocr_elements; no row when it names no place. An error if the model cannot do that.';
+
+CREATE FUNCTION dsocr_ask(doc bytea, question text, page int DEFAULT 1, options jsonb DEFAULT '{}')
+RETURNS text AS 'MODULE_PATHNAME', 'dsocr_ask'
+LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION dsocr_ask(bytea, text, int, jsonb) IS
+'What the model answers to a question about a page; the question is text to it, whatever stands in it. An error if the model was not made for questions.';
+
 CREATE FUNCTION dsocr_info(doc bytea)
 RETURNS jsonb AS 'MODULE_PATHNAME', 'dsocr_info'
 LANGUAGE C STABLE PARALLEL SAFE COST 1000;
@@ -1027,7 +1053,7 @@ DECLARE
     finders constant name[] := ARRAY['dsocr_search', 'dsocr_page_image', 'dsocr_crop', 'dsocr_render_highlight', 'dsocr_page_html',
         'dsocr_correct', 'lock_results', 'own_columns', 'lay_text', 'fill_table', 'corrected', 'cut_lines', 'dsocr_training_set'];
     readers constant name[] := finders || ARRAY['dsocr_extract', 'dsocr_try_extract', 'dsocr_text', 'dsocr_markdown', 'dsocr_pages',
-        'dsocr_extract_many', 'dsocr_read', 'dsocr_trigger', 'dsocr_info', 'dsocr_submit', 'dsocr_result', 'dsocr_cancel', 'dsocr_wait', 'current_model', 'list_review'];
+        'dsocr_extract_many', 'dsocr_read', 'dsocr_describe', 'dsocr_parse_figure', 'dsocr_locate', 'dsocr_ask', 'dsocr_trigger', 'dsocr_info', 'dsocr_submit', 'dsocr_result', 'dsocr_cancel', 'dsocr_wait', 'current_model', 'list_review'];
     managers constant name[] := readers || ARRAY['dsocr_status', 'dsocr_attach', 'dsocr_detach', 'dsocr_pause', 'dsocr_resume', 'dsocr_retry',
         'dsocr_reprocess', 'enqueue', 'filter_columns', 'require_results', 'add_watch', 'remove_watch', 'add_job', 'add_missing', 'key_columns']::name[];
     views constant name[] := ARRAY['watches', 'jobs', 'failed_items', 'coverage', 'review', 'stats', 'models'];
@@ -1063,7 +1089,8 @@ COMMENT ON FUNCTION dsocr_grant(name, text) IS
 
 REVOKE ALL ON FUNCTION dsocr_extract(bytea, text, text, jsonb), dsocr_try_extract(bytea, text, text, jsonb),
     dsocr_text(bytea, text, jsonb), dsocr_markdown(bytea, text, jsonb), dsocr_pages(bytea, text, text, jsonb),
-    dsocr_extract_many(bytea[], text, jsonb), dsocr_read(text, text, jsonb), dsocr_trigger(), dsocr_info(bytea), dsocr_status(), dsocr_grant(name, text),
+    dsocr_extract_many(bytea[], text, jsonb), dsocr_read(text, text, jsonb), dsocr_describe(bytea, int, jsonb), dsocr_parse_figure(bytea, int, jsonb),
+    dsocr_locate(bytea, text, int, jsonb), dsocr_ask(bytea, text, int, jsonb), dsocr_trigger(), dsocr_info(bytea), dsocr_status(), dsocr_grant(name, text),
     dsocr_attach(regclass, name, text, jsonb, text, name, regconfig, bool, bool, int, text), dsocr_detach(int, bool), dsocr_pause(int),
     dsocr_resume(int), dsocr_retry(int, text), dsocr_wait(int, interval), dsocr_reprocess(int, text), dsocr_submit(bytea, text, text, jsonb),
     dsocr_result(bigint, interval), dsocr_cancel(bigint) FROM PUBLIC;

@@ -42,6 +42,12 @@ SELECT dsocr_text('no image');
 SELECT dsocr_text(scan, '1-3') FROM scans WHERE name = 'letter';
 SELECT dsocr_text(scan, options => '{"color": "red"}') FROM scans WHERE name = 'letter';
 SELECT dsocr_extract(scan, 'aloud') FROM scans WHERE name = 'letter';
+-- what this model cannot (test/t/027_questions.pl has one that can)
+SELECT dsocr_describe(scan) FROM scans WHERE name = 'letter';
+SELECT dsocr_parse_figure(scan) FROM scans WHERE name = 'letter';
+SELECT l FROM scans, dsocr_locate(scan, 'the signature') l WHERE name = 'letter';
+SELECT dsocr_ask(scan, 'Who wrote this?') FROM scans WHERE name = 'letter';
+SELECT dsocr_ask(scan, ' ') FROM scans WHERE name = 'letter';
 SELECT dsocr_status()->>'state' AS state, dsocr_status()->>'model' AS model;
 DROP TABLE scans;
 DROP EXTENSION dsocr;

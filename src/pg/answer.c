@@ -13,6 +13,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/geo_decls.h"
 #include "utils/jsonb.h"
 
 #include "answer.h"
@@ -232,6 +233,34 @@ json_number_column(JsonbContainer *object, const char *key, PGFunction convert, 
 
     *null = v == NULL || v->type != jbvNumeric || numeric_is_nan(v->val.numeric);
     return *null ? (Datum)0 : DirectFunctionCall1(convert, NumericGetDatum(v->val.numeric));
+}
+
+Datum
+json_box_column(JsonbContainer *object, const char *key, bool *null)
+{
+    JsonbContainer *array = json_get_container(object, key);
+    float8 side[4];
+    BOX *box;
+
+    *null = true;
+    if (json_length(array) != 4)
+        return (Datum)0;
+    for (int i = 0; i < 4; i++)
+    {
+        JsonbValue *v = getIthJsonbValueFromContainer(array, i);
+
+        if (v->type != jbvNumeric)
+            return (Datum)0;
+        side[i] =
+            DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(v->val.numeric)));
+    }
+    box = palloc(sizeof *box);
+    box->high.x = Max(side[0], side[2]);
+    box->high.y = Max(side[1], side[3]);
+    box->low.x = Min(side[0], side[2]);
+    box->low.y = Min(side[1], side[3]);
+    *null = false;
+    return BoxPGetDatum(box);
 }
 
 int

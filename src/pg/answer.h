@@ -35,6 +35,8 @@ extern int32 json_get_int(JsonbContainer *object, const char *key, int32 other);
 extern Datum json_text_column(JsonbContainer *object, const char *key, bool *null);
 extern Datum json_number_column(JsonbContainer *object, const char *key, PGFunction convert,
                                 bool *null);
+/* [x0, y0, x1, y1], origin top left, as a box of the server: the corners, whichever way up. */
+extern Datum json_box_column(JsonbContainer *object, const char *key, bool *null);
 extern int json_length(JsonbContainer *array);                 /* 0 for what is no array */
 extern JsonbContainer *json_nth(JsonbContainer *array, int i); /* a member, from 0, of an array */
 extern JsonbContainer *json_pages(Jsonb *result);

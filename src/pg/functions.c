@@ -31,6 +31,10 @@ PG_FUNCTION_INFO_V1(dsocr_text);
 PG_FUNCTION_INFO_V1(dsocr_markdown);
 PG_FUNCTION_INFO_V1(dsocr_pages);
 PG_FUNCTION_INFO_V1(dsocr_extract_many);
+PG_FUNCTION_INFO_V1(dsocr_describe);
+PG_FUNCTION_INFO_V1(dsocr_parse_figure);
+PG_FUNCTION_INFO_V1(dsocr_ask);
+PG_FUNCTION_INFO_V1(dsocr_locate);
 PG_FUNCTION_INFO_V1(dsocr_info);
 PG_FUNCTION_INFO_V1(dsocr_status);
 PG_FUNCTION_INFO_V1(dsocr_version);
@@ -71,8 +75,9 @@ options_text(Jsonb *options)
     return options ? JsonbToCString(NULL, &options->root, VARSIZE(options)) : "{}";
 }
 
-char *
-reading_words(const char *mode, const char *pages, const char *options)
+/* question: NULL, there is none. */
+static char *
+words_of(const char *mode, const char *pages, const char *question, const char *options)
 {
     StringInfoData s;
 
@@ -81,20 +86,39 @@ reading_words(const char *mode, const char *pages, const char *options)
     escape_json(&s, mode ? mode : mode_name());
     appendStringInfoString(&s, ", \"pages\": ");
     escape_json(&s, pages ? pages : "all");
+    if (question)
+    {
+        appendStringInfoString(&s, ", \"question\": ");
+        escape_json(&s, question);
+    }
     appendStringInfo(&s, ", \"options\": %s}", options);
     return s.data;
 }
 
 char *
-reading_options(const char *mode, const char *pages, Jsonb *options)
+reading_words(const char *mode, const char *pages, const char *options)
 {
-    char *words = reading_words(mode, pages, options_text(options));
+    return words_of(mode, pages, NULL, options);
+}
+
+static char *
+asking_options(const char *mode, const char *pages, const char *question, Jsonb *options)
+{
+    char *words = words_of(mode, pages, question, options_text(options));
     char *utf8 = pg_server_to_any(words, strlen(words), PG_UTF8);
 
     if (strlen(utf8) > WIRE_MAX_OPTIONS)
-        ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("options are too long"),
+        ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                        question ? errmsg("question and options are too long")
+                                 : errmsg("options are too long"),
                         errdetail("They may take %u bytes.", WIRE_MAX_OPTIONS)));
     return utf8;
+}
+
+char *
+reading_options(const char *mode, const char *pages, Jsonb *options)
+{
+    return asking_options(mode, pages, NULL, options);
 }
 
 static Question *
@@ -111,13 +135,19 @@ ask_one(WireKind kind, struct varlena *doc, char *options)
 
 /* The result, or the error raised. */
 static Jsonb *
-read_document(struct varlena *doc, const char *mode, const char *pages, Jsonb *options)
+result_or_error(struct varlena *doc, char *options)
 {
-    Question *q = ask_one(WIRE_READ, doc, reading_options(mode, pages, options));
+    Question *q = ask_one(WIRE_READ, doc, options);
 
     if (q->error)
         answer_raise(q->error);
     return answer_jsonb(q->reply, q->nreply);
+}
+
+static Jsonb *
+read_document(struct varlena *doc, const char *mode, const char *pages, Jsonb *options)
+{
+    return result_or_error(doc, reading_options(mode, pages, options));
 }
 
 /* ---- documents that are not read, as results ---- */
@@ -299,6 +329,84 @@ dsocr_markdown(PG_FUNCTION_ARGS)
     PG_RETURN_TEXT_P(joined_pages(
         read_document(DOCUMENT(), "layout", text_argument(fcinfo, 1), jsonb_argument(fcinfo, 2)),
         "markdown"));
+}
+
+/* ---- what some models say of a page ---- */
+
+/* question: the number of that argument, of which page and options are the next; 0: there is none. NULL when the
+ * document or the question is NULL. */
+static Jsonb *
+ask_of_page(FunctionCallInfo fcinfo, const char *mode, int question)
+{
+    int page = question + 1;
+
+    if (PG_ARGISNULL(0) || PG_ARGISNULL(question))
+        return NULL;
+    return result_or_error(
+        DOCUMENT(),
+        asking_options(mode, psprintf("%d", PG_ARGISNULL(page) ? 1 : PG_GETARG_INT32(page)),
+                       question ? text_argument(fcinfo, question) : NULL,
+                       jsonb_argument(fcinfo, page + 1)));
+}
+
+static Datum
+answer_text(FunctionCallInfo fcinfo, const char *mode, int question)
+{
+    Jsonb *result = ask_of_page(fcinfo, mode, question);
+
+    if (result == NULL)
+        PG_RETURN_NULL();
+    PG_RETURN_TEXT_P(joined_pages(result, "markdown"));
+}
+
+Datum
+dsocr_describe(PG_FUNCTION_ARGS)
+{
+    return answer_text(fcinfo, "describe", 0);
+}
+
+Datum
+dsocr_parse_figure(PG_FUNCTION_ARGS)
+{
+    return answer_text(fcinfo, "figure", 0);
+}
+
+Datum
+dsocr_ask(PG_FUNCTION_ARGS)
+{
+    return answer_text(fcinfo, "ask", 1);
+}
+
+static void
+put_boxes(ReturnSetInfo *rows, JsonbContainer *page)
+{
+    JsonbContainer *elements = json_get_container(page, "elements");
+
+    for (int i = 0; i < json_length(elements); i++)
+    {
+        bool null;
+        Datum box = json_box_column(json_nth(elements, i), "bbox", &null);
+
+        if (!null)
+            tuplestore_putvalues(rows->setResult, rows->setDesc, &box, &null);
+    }
+}
+
+/* The boxes of the answer; one that has none, or none that is well-formed, gives no row. */
+Datum
+dsocr_locate(PG_FUNCTION_ARGS)
+{
+    Jsonb *result;
+    JsonbContainer *pages;
+
+    InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+    if ((result = ask_of_page(fcinfo, "locate", 1)) == NULL)
+        return (Datum)0;
+    tell_failed_pages(result);
+    pages = json_pages(result);
+    for (int i = 0; i < json_length(pages); i++)
+        put_boxes((ReturnSetInfo *)fcinfo->resultinfo, json_nth(pages, i));
+    return (Datum)0;
 }
 
 Datum

@@ -8,44 +8,12 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
-#include "utils/geo_decls.h"
 #include "utils/jsonb.h"
 
 #include "answer.h"
 
 PG_FUNCTION_INFO_V1(dsocr_elements);
 PG_FUNCTION_INFO_V1(dsocr_lines);
-
-/* ---- columns ---- */
-
-/* [x0, y0, x1, y1], origin top left, as a box of the server: the corners, whichever way up. */
-static Datum
-box_column(JsonbContainer *object, const char *key, bool *null)
-{
-    JsonbContainer *array = json_get_container(object, key);
-    float8 side[4];
-    BOX *box;
-
-    *null = true;
-    if (json_length(array) != 4)
-        return (Datum)0;
-    for (int i = 0; i < 4; i++)
-    {
-        JsonbValue *v = getIthJsonbValueFromContainer(array, i);
-
-        if (v->type != jbvNumeric)
-            return (Datum)0;
-        side[i] =
-            DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(v->val.numeric)));
-    }
-    box = palloc(sizeof *box);
-    box->high.x = Max(side[0], side[2]);
-    box->high.y = Max(side[1], side[3]);
-    box->low.x = Min(side[0], side[2]);
-    box->low.y = Min(side[1], side[3]);
-    *null = false;
-    return BoxPGetDatum(box);
-}
 
 /* ---- walking ---- */
 
@@ -92,7 +60,7 @@ put_element(ReturnSetInfo *rows, int page, int seq, JsonbContainer *e)
     values[3] = json_text_column(e, "label", &nulls[3]);
     values[4] = json_text_column(e, "content", &nulls[4]);
     values[5] = json_text_column(e, "text", &nulls[5]);
-    values[6] = box_column(e, "bbox", &nulls[6]);
+    values[6] = json_box_column(e, "bbox", &nulls[6]);
     values[7] = json_number_column(e, "confidence", numeric_float4, &nulls[7]);
     tuplestore_putvalues(rows->setResult, rows->setDesc, values, nulls);
 }
@@ -122,7 +90,7 @@ put_lines(ReturnSetInfo *rows, int page, int seq, JsonbContainer *e)
         bool nulls[LINE_COLUMNS] = {false};
 
         values[3] = json_text_column(line, "text", &nulls[3]);
-        values[4] = box_column(line, "bbox", &nulls[4]);
+        values[4] = json_box_column(line, "bbox", &nulls[4]);
         values[5] = json_text_column(line, "geometry", &nulls[5]);
         values[6] = json_number_column(line, "confidence", numeric_float4, &nulls[6]);
         tuplestore_putvalues(rows->setResult, rows->setDesc, values, nulls);

@@ -46,6 +46,22 @@ text_of(const Faults *f, const char *body, size_t n, int page)
     return text;
 }
 
+/* The same, of who asks a question. */
+static char *
+answer_of(const Faults *f, const char *options, const char *body, size_t n, int page)
+{
+    json_t *asked = json_loads(options, 0, NULL);
+    const char *question = json_string_value(json_object_get(asked, "question"));
+    char *text = NULL;
+
+    if (question == NULL)
+        text = text_of(f, body, n, page);
+    else if (asprintf(&text, "%d: %s", page, question) < 0)
+        abort();
+    json_decref(asked);
+    return text;
+}
+
 static json_t *
 element_of(const char *text)
 {
@@ -151,12 +167,12 @@ fake_reading(const Faults *f, const char *options, const char *body, size_t n, c
     bool sick = f->bad_utf8 || f->nul;
     json_t *pages = json_array(), *errors = json_array(), *all;
     int count = f->pages > 0 ? f->pages : 1;
-    char hex[65], *json, *first = sick ? strdup("SICK") : text_of(f, body, n, 1);
+    char hex[65], *json, *first = sick ? strdup("SICK") : answer_of(f, options, body, n, 1);
 
     for (int i = 0; i < nasked; i++)
     {
         int page = asked[i];
-        char *text = sick ? strdup("SICK") : text_of(f, body, n, page);
+        char *text = sick ? strdup("SICK") : answer_of(f, options, body, n, page);
 
         json_array_append_new(pages, page_of(f, text, page));
         if (page == f->bad_page)

@@ -2,7 +2,7 @@
  *
  * The text of page p of a document of n bytes is "page P of N bytes, mark M", M being the document's FNV-1a in 16
  * hexadecimal digits; a document that begins with "TEXT:" reads as what follows up to the first zero byte or the
- * word FAKE:. Malloc'd JSON text each. */
+ * word FAKE:. A question is answered by itself, behind the number of its page. Malloc'd JSON text each. */
 #ifndef FAKE_ANSWERS_H
 #define FAKE_ANSWERS_H
 

@@ -23,6 +23,23 @@ sql(q{SET dsocr.mode = text; SELECT dsocr_extract('x')->'metadata'->>'mode'}, 't
 fails($node, q{SELECT dsocr_text('x', options => '[1]')}, '22023', 'options that are no object', message => qr/options must be a JSON object/, hint => qr/rotate/);
 fails($node, q{SELECT dsocr_text('x', options => jsonb_build_object('model', repeat('x', 70000)))}, '54000', 'options of 70 kB', detail => qr/65536 bytes/);
 
+# What is asked of a page; the fake engine answers by the question.
+sql(q{SELECT dsocr_ask('x', 'Who "wrote" it, \ <|ref|> or é?'), dsocr_ask('FAKE:pages=3', 'and here', 3), dsocr_ask('x', E'\n', NULL, NULL)},
+	qq{1: Who "wrote" it, \\ <|ref|> or \xc3\xa9?|3: and here|1: \n}, 'dsocr_ask: the question reaches the engine as it is, and so does the page');
+sql(q{SELECT dsocr_describe('FAKE:pages=3', 2) LIKE 'page 2 of 12 bytes%', dsocr_parse_figure('FAKE:pages=3', page => 3) LIKE 'page 3 of%'}, 't|t',
+	'dsocr_describe, dsocr_parse_figure: of one page');
+sql(q{SELECT dsocr_extract('x', 'describe')->'metadata'->>'mode'}, 'describe', 'dsocr_extract can be asked for a description, too');
+sql(q{SELECT b, b[0] FROM dsocr_locate('x', 'the seal') b}, '(900,240),(100,200)|(900,240)', 'dsocr_locate: a box in pixels');
+sql(q{SELECT dsocr_locate('x', 'the seal')}, '(900,240),(100,200)', 'also in the select list');
+sql(q{SELECT dsocr_ask(NULL, 'x') IS NULL, dsocr_ask('x', NULL) IS NULL, dsocr_describe(NULL) IS NULL, dsocr_parse_figure(NULL) IS NULL,
+	(SELECT count(*) FROM dsocr_locate(NULL, 'x')), (SELECT count(*) FROM dsocr_locate('x', NULL))}, 't|t|t|t|0|0', 'no document or question, no answer');
+fails($node, q{SELECT dsocr_ask('x', repeat('x', 70000))}, '54000', 'a question of 70 kB', message => qr/question and options are too long/, detail => qr/65536 bytes/);
+fails($node, qq{SELECT $_}, '22P03', "a page that cannot be read: $_", message => qr/no page could be read/, detail => qr/Page 1: /)
+	for q{dsocr_describe('FAKE:bad_page=1')}, q{dsocr_locate('FAKE:bad_page=1', 'x')};
+fails($node, q{SET statement_timeout = 300; SELECT dsocr_ask('x FAKE:silent', 'why?')}, '57014', 'dsocr_ask: statement_timeout', message => qr/statement timeout/);
+fails($node, q{SELECT dsocr_locate('x FAKE:exit=after_body', 'y')}, '58000', 'dsocr_locate: the engine ends twice');
+wait_for_state($node, 'ready');
+
 # P5: a page that failed is told, wherever there is room for it.
 sql(q{SELECT string_agg(page || ' ' || status, ', ' ORDER BY page) FROM dsocr_pages('FAKE:pages=3,bad_page=2')}, '1 ok, 2 error, 3 ok',
 	'dsocr_pages: a page that failed is a row');
