@@ -58,6 +58,12 @@ compile  = @mkdir -p $(@D); $(CC) $(DS_CFLAGS) $(unfuzzed) $(isa) -MMD -MP -c -o
 engine: $(ENGINE_A) $(DSOCR)
 tools: $(TOOLS) $(FAKE)
 
+# Another server's folder makes the one file that has it in it anew.
+$(BUILD)/models_dir: FORCE
+	@mkdir -p $(@D); echo '$(DSOCR_MODELS_DIR)' | cmp -s - $@ || echo '$(DSOCR_MODELS_DIR)' >$@
+FORCE:
+$(BUILD)/cli/common.o: $(BUILD)/models_dir
+
 $(BUILD)/%.o: src/%.c Makefile mk/engine.mk
 	@echo "  CC    $<"
 	$(compile)

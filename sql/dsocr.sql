@@ -226,6 +226,8 @@ CREATE TABLE dsocr.job (
     not_before      timestamptz,
     error_code      text,
     error_message   text,
+    error_detail    text,                          -- this and the next: of what was given up
+    error_hint      text,
     created_at      timestamptz NOT NULL DEFAULT now(),
     claimed_at      timestamptz,
     failed_at       timestamptz
@@ -290,7 +292,8 @@ CREATE TABLE dsocr.tally (
     encode_ms       bigint NOT NULL,
     generate_ms     bigint NOT NULL,
     fill            double precision NOT NULL,   -- of the engine's slots, summed over pages
-    recent_pages    double precision NOT NULL,   -- fades by half in 42 s
+    recent_pages    double precision NOT NULL,   -- since recent_since; fades by half in 42 s
+    recent_since    timestamptz NOT NULL DEFAULT now(),   -- when reading began after a minute without
     first_at        timestamptz NOT NULL,
     last_at         timestamptz NOT NULL,
     PRIMARY KEY (watch, model)
@@ -697,7 +700,8 @@ CREATE VIEW dsocr.seen_job WITH (security_barrier) AS
                                   FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type y ON y.oid = a.atttypid
                                   WHERE a.attrelid = w.source AND a.attname = k.name) t ON true
                WHERE k.name IS NOT NULL), '{}') END AS key,
-           j.key AS texts, j.state, j.pages, j.attempts, j.crashes, j.suspect, j.not_before, j.created_at, j.claimed_at, j.failed_at, j.error_code, j.error_message
+           j.key AS texts, j.state, j.pages, j.attempts, j.crashes, j.suspect, j.not_before, j.created_at, j.claimed_at, j.failed_at, j.error_code, j.error_message,
+           j.error_detail, j.error_hint
     FROM dsocr.job j LEFT JOIN dsocr.watches w ON w.watch = j.watch LEFT JOIN dsocr.inbox i ON j.watch = 0 AND i.job = j.id
     WHERE w.watch IS NOT NULL OR pg_catalog.pg_has_role(i.role, 'USAGE');
 COMMENT ON VIEW dsocr.seen_job IS 'Part of dsocr.jobs and dsocr.failed_items. key: as dsocr_search shows it and dsocr_correct takes it.';
@@ -713,9 +717,20 @@ CREATE VIEW dsocr.jobs WITH (security_barrier) AS
 COMMENT ON VIEW dsocr.jobs IS 'What is queued, what is being read (claimed), and rows that were deleted or have another key, and whose results have not followed yet (gone); watch 0: dsocr_submit, which has no key; key {}: all rows, or those of a partition. pages_done of pages are read and kept; page_since: when the last of them was, so how long the next one has taken. error_message: why the last attempt came to nothing. dsocr_cancel withdraws a job.';
 
 CREATE VIEW dsocr.failed_items WITH (security_barrier) AS
-    SELECT j.job, j.watch, j.source_schema, j.source_table, j.key, j.error_code, j.error_message, j.attempts, j.crashes, j.created_at, j.failed_at
+    SELECT j.job, j.watch, j.source_schema, j.source_table, j.key, j.error_code, j.error_message, j.error_detail, j.error_hint, j.attempts, j.crashes,
+           j.created_at, j.failed_at
     FROM dsocr.seen_job j WHERE j.state = 'dead';
-COMMENT ON VIEW dsocr.failed_items IS 'Documents that were given up, and why; dsocr_retry queues them again. watch 0: dsocr_submit, which has no key.';
+COMMENT ON VIEW dsocr.failed_items IS 'Documents that were given up, why, and what helps; dsocr_retry queues them again. attempts: those that came to nothing and were followed by another; a document that is at fault itself has none, since it is given up at once. watch 0: dsocr_submit, which has no key.';
+
+CREATE VIEW dsocr.stats WITH (security_barrier) AS
+    SELECT t.watch, t.model, t.documents, t.pages, t.failed_pages, t.blank_pages, t.looped_pages, t.retries, t.tokens, t.ms AS engine_ms,
+           t.decode_ms, t.encode_ms, t.generate_ms, (t.fill / nullif(t.pages, 0))::real AS batch_fill,
+           (t.recent_pages * exp(-least(600, extract(epoch FROM clock_timestamp() - t.last_at)) / 60)
+               / (60 * (1 - exp(-greatest(1, least(600, extract(epoch FROM clock_timestamp() - t.recent_since))) / 60))))::real AS pages_per_second,
+           t.first_at, t.last_at
+    FROM dsocr.tally t LEFT JOIN dsocr.watches w ON w.watch = t.watch
+    WHERE w.watch IS NOT NULL OR t.watch = 0;
+COMMENT ON VIEW dsocr.stats IS 'What the queue has read, by watch (0: dsocr_submit) and model. looped: stopped for repetition or cut short; retries: further attempts at pages that looped; engine_ms: from a document''s beginning to its end, others read beside it included, and decode_, encode_ and generate_ms: of its pages, by stage; pages_per_second: of the last minute, or since reading began when that is less; batch_fill: the share of the engine''s slots that was in use, on average, when a page came.';
 
 CREATE VIEW dsocr.coverage WITH (security_barrier) AS
     SELECT w.watch, w.source_schema, w.source_table, w.doc_column, COALESCE(t.documents, 0) AS done, q.pending, q.failed, h.half_read, w.backfill,
@@ -728,13 +743,12 @@ CREATE VIEW dsocr.coverage WITH (security_barrier) AS
         FROM dsocr.job j WHERE j.watch = w.watch) q
     CROSS JOIN LATERAL (SELECT count(*) AS half_read FROM (SELECT FROM dsocr.page p WHERE p.watch = w.watch GROUP BY p.key) p) h
     CROSS JOIN LATERAL (
-        SELECT sum(t.documents)::bigint AS documents, sum(r.rate)::real AS pages_per_second,
-               (sum(r.rate * t.documents / greatest(t.pages, 1)))::real AS documents_per_second,
+        SELECT sum(t.documents)::bigint AS documents, sum(t.pages_per_second) AS pages_per_second,
+               (sum(t.pages_per_second * t.documents / greatest(t.pages, 1)))::real AS documents_per_second,
                jsonb_object_agg(t.model, t.pages) FILTER (WHERE t.model IS NOT NULL) AS pages_by_model
-        FROM dsocr.tally t
-        CROSS JOIN LATERAL (SELECT t.recent_pages * exp(-least(600, extract(epoch FROM clock_timestamp() - t.last_at)) / 60) / 60 AS rate) r
+        FROM dsocr.stats t
         WHERE t.watch = w.watch) t;
-COMMENT ON VIEW dsocr.coverage IS 'How far each watch has come: documents read, waiting and given up, pages per second in the last minute, time left. half_read: those waiting of which some pages are read; their results come when all are.';
+COMMENT ON VIEW dsocr.coverage IS 'How far each watch has come: documents read, waiting and given up, pages per second in the last minute (or since reading began when that is less), time left. half_read: those waiting of which some pages are read; their results come when all are.';
 
 CREATE FUNCTION dsocr.list_review() RETURNS TABLE (watch int, key jsonb, page int, version int, status text, confidence real, search_text text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -754,15 +768,6 @@ COMMENT ON FUNCTION dsocr.list_review() IS 'Rows of the view dsocr.review; reads
 CREATE VIEW dsocr.review AS
     SELECT * FROM dsocr.list_review() ORDER BY status NOT IN ('ok', 'blank') DESC, confidence NULLS FIRST, watch, page;
 COMMENT ON VIEW dsocr.review IS 'Pages that somebody should look at, the most doubtful first: not read well, or with less than dsocr.review_confidence.';
-
-CREATE VIEW dsocr.stats WITH (security_barrier) AS
-    SELECT t.watch, t.model, t.documents, t.pages, t.failed_pages, t.blank_pages, t.looped_pages, t.retries, t.tokens, t.ms AS engine_ms,
-           t.decode_ms, t.encode_ms, t.generate_ms, (t.fill / nullif(t.pages, 0))::real AS batch_fill,
-           (t.recent_pages * exp(-least(600, extract(epoch FROM clock_timestamp() - t.last_at)) / 60) / 60)::real AS pages_per_second,
-           t.first_at, t.last_at
-    FROM dsocr.tally t LEFT JOIN dsocr.watches w ON w.watch = t.watch
-    WHERE w.watch IS NOT NULL OR t.watch = 0;
-COMMENT ON VIEW dsocr.stats IS 'What the queue has read, by watch (0: dsocr_submit) and model. looped: stopped for repetition or cut short; retries: further attempts at pages that looped; engine_ms: from a document''s beginning to its end, others read beside it included, and decode_, encode_ and generate_ms: of its pages, by stage; batch_fill: the share of the engine''s slots that was in use, on average, when a page came.';
 
 CREATE VIEW dsocr.models AS
     SELECT m.model, m.model = dsocr.current_model() AS loaded, m.pages FROM (

@@ -38,9 +38,13 @@ static const Magic magics[] = {
     {IMAGE_PDF, 0, 5, "%PDF-", "pdf"},
     {IMAGE_UNKNOWN, 0, 12, "\0\0\0\014jP  \r\n\207\n", "JPEG 2000"},
     {IMAGE_UNKNOWN, 0, 4, "\377\117\377\121", "JPEG 2000"},
+    {IMAGE_UNKNOWN, 0, 12, "\0\0\0\014JXL \r\n\207\n", "JPEG XL"},
     {IMAGE_UNKNOWN, 4, 8, "ftypheic", "HEIC"},
+    {IMAGE_UNKNOWN, 4, 8, "ftypheix", "HEIC"},
+    {IMAGE_UNKNOWN, 4, 8, "ftypmif1", "HEIF"},
     {IMAGE_UNKNOWN, 4, 8, "ftypavif", "AVIF"},
     {IMAGE_UNKNOWN, 0, 4, "GIF8", "GIF"},
+    {IMAGE_UNKNOWN, 0, 2, "BM", "BMP"},
     {IMAGE_UNKNOWN, 0, 8, "\227JB2\r\n\032\n", "JBIG2"},
     {IMAGE_UNKNOWN, 0, 8, "AT&TFORM", "DjVu"},
 };

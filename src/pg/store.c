@@ -669,8 +669,10 @@ bury_jobs(const Job *item, const AnswerError *e)
     add_text(&a, e->message);
     add_int(&a, item->attempts);
     add_int(&a, item->crashes);
+    add_text(&a, e->detail);
+    add_text(&a, e->hint);
     if (run_kept_sql("UPDATE dsocr.job SET state = 'dead', token = NULL, error_code = $5, "
-                     "error_message = $6, "
+                     "error_message = $6, error_detail = $9, error_hint = $10, "
                      "attempts = $7, crashes = $8, failed_at = now() WHERE watch = $1 AND key = $2 "
                      "AND token = $3 AND id = $4 AND state = 'claimed'",
                      &a) == 0)

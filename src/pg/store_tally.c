@@ -2,7 +2,8 @@
  *
  * The counting is done here and not in SQL, since it is done for each page; the row is written once for all that is stored
  * in one transaction. How full the engine's batch is nobody tells for a page: it is looked at whenever one comes, as the
- * supervisor has last heard, at most a second ago. */
+ * supervisor has last heard, at most a second ago. The rate of late is of what was read since reading began: where the
+ * longest of the documents was begun more than a minute after the last page before it, the queue had nothing to do. */
 #include "compat.h"
 
 #include "catalog/pg_type.h"
@@ -18,6 +19,7 @@ struct Tally
     int watch;
     const char *model;
     int documents, pages, failed, blank, looped, retries;
+    int64 longest;                              /* ms, of one of its documents */
     int64 tokens, ms, decode, encode, generate; /* the last three: ms of its pages, by stage */
     double fill;                                /* summed over pages */
 };
@@ -76,9 +78,11 @@ tally_pages(List *tallies, int watch, Jsonb *result, int documents)
     JsonbContainer *metadata = json_get_container(&result->root, "metadata");
     char *model = json_get_string(metadata, "model");
     Tally *t = tally_of(&tallies, watch, model ? model : "");
+    int64 ms = json_get_int(metadata, "duration_ms", 0);
 
     t->documents += documents;
-    t->ms += json_get_int(metadata, "duration_ms", 0);
+    t->ms += ms;
+    t->longest = Max(t->longest, ms);
     for (int i = 0; i < json_length(pages); i++)
         count_page(t, json_nth(pages, i));
     t->fill += batch_fill() * json_length(pages);
@@ -104,9 +108,10 @@ store_tally(const Tally *t)
     add_bigint(&a, t->encode);
     add_bigint(&a, t->generate);
     add_argument(&a, FLOAT8OID, Float8GetDatum(t->fill), false);
+    add_argument(&a, FLOAT8OID, Float8GetDatum(t->longest / 1000.0), false);
     run_kept_sql(
         "INSERT INTO dsocr.tally AS t VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
-        "$13, $14, $4, now(), now()) "
+        "$13, $14, $4, now() - make_interval(secs => $15), now(), now()) "
         "ON CONFLICT (watch, model) DO UPDATE SET documents = t.documents + excluded.documents, "
         "pages = t.pages + excluded.pages, failed_pages = t.failed_pages + excluded.failed_pages, "
         "blank_pages = t.blank_pages + excluded.blank_pages, "
@@ -115,8 +120,11 @@ store_tally(const Tally *t)
         "retries = t.retries + excluded.retries, decode_ms = t.decode_ms + excluded.decode_ms, "
         "encode_ms = t.encode_ms + excluded.encode_ms, "
         "generate_ms = t.generate_ms + excluded.generate_ms, fill = t.fill + excluded.fill, "
-        "recent_pages = excluded.recent_pages + t.recent_pages * "
-        "exp(-least(600, greatest(0, extract(epoch FROM now() - t.last_at))) / 60)",
+        "recent_pages = excluded.recent_pages + CASE WHEN excluded.recent_since > t.last_at + "
+        "interval '1 min' THEN 0 ELSE t.recent_pages * "
+        "exp(-least(600, greatest(0, extract(epoch FROM now() - t.last_at))) / 60) END, "
+        "recent_since = CASE WHEN excluded.recent_since > t.last_at + interval '1 min' "
+        "THEN excluded.recent_since ELSE t.recent_since END",
         &a);
 }
 

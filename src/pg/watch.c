@@ -177,6 +177,12 @@ dsocr_add_watch(PG_FUNCTION_ARGS)
     watch = (int)got_bigint(0, 1, 0);
     queue_made_job(watch); /* a backfill, perhaps */
     SPI_finish();
+    if (engine_state == NULL)
+        ereport(WARNING, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                          errmsg("nothing is read yet: dsocr was not loaded when the server "
+                                 "started"),
+                          errhint("Add dsocr to shared_preload_libraries in postgresql.conf and "
+                                  "restart the server.")));
     table_close(source, NoLock);
     PG_RETURN_INT32(watch);
 }

@@ -321,6 +321,10 @@ test_refusals(void)
            "PDF is not supported", "PNG");
     expect("JPEG 2000 is known by its magic", bytes_of("\0\0\0\014jP  \r\n\207\n....", 16), 0,
            DS_UNSUPPORTED, "JPEG 2000 is not supported", "PNG");
+    expect("BMP is known by its magic", bytes_of("BM\0\0\0\0\0\0\0\0\066\0\0\0", 14), 0,
+           DS_UNSUPPORTED, "BMP is not supported", "PNG");
+    expect("a telephone's HEIF is known by its magic", bytes_of("\0\0\0\030ftypmif1", 12), 0,
+           DS_UNSUPPORTED, "HEIF is not supported", "PNG");
     expect("GIF is known by its magic", bytes_of("GIF89a......", 12), 0, DS_UNSUPPORTED,
            "GIF is not supported", "PNG");
     expect("a TIFF without pages", bytes_of("II*\0\0\0\0\0", 8), 0, DS_BAD_INPUT,

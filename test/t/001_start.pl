@@ -84,6 +84,9 @@ is( $node->safe_psql(
 		'postgres', q{DO $$ BEGIN PERFORM dsocr_text('x'); EXCEPTION WHEN object_not_in_prerequisite_state THEN END $$;
 		SET dsocr.timeout = 1000; SELECT dsocr_version() <> '', dsocr_text(NULL) IS NULL}),
 	't|t', 'the session lives on, and what needs no engine works');
+my ($rc, $out, $err) = $node->psql('postgres', q{CREATE TABLE early (id int PRIMARY KEY, scan bytea); SELECT dsocr_attach('early', 'scan'); SELECT dsocr_detach(1, true); DROP TABLE early});
+like($err, qr/WARNING:  nothing is read yet.*\nHINT:  Add dsocr to shared_preload_libraries/, 'attaching warns, and does what it says');
+is($rc, 0, 'and so does detaching');
 
 # Its tables are heaps whatever the default is, which stays what it was.
 is( $node->safe_psql(

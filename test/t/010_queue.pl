@@ -77,6 +77,7 @@ is(sql(q{SELECT page, status, result->>'error_code' FROM archive_scan_ocr WHERE 
 	'0|error|bad_input', 'a document that cannot be opened is one row, page 0');
 is(sql(q{SELECT watch, key, error_code, error_message FROM dsocr.failed_items}),
 	'1|{"id": 21}|bad_input|the fake engine fails', 'and it is in failed_items');
+is(sql(q{SELECT error_detail, error_hint, attempts FROM dsocr.failed_items}), 'The fake engine was told to say so.|Look at test/fake/faults.h.|0', 'with what helps; what is at fault itself is not tried again');
 is(sql(q{SELECT search_text FROM archive_scan_ocr WHERE id = 22}), 'good neighbour', 'its neighbour is read');
 is(sql(q{SELECT done >= 10, pending, failed, problem IS NULL FROM dsocr.coverage}), 't|0|1|t', 'coverage counts') or diag(sql('SELECT * FROM dsocr.coverage'));
 is(sql(q{SELECT string_agg(key::text || page, ' ' ORDER BY page) FROM dsocr.review}), '{"id": 21}0 {"id": 20}2', 'review lists doubtful pages');
@@ -211,6 +212,18 @@ sql(q{INSERT INTO chosen VALUES (6, 'letter', 'FAKE:attempts=3;')});
 waits($w, 'a page read three times');
 is(sql("SELECT retries, decode_ms = pages, encode_ms = 2 * pages, generate_ms = 3 * pages, batch_fill BETWEEN 0 AND 1 FROM dsocr.stats WHERE watch = $w"), '2|t|t|t|t',
 	'dsocr.stats has further attempts, milliseconds by stage and the batch');
+my $rate = 'SELECT round(s.pages_per_second::numeric, 1), round(c.pages_per_second::numeric, 1) FROM dsocr.stats s JOIN dsocr.coverage c USING (watch) WHERE watch =';
+sql(qq{UPDATE dsocr.tally SET recent_pages = 20, recent_since = now() - interval '10 s', last_at = now() WHERE watch = $w});
+is(sql("$rate $w"), '2.2|2.2', 'twenty pages in the first ten seconds are two a second, which the last ones count more for, and not a third of one');
+sql(qq{UPDATE dsocr.tally SET recent_pages = 120, recent_since = now() - interval '1 h', last_at = now() WHERE watch = $w});
+is(sql("$rate $w"), '2.0|2.0', 'and what has been read for an hour, as in its last minute');
+sql(qq{UPDATE dsocr.tally SET last_at = now() - interval '30 s' WHERE watch = $w; INSERT INTO chosen VALUES (7, 'letter', 'TEXT:f')});
+waits($w, 'a page soon after others');
+is(sql("SELECT recent_pages > 20, recent_since < now() - interval '50 min' FROM dsocr.tally WHERE watch = $w"), 't|t', 'counts with them');
+sql(qq{UPDATE dsocr.tally SET last_at = now() - interval '5 min' WHERE watch = $w; INSERT INTO chosen VALUES (8, 'letter', 'TEXT:g')});
+waits($w, 'a page after minutes without any');
+is(sql("SELECT recent_pages, recent_since > now() - interval '5 min' FROM dsocr.tally WHERE watch = $w"), '1|t', 'begins anew');
+sql(q{DELETE FROM chosen_scan_ocr WHERE id IN (7, 8)});
 sql(q{DELETE FROM chosen});
 is(sql(q{SELECT count(*), count(result) FROM chosen_scan_ocr}), '5|0', "on_delete 'keep' keeps results; without store_result there is only the text");
 sql(qq{SELECT dsocr_detach($w)});
