@@ -18,8 +18,11 @@
 #define MANY    8     /* so many are hardly print */
 #define LEAST   24    /* cells of a field, */
 #define DENSE   0.72f /* of whose quarters have dots: print has rows without any */
-#define EVEN    24    /* grey levels between which half of a field's cells are in the mean */
+#define EVEN    24    /* grey levels between which half of a field's cells are in the mean; */
+#define FULL    0.45f /* or so many are full of dots, */
+#define LEVEL   3     /* and a quarter of these, next to the median, is within so many */
 #define QUARTER 6     /* dots in a quarter of a cell beside it: it is of the field */
+#define REST    3 /* so many on its left or right are its own, where a rule or its end cut it off */
 #define CLEAR   0.9f  /* of the level between dots is paper */
 #define DARK    160   /* grey levels: on a darker field letters may be white, */
 #define PAPER   230   /* on no darker paper */
@@ -38,28 +41,30 @@ enum
 {
     SEEN = 1,
     DOTTED = 2,
-    FILLED = 4
+    FEW_DOTS = 4,
+    FILLED = 8
 };
 
 typedef struct Field
 {
     int w, h;      /* cells of the page */
+    uint8_t flip;  /* 255: dots are those brighter than what is beside them */
     uint8_t *dots; /* [h, w] that were seen */
     int *list;     /* [h * w] cells of the field that is looked at, n of them */
     int n;
     uint8_t *mean;  /* [h * w] of these */
-    int ground;     /* the median of these */
+    int ground;     /* the median of these, or of those that dots fill */
     uint8_t *mine;  /* [2 * h, 2 * w] quarters of cells that are of the field */
     uint8_t *level; /* [h, w] of the paper between dots in cells of the field; 0: it is none */
 } Field;
 
 static Bytes
-load(const uint8_t *p)
+load(const uint8_t *p, uint8_t flip)
 {
     Bytes b;
 
     memcpy(&b, p, 16);
-    return b;
+    return b ^ flip;
 }
 
 static Bytes
@@ -78,20 +83,22 @@ lower(Bytes a, Bytes b)
     return (a & m) | (b & ~m);
 }
 
-/* How many of the 16 pixels at p, or of the left or right half of them, are the middle of dots so much darker. */
+/* How many of the 16 pixels at p, or of the left or right half of them, are the middle of dots so much darker; with flip 255, brighter. */
 static int
-count_dots(const uint8_t *p, ptrdiff_t w, int darker, bool left, bool right)
+count_dots(const uint8_t *p, ptrdiff_t w, uint8_t flip, int darker, bool left, bool right)
 {
     const uint64_t ones = 0x0101010101010101u;
-    Bytes here = load(p), down, dot;
-    Bytes across = lower(higher(load(p - 1), load(p - 2)), higher(load(p + 1), load(p + 2)));
+    Bytes here = load(p, flip), down, dot;
+    Bytes across = lower(higher(load(p - 1, flip), load(p - 2, flip)),
+                         higher(load(p + 1, flip), load(p + 2, flip)));
     uint64_t half[2];
 
     dot = (Bytes)(across > here) & (Bytes)(across - here > (uint8_t)darker);
     memcpy(half, &dot, 16);
     if ((half[0] | half[1]) == 0)
         return 0;
-    down = lower(higher(load(p - w), load(p - 2 * w)), higher(load(p + w), load(p + 2 * w)));
+    down = lower(higher(load(p - w, flip), load(p - 2 * w, flip)),
+                 higher(load(p + w, flip), load(p + 2 * w, flip)));
     dot &= (Bytes)(down > here) & (Bytes)(down - here > (uint8_t)darker);
     memcpy(half, &dot, 16);
     half[0] &= left ? ones : 0;
@@ -113,7 +120,7 @@ find_dots(const uint8_t *grey, int w, Field *f)
             int n = 0;
 
             for (int i = 0; i < 4 && (i < 2 || n); i++)
-                n += count_dots(p + (size_t)rows[i] * w, w, DARKER, true, true);
+                n += count_dots(p + (size_t)rows[i] * w, w, f->flip, DARKER, true, true);
             f->dots[y * f->w + x] = n < DOTS ? 0 : (uint8_t)n;
             any += n >= MANY;
         }
@@ -138,18 +145,18 @@ by_value(const void *a, const void *b)
     return *(const uint8_t *)a - *(const uint8_t *)b;
 }
 
-/* Dots are in the quarter of a cell; x, y: of quarters. */
-static bool
-has_dots(const uint8_t *grey, int w, const Field *f, int x, int y)
+/* How many dots are in the quarter of a cell; x, y: of quarters. */
+static int
+dots_in(const uint8_t *grey, int w, const Field *f, int x, int y)
 {
     const uint8_t *p = grey + (size_t)y * CELL / 2 * w + x / 2 * CELL;
     int n = 0;
 
     if (x < 2 || y < 2 || x >= 2 * f->w - 2 || y >= 2 * f->h - 2)
-        return false;
+        return 0;
     for (int v = 0; v < CELL / 2; v++)
-        n += count_dots(p + (size_t)v * w, w, DARKER, x % 2 == 0, x % 2 != 0);
-    return n >= QUARTER;
+        n += count_dots(p + (size_t)v * w, w, f->flip, DARKER, x % 2 == 0, x % 2 != 0);
+    return n;
 }
 
 /* Most dots of the field are alike in being dark. */
@@ -164,18 +171,65 @@ is_deep(const uint8_t *grey, int w, const Field *f)
 
         for (int v = 0; v < CELL; v++)
         {
-            all += count_dots(p + (size_t)v * w, w, DARKER, true, true);
-            deep += count_dots(p + (size_t)v * w, w, DEEP, true, true);
+            all += count_dots(p + (size_t)v * w, w, f->flip, DARKER, true, true);
+            deep += count_dots(p + (size_t)v * w, w, f->flip, DEEP, true, true);
         }
     }
     return deep >= ALIKE * all;
+}
+
+/* How many quarters of the field's cells have dots; *full: how many cells have them in all four, which are the first of
+ * f->mean. Of others some is print, or beside the field. */
+static int
+measure_field(const uint8_t *grey, int w, Field *f, int *full)
+{
+    int dotted = 0;
+
+    *full = 0;
+    for (int k = 0; k < f->n; k++)
+    {
+        int mine = 0;
+
+        for (int q = 0; q < 4; q++)
+            mine += dots_in(grey, w, f, f->list[k] % f->w * 2 + q % 2,
+                            f->list[k] / f->w * 2 + q / 2) >= QUARTER;
+        f->mean[k] = mean_of(grey, w, f, f->list[k]);
+        if (mine == 4)
+        {
+            uint8_t mean = f->mean[k];
+
+            f->mean[k] = f->mean[*full];
+            f->mean[(*full)++] = mean;
+        }
+        dotted += mine;
+    }
+    return dotted;
+}
+
+/* Most of the field is of one darkness; those of its cells are that dots fill, in a strip with print on it or along its edges.
+ * There the print makes cells darker or brighter, but not both. */
+static bool
+is_even(Field *f, int full)
+{
+    const uint8_t *m = f->mean;
+    int below, above;
+
+    qsort(f->mean, full, 1, by_value);
+    below = m[full / 2] - m[full / 4];
+    above = m[full * 3 / 4] - m[full / 2];
+    f->ground = m[full / 2];
+    if (full >= FULL * f->n && (below <= LEVEL || above <= LEVEL))
+        return true;
+    qsort(f->mean, f->n, 1, by_value);
+    f->ground = m[f->n / 2];
+    return m[f->n * 3 / 4] - m[f->n / 4] <= EVEN;
 }
 
 /* Lists the field of cell i; returns whether it is a screen: large, deep and even. */
 static bool
 find_field(const uint8_t *grey, int w, Field *f, int i)
 {
-    int next[4], dotted = 0;
+    int next[4], full;
 
     f->n = 1;
     f->list[0] = i;
@@ -190,18 +244,8 @@ find_field(const uint8_t *grey, int w, Field *f, int i)
                 f->list[f->n++] = next[k];
             }
     }
-    if (f->n < LEAST)
-        return false;
-    for (int k = 0; k < 4 * f->n; k++)
-        dotted += has_dots(grey, w, f, f->list[k / 4] % f->w * 2 + k % 2,
-                           f->list[k / 4] / f->w * 2 + k / 2 % 2);
-    if (dotted < DENSE * 4 * f->n || !is_deep(grey, w, f))
-        return false;
-    for (int k = 0; k < f->n; k++)
-        f->mean[k] = mean_of(grey, w, f, f->list[k]);
-    qsort(f->mean, f->n, 1, by_value);
-    f->ground = f->mean[f->n / 2];
-    return f->mean[f->n * 3 / 4] - f->mean[f->n / 4] <= EVEN;
+    return f->n >= LEAST && measure_field(grey, w, f, &full) >= DENSE * 4 * f->n &&
+           is_deep(grey, w, f) && is_even(f, full);
 }
 
 /* Quarters with dots are near on both sides of this one: letters stand on it. */
@@ -231,7 +275,13 @@ mark_field(const uint8_t *grey, int w, int h, Field *f)
         for (int v = 2 * y - 2; v < 2 * y + 4; v++)
             for (int u = 2 * x - 2; u < 2 * x + 4; u++)
                 if (f->mine[v * n + u] == 0)
-                    f->mine[v * n + u] = SEEN | (has_dots(grey, w, f, u, v) ? DOTTED : 0);
+                {
+                    int dots = dots_in(grey, w, f, u, v);
+
+                    f->mine[v * n + u] = SEEN | (dots >= QUARTER ? DOTTED
+                                                 : dots >= REST  ? FEW_DOTS
+                                                                 : 0);
+                }
         b.x0 = (x - 1) * CELL < b.x0 ? (x - 1) * CELL : b.x0;
         b.y0 = (y - 1) * CELL < b.y0 ? (y - 1) * CELL : b.y0;
         b.x1 = (x + 2) * CELL > b.x1 ? (x + 2) * CELL : b.x1;
@@ -239,8 +289,10 @@ mark_field(const uint8_t *grey, int w, int h, Field *f)
     }
     for (int y = b.y0 / CELL * 2 + 2; y < b.y1 / CELL * 2 - 2; y++)
         for (int x = b.x0 / CELL * 2 + 2; x < b.x1 / CELL * 2 - 2; x++)
-            if (f->mine[y * n + x] == SEEN &&
-                (between(f, y * n + x, 1) || between(f, y * n + x, n)))
+            if ((f->mine[y * n + x] & (SEEN | DOTTED)) == SEEN &&
+                (between(f, y * n + x, 1) || between(f, y * n + x, n) ||
+                 (f->mine[y * n + x] & FEW_DOTS &&
+                  (f->mine[y * n + x - 1] | f->mine[y * n + x + 1]) & DOTTED)))
                 f->mine[y * n + x] |= FILLED;
     return b;
 }
@@ -301,7 +353,7 @@ put_back(uint8_t *grey, int w, const Field *f, const Box *b, const uint8_t *in, 
         {
             int low;
 
-            if (f->mine[y / (CELL / 2) * 2 * f->w + x / (CELL / 2)] <= SEEN)
+            if (!(f->mine[y / (CELL / 2) * 2 * f->w + x / (CELL / 2)] & (DOTTED | FILLED)))
                 continue;
             low = (int)(CLEAR * level_around(f, x / CELL, y / CELL));
             for (int v = y; v < y + CELL / 2; v++)
@@ -340,7 +392,7 @@ is_mine(const Field *f, const Box *b, int x, int y)
 {
     int half = CELL / 2;
 
-    return f->mine[(y + b->y0) / half * 2 * f->w + (x + b->x0) / half] > SEEN;
+    return f->mine[(y + b->y0) / half * 2 * f->w + (x + b->x0) / half] & (DOTTED | FILLED);
 }
 
 /* The quarter of a cell at (x, y) of the box is at the field's edge: beside it is nothing but paper. */
@@ -446,6 +498,8 @@ lift(uint8_t *grey, int w, Field *f, const Box *b, Arena *arena)
             return true;
         }
     }
+    if (f->flip)
+        return true;
     memset(out, 255, size);
     for (int k = 0; k < 4; k++)
     {
@@ -467,30 +521,44 @@ lift(uint8_t *grey, int w, Field *f, const Box *b, Arena *arena)
     return true;
 }
 
+static bool
+make_room(Field *f, Arena *arena)
+{
+    size_t n = (size_t)f->w * f->h;
+
+    if (f->list)
+        return true;
+    f->list = arena_array(arena, n, sizeof(int));
+    f->mean = arena_array(arena, n, 1);
+    f->mine = arena_array(arena, 4 * n, 1);
+    f->level = arena_array(arena, n, 1);
+    return f->list && f->mean && f->mine && f->level;
+}
+
+/* Of screens that are more black than white the white dots are seen: only what is white on them is looked for. */
 bool
 screens_lift(uint8_t *grey, int w, int h, Arena *arena)
 {
     Field f = {.w = w / CELL, .h = h / CELL};
-    size_t n = (size_t)f.w * f.h;
 
-    f.dots = arena_array(arena, n, 1);
+    f.dots = arena_array(arena, (size_t)f.w * f.h, 1);
     if (!f.dots)
         return false;
-    if (!find_dots(grey, w, &f))
-        return true;
-    f.list = arena_array(arena, n, sizeof(int));
-    f.mean = arena_array(arena, n, 1);
-    f.mine = arena_array(arena, 4 * n, 1);
-    f.level = arena_array(arena, n, 1);
-    if (!f.list || !f.mean || !f.mine || !f.level)
-        return false;
-    for (int i = 0; i < f.w * f.h; i++)
-        if (f.dots[i] && find_field(grey, w, &f, i))
-        {
-            Box b = mark_field(grey, w, h, &f);
+    for (int flip = 0; flip <= 255; flip += 255)
+    {
+        f.flip = (uint8_t)flip;
+        if (!find_dots(grey, w, &f))
+            continue;
+        if (!make_room(&f, arena))
+            return false;
+        for (int i = 0; i < f.w * f.h; i++)
+            if (f.dots[i] && find_field(grey, w, &f, i))
+            {
+                Box b = mark_field(grey, w, h, &f);
 
-            if (!lift(grey, w, &f, &b, arena))
-                return false;
-        }
+                if (!lift(grey, w, &f, &b, arena))
+                    return false;
+            }
+    }
     return true;
 }

@@ -981,6 +981,55 @@ typewritten(void)
     done(&p);
 }
 
+/* The head of a table on a strip of dots, little higher than its letters: of its cells many are half beside it. */
+static void
+screened_head(void)
+{
+    Paper p = paper(1200, 900);
+    PageLines l;
+    bool head = false;
+
+    for (int y = 112; y < 153; y += 3)
+        for (int x = 80 + y / 3 % 2 * 3; x < 1118; x += 6)
+        {
+            fill(&p, x, y, x + 2, y + 1, 20);
+            fill(&p, x + 1, y + 1, x + 4, y + 2, 20);
+        }
+    set_line(&p, 140, 146, 4, "a stone");
+    set_line(&p, 480, 146, 4, "on the hill");
+    set_line(&p, 860, 146, 4, "salt");
+    set_column(&p, 110, 230, 4, 60, 8, 40);
+    l = find(&p.image, 0);
+    for (int i = 0; i < l.nlines; i++)
+        head |= fabsf(l.lines[i].baseline - 146) <= 4 && near(l.lines[i].box.x0, 140, 8) &&
+                near(l.lines[i].box.x1, 955, 8);
+    promise("a table's head on a strip of dots is print", l.nlines == 9 && head);
+    done(&p);
+}
+
+/* A band that is black but for fine white dots: what is seen of the screen are these. */
+static void
+white_dots(void)
+{
+    Paper p = paper(1200, 900);
+    PageLines l;
+    bool white = false;
+
+    fill(&p, 80, 80, 1120, 140, 10);
+    for (int y = 81; y < 138; y += 3)
+        for (int x = 82 + y / 3 % 2 * 3; x < 1116; x += 6)
+            fill(&p, x, y, x + 2, y + 2, 250);
+    p.ink = 250;
+    set_line(&p, 140, 122, 4, "the house was old, the door");
+    p.ink = 20;
+    set_column(&p, 110, 230, 4, 60, 8, 40);
+    l = find(&p.image, 0);
+    for (int i = 0; i < l.nlines; i++)
+        white |= fabsf(l.lines[i].baseline - 122) <= 3 && near(l.lines[i].box.x0, 140, 8);
+    promise("white print on a band with white dots is print", l.nlines == 9 && white);
+    done(&p);
+}
+
 /* The faint dots that a JPEG has around letters are no screen: full stops would go with it. */
 static void
 noise(void)
@@ -1728,6 +1777,8 @@ main(void)
     shaded_rows();
     screened();
     dark_screen();
+    screened_head();
+    white_dots();
     noise();
     typewritten();
     on_a_table();
