@@ -4,8 +4,8 @@
  * neighbourhood. On both sides of a gutter there is running text, several lines of it and wide ones, that keeps clear of
  * the gutter; beyond an upright rule it may stand further off. Cells of a table look the same: rules under the rows,
  * across the gap, tell them. Or the rows on one side keep no step with those on the other, as a table's do, whatever they
- * are. Where either is seen, a corridor goes up and down from it as far as nothing reaches over, and letters on both sides
- * of it are tied to none on the other, however near. */
+ * are. Where either is seen, a corridor goes up and down from it as far as rows follow and nothing reaches over, and letters
+ * on both sides of it are tied to none on the other, however near. */
 #include "lines_gaps.h"
 
 #include <math.h>
@@ -23,7 +23,10 @@
 #define DASH         0.45f /* letter heights, and a pixel of blur: a rule's dash is no higher */
 #define PLAIN        2.5f  /* times a frame's edges are met from left to right: it has no cells */
 #define WIDEST       8     /* letter heights; a gutter is no wider */
-#define BEYOND       10    /* letter heights that it goes on beyond the rows that tell of it */
+#define BEYOND       10 /* letter heights that it goes on beyond the rows that tell of it at least */
+#define LONG         40   /* letter heights; a longer corridor goes on further, */
+#define FOLLOWS      3    /* so far from a row to the next; */
+#define GUTTER       0.8f /* letter heights; a corridor is no narrower */
 #define MOST_FEET    64
 #define SMALLER      0.6f /* times a row's letters are another's that is compared with it, at least */
 #define FAR          20   /* letter heights up and down: rows that tell whether they keep step */
@@ -377,7 +380,7 @@ add_corridor(Corridors *out, const Box *b, float size)
         Box *c = &out->boxes[i];
         int x0 = c->x0 > b->x0 ? c->x0 : b->x0, x1 = c->x1 < b->x1 ? c->x1 : b->x1;
 
-        if (x1 - x0 < 0.8f * size || b->y0 > c->y1 || b->y1 < c->y0)
+        if (x1 - x0 < GUTTER * size || b->y0 > c->y1 || b->y1 < c->y0)
             continue;
         *c = (Box){x0, b->y0 < c->y0 ? b->y0 : c->y0, x1, b->y1 > c->y1 ? b->y1 : c->y1};
         return;
@@ -398,7 +401,7 @@ in_corridor(const Joiner *j, const Pair *pair)
         const Box *c = &j->corridors->boxes[i];
         int x0 = c->x0 > l->box.x1 ? c->x0 : l->box.x1, x1 = c->x1 < r->box.x0 ? c->x1 : r->box.x0;
 
-        if (y >= c->y0 && y <= c->y1 && x1 - x0 >= 0.8f * least(l->size, r->size))
+        if (y >= c->y0 && y <= c->y1 && x1 - x0 >= GUTTER * least(l->size, r->size))
             return true;
     }
     return false;
@@ -470,6 +473,89 @@ corridor_of(const Joiner *j, const Pair *pair, Box *out)
     return true;
 }
 
+/* A corridor beside or within a piece becomes narrower where ink reaches into it; false: letters reach over. */
+static bool
+keeps_clear(const Parts *p, const Piece *a, Box *c)
+{
+    int x0 = c->x0, x1 = c->x1, middle = (x0 + x1) / 2;
+
+    for (int y = (int)a->top > 0 ? (int)a->top : 0; y < a->bottom && y < p->h; y++)
+        for (int i = runs_from(p, y, c->x0); i < p->row_start[y + 1] && p->runs[i].x0 < c->x1; i++)
+        {
+            const Run *run = &p->runs[i];
+
+            if (run->x0 <= middle)
+                x0 = run->x1 > x0 ? run->x1 : x0;
+            else
+                x1 = run->x0 < x1 ? run->x0 : x1;
+        }
+    if (x1 - x0 < GUTTER * most(a->size, p->size))
+        return false;
+    c->x0 = x0;
+    c->x1 = x1;
+    return true;
+}
+
+/* The next rule across the corridor from y on, downwards or upwards, before `to`; else that. */
+static int
+rule_across(const Parts *p, const Box *c, int y, int to, int dir)
+{
+    for (; y != to && y >= 0 && y < p->h; y += dir)
+    {
+        int i = runs_from(p, y, c->x0);
+
+        if (i < p->row_start[y + 1] && p->runs[i].x0 <= c->x0 && p->runs[i].x1 >= c->x1)
+            return y;
+    }
+    return to;
+}
+
+/* How far the corridor goes on below its end (dir 1), or above: by the rows beside it that follow within a few letter heights,
+ * down to what reaches over. What is nearer to that is not the columns'. Returns that end when nothing follows. */
+static int
+next_end(const Joiner *j, Box *c, int dir)
+{
+    float size = j->parts->size;
+    int end = dir > 0 ? c->y1 : c->y0, far = end;
+    int over = rule_across(j->parts, c, end, end + dir * (int)(4 * FOLLOWS * size), dir);
+    int from = index_band(&j->ix, dir > 0 ? end : over),
+        to = index_band(&j->ix, dir > 0 ? over : end);
+
+    for (int rows = 0; rows < 2; rows++)
+        for (int band = from; band <= to; band++)
+            for (int k = j->ix.start[band]; k < j->ix.start[band + 1]; k++)
+            {
+                const Piece *p = &j->pieces[j->ix.items[k]];
+                int near = (int)(dir > 0 ? p->top : p->bottom),
+                    last = (int)(dir > 0 ? p->bottom : p->top);
+                int off = dir * (near - end);
+
+                if (dir * (last - end) <= 0 || dir * (near - over) >= 0)
+                    continue;
+                if (!rows && !keeps_clear(j->parts, p, c))
+                    over = near;
+                if (rows && off < FOLLOWS * size && off < dir * (over - last) &&
+                    dir * (last - far) > 0)
+                    far = last;
+            }
+    return far;
+}
+
+/* Long columns go on as far as rows follow in one of them. */
+static void
+follow_columns(const Joiner *j, Box *c)
+{
+    for (int dir = -1; dir <= 1 && c->y1 - c->y0 > LONG * j->parts->size; dir += 2)
+        for (;;)
+        {
+            int end = next_end(j, c, dir), *edge = dir > 0 ? &c->y1 : &c->y0;
+
+            if (end == *edge)
+                break;
+            *edge = end;
+        }
+}
+
 void
 corridors_find(const Joiner *j, Corridors *out)
 {
@@ -486,6 +572,8 @@ corridors_find(const Joiner *j, Corridors *out)
             pair.gap < WIDEST * size && corridor_of(j, &pair, &b))
             add_corridor(out, &b, size);
     }
+    for (int i = 0; i < out->n; i++)
+        follow_columns(j, &out->boxes[i]);
 }
 
 /* A plain frame around many rows that has one of the pair inside, the other outside: what numbers a deposition's lines. */

@@ -321,6 +321,31 @@ narrow_gutter(void)
     done(&p);
 }
 
+/* The lower lines of two long columns come as near to each other as words; nothing but the upper ones tells of the gutter. */
+static void
+long_gutter(void)
+{
+    Paper p = paper(1300, 1700);
+    PageLines l;
+    int left = 0, right = 0;
+
+    for (int i = 0; i < 34; i++)
+    {
+        set_line(&p, 80, 150 + 44 * i, 4,
+                 i < 22 ? "nobody heard the bell, in" : "the sea is high, the boat");
+        set_line(&p, 714, 150 + 44 * i, 4,
+                 i < 22 ? "a tree is in a garden" : "bread and salt are on");
+    }
+    l = find(&p.image, 0);
+    for (int i = 0; i < l.nlines; i++)
+    {
+        left += l.lines[i].box.x0 < 90 && l.lines[i].box.x1 < 700;
+        right += l.lines[i].box.x0 > 690;
+    }
+    promise("a gutter goes on as far as rows follow in its columns", left == 34 && right == 34);
+    done(&p);
+}
+
 static void
 not_text(void)
 {
@@ -1755,6 +1780,7 @@ main(void)
     beside_figures();
     ruled_columns();
     narrow_gutter();
+    long_gutter();
     not_text();
     heavy_heading();
     on_rules();
