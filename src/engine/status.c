@@ -63,6 +63,19 @@ ds_hint(DsError *err, const char *fmt, ...)
     return err->status;
 }
 
+DsStatus
+ds_no_room(DsError *err, const char *fmt, ...)
+{
+    char what[128];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(what, sizeof what, fmt, args);
+    va_end(args);
+    ds_fail(err, DS_BUSY, "out of memory for %s", what);
+    return ds_hint(err, "Try again when fewer pages are being read.");
+}
+
 const char *
 ds_status_name(DsStatus st)
 {

@@ -39,6 +39,9 @@ DsStatus ds_fail(DsError *err, DsStatus st, const char *fmt, ...)
 DsStatus ds_detail(DsError *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 DsStatus ds_hint(DsError *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* DS_BUSY: "out of memory for ...", and that it goes better later. */
+DsStatus ds_no_room(DsError *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
 /* A stable lower-case word for a status ("bad_input"), used on the wire and in error_status. */
 const char *ds_status_name(DsStatus st);
 DsStatus ds_status_from_name(const char *name); /* unknown names give DS_BROKEN */

@@ -65,7 +65,7 @@ boxes_of(const json_t *v, Arena *arena, RenderBox **boxes, int *n, DsError *err)
         return bad(err, "Marks or lines are not an array");
     *boxes = arena_array(arena, json_array_size(v) + 1, sizeof **boxes);
     if (*boxes == NULL)
-        return ds_fail(err, DS_BUSY, "out of memory for a request");
+        return ds_no_room(err, "a request");
     for (size_t i = 0; i < json_array_size(v); i++)
         if (!box_of(json_array_get(v, i), &(*boxes)[(*n)++]))
             return bad(err, "A mark or a line is not an array of four numbers");
@@ -112,8 +112,7 @@ render_parse(const char *json, size_t n, Arena *arena, RenderRequest *out, DsErr
 static DsStatus
 no_room(const Image *im, DsError *err)
 {
-    return ds_fail(err, DS_BUSY, "out of memory for an image of %d x %d pixels", im->width,
-                   im->height);
+    return ds_no_room(err, "an image of %d x %d pixels", im->width, im->height);
 }
 
 static DsStatus

@@ -257,7 +257,7 @@ check_request(Server *s, Conn *c, Job *job, DsError *err)
     job->canonical = request_canonical(&job->request, &job->arena);
     job->canonical = job->canonical ? strdup(job->canonical) : NULL;
     if (job->canonical == NULL)
-        return ds_fail(err, DS_BUSY, "out of memory for a request");
+        return ds_no_room(err, "a request");
     if (s->state != WIRE_FAILED)
         return DS_OK;
     *err = s->failure;
@@ -324,7 +324,7 @@ start_request(Server *s, Conn *c)
     job = job_new(&c->in, c->began);
     enter(c, CONN_WAITING);
     if (job == NULL)
-        ds_fail(&err, DS_BUSY, "out of memory for a request");
+        ds_no_room(&err, "a request");
     else if (queue(s, c, job, &err) == DS_OK)
         return;
     if (job)
@@ -534,8 +534,7 @@ give_go(Server *s, Job *job)
     if (job->body == MAP_FAILED)
     {
         job->body = NULL;
-        ds_fail(&err, DS_BUSY, "out of memory for a document of %llu bytes",
-                (unsigned long long)job->body_length);
+        ds_no_room(&err, "a document of %llu bytes", (unsigned long long)job->body_length);
         job_fail(s, job, &err);
         return;
     }

@@ -113,7 +113,7 @@ finish_page(Server *s, PageJob *p)
     count(&s->statistics, r);
     if (!kept)
     {
-        ds_fail(&err, DS_BUSY, "out of memory for a page's result");
+        ds_no_room(&err, "a page's result");
         job_fail(s, job, &err);
     }
     pthread_mutex_unlock(&s->lock);

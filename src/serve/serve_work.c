@@ -60,7 +60,7 @@ choose_pages(Job *job, Choice *choice, DsError *err)
         return st;
     choice->done = calloc((size_t)choice->n + 1, sizeof *choice->done);
     if (choice->done == NULL)
-        return ds_fail(err, DS_BUSY, "out of memory for %d pages", choice->n);
+        return ds_no_room(err, "%d pages", choice->n);
     return DS_OK;
 }
 

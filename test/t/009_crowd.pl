@@ -1,4 +1,5 @@
-# 200 callers with 50 MB each at once: memory is bounded, and everybody gets a result or 53000.
+# 200 callers with 50 MB each at once: memory is bounded, and everybody gets a result or 53000. So does who asks an engine that
+# the system gives no more memory.
 use strict;
 use warnings;
 use Documents;
@@ -82,6 +83,33 @@ like($refused, qr/^53000 too many documents wait to be read\|/, 'full queue: mes
 like($refused, qr/\|\d+ wait; dsocr\.max_waiting is 20\.\|/, 'full queue: detail');
 like($refused, qr/\|Try again later or raise the limit\.$/, 'full queue: hint');
 is(status($node, 'pid'), $engine, 'the engine has lived through it');
+
+# The system has no more memory for the engine. A watch's scans wait meanwhile.
+sub engine_may_have
+{
+	my ($bytes) = @_;
+	is(system('prlimit', "--pid=$engine", "--as=$bytes:"), 0, "the engine's address space: $bytes");
+}
+
+sub take_memory
+{
+	my ($size) = slurp_file("/proc/$engine/status") =~ /VmSize:\s+(\d+) kB/;
+	engine_may_have(($size << 10) + (1 << 20));
+}
+
+my $count = 0;
+sub another { return 'SELECT dsocr_text(doc || convert_to(' . $count++ . q{::text, 'UTF8')) LIKE '%Yours faithfully%' FROM documents WHERE name = 'good'} }
+
+take_memory();
+fails($node, another(), '53000', 'no memory', message => qr/memory/, hint => qr/Try again when fewer pages/);
+$node->safe_psql('postgres', q{CREATE TABLE scans (id int PRIMARY KEY, scan bytea); SELECT dsocr_attach('scans', 'scan')});
+$node->safe_psql('postgres', q{INSERT INTO scans SELECT 1, doc || '\x77' FROM documents WHERE name = 'good'});
+$node->poll_query_until('postgres', q{SELECT count(error_code) > 0 FROM dsocr.jobs});
+is($node->safe_psql('postgres', q{SELECT DISTINCT state, error_code, attempts FROM dsocr.jobs WHERE error_message LIKE '%memory%'}), 'queued|busy|0', 'a scan waits for memory');
+engine_may_have('unlimited');
+is($node->safe_psql('postgres', another()), 't', 'with memory again, a page is read');
+is($node->safe_psql('postgres', q{SELECT dsocr_wait(1, '3min')}), 0, 'and so is the scan that waited');
+is(status($node, 'pid'), $engine, 'by the engine of before');
 same_bystander('the crowd');
 not_restarted($node);
 $node->stop('fast');
