@@ -76,6 +76,12 @@ LANGUAGE C STABLE PARALLEL SAFE COST 100000;
 COMMENT ON FUNCTION dsocr_ask(bytea, text, int, jsonb) IS
 'What the model answers to a question about a page; the question is text to it, whatever stands in it. An error if the model was not made for questions.';
 
+CREATE FUNCTION dsocr_chat_completions(request jsonb)
+RETURNS jsonb AS 'MODULE_PATHNAME', 'dsocr_chat_completions'
+LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION dsocr_chat_completions(jsonb) IS
+'An answer in the form of chat services to a request in their form: one message of the user with one image as a data URL, and as text a prompt of the family (Free OCR., Convert the document to markdown., ...) or a question. What would change the answer and cannot be done is refused.';
+
 CREATE FUNCTION dsocr_info(doc bytea)
 RETURNS jsonb AS 'MODULE_PATHNAME', 'dsocr_info'
 LANGUAGE C STABLE PARALLEL SAFE COST 1000;
@@ -1058,7 +1064,7 @@ DECLARE
     finders constant name[] := ARRAY['dsocr_search', 'dsocr_page_image', 'dsocr_crop', 'dsocr_render_highlight', 'dsocr_page_html',
         'dsocr_correct', 'lock_results', 'own_columns', 'lay_text', 'fill_table', 'corrected', 'cut_lines', 'dsocr_training_set'];
     readers constant name[] := finders || ARRAY['dsocr_extract', 'dsocr_try_extract', 'dsocr_text', 'dsocr_markdown', 'dsocr_pages',
-        'dsocr_extract_many', 'dsocr_read', 'dsocr_describe', 'dsocr_parse_figure', 'dsocr_locate', 'dsocr_ask', 'dsocr_trigger', 'dsocr_info', 'dsocr_submit', 'dsocr_result', 'dsocr_cancel', 'dsocr_wait', 'current_model', 'list_review'];
+        'dsocr_extract_many', 'dsocr_read', 'dsocr_describe', 'dsocr_parse_figure', 'dsocr_locate', 'dsocr_ask', 'dsocr_chat_completions', 'dsocr_trigger', 'dsocr_info', 'dsocr_submit', 'dsocr_result', 'dsocr_cancel', 'dsocr_wait', 'current_model', 'list_review'];
     managers constant name[] := readers || ARRAY['dsocr_status', 'dsocr_attach', 'dsocr_detach', 'dsocr_pause', 'dsocr_resume', 'dsocr_retry',
         'dsocr_reprocess', 'enqueue', 'filter_columns', 'require_results', 'add_watch', 'remove_watch', 'add_job', 'add_missing', 'key_columns']::name[];
     views constant name[] := ARRAY['watches', 'jobs', 'failed_items', 'coverage', 'review', 'stats', 'models'];
@@ -1095,7 +1101,7 @@ COMMENT ON FUNCTION dsocr_grant(name, text) IS
 REVOKE ALL ON FUNCTION dsocr_extract(bytea, text, text, jsonb), dsocr_try_extract(bytea, text, text, jsonb),
     dsocr_text(bytea, text, jsonb), dsocr_markdown(bytea, text, jsonb), dsocr_pages(bytea, text, text, jsonb),
     dsocr_extract_many(bytea[], text, jsonb), dsocr_read(text, text, jsonb), dsocr_describe(bytea, int, jsonb), dsocr_parse_figure(bytea, int, jsonb),
-    dsocr_locate(bytea, text, int, jsonb), dsocr_ask(bytea, text, int, jsonb), dsocr_trigger(), dsocr_info(bytea), dsocr_status(), dsocr_grant(name, text),
+    dsocr_locate(bytea, text, int, jsonb), dsocr_ask(bytea, text, int, jsonb), dsocr_chat_completions(jsonb), dsocr_trigger(), dsocr_info(bytea), dsocr_status(), dsocr_grant(name, text),
     dsocr_attach(regclass, name, text, jsonb, text, name, regconfig, bool, bool, int, text), dsocr_detach(int, bool), dsocr_pause(int),
     dsocr_resume(int), dsocr_retry(int, text), dsocr_wait(int, interval), dsocr_reprocess(int, text), dsocr_submit(bytea, text, text, jsonb),
     dsocr_result(bigint, interval), dsocr_cancel(bigint) FROM PUBLIC;

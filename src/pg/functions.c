@@ -133,11 +133,11 @@ ask_one(WireKind kind, struct varlena *doc, char *options)
     return q;
 }
 
-/* The result, or the error raised. */
-static Jsonb *
-result_or_error(struct varlena *doc, char *options)
+Jsonb *
+ask_document(struct varlena *doc, const char *mode, const char *pages, const char *question,
+             Jsonb *options)
 {
-    Question *q = ask_one(WIRE_READ, doc, options);
+    Question *q = ask_one(WIRE_READ, doc, asking_options(mode, pages, question, options));
 
     if (q->error)
         answer_raise(q->error);
@@ -147,7 +147,7 @@ result_or_error(struct varlena *doc, char *options)
 static Jsonb *
 read_document(struct varlena *doc, const char *mode, const char *pages, Jsonb *options)
 {
-    return result_or_error(doc, reading_options(mode, pages, options));
+    return ask_document(doc, mode, pages, NULL, options);
 }
 
 /* ---- documents that are not read, as results ---- */
@@ -289,8 +289,7 @@ tell_failed_pages(Jsonb *result)
              errhint("dsocr_extract gives the other pages, and the status of each.")));
 }
 
-/* The member of each page that was read, with an empty line between. */
-static text *
+text *
 joined_pages(Jsonb *result, const char *member)
 {
     JsonbContainer *pages = json_pages(result);
@@ -342,11 +341,9 @@ ask_of_page(FunctionCallInfo fcinfo, const char *mode, int question)
 
     if (PG_ARGISNULL(0) || PG_ARGISNULL(question))
         return NULL;
-    return result_or_error(
-        DOCUMENT(),
-        asking_options(mode, psprintf("%d", PG_ARGISNULL(page) ? 1 : PG_GETARG_INT32(page)),
-                       question ? text_argument(fcinfo, question) : NULL,
-                       jsonb_argument(fcinfo, page + 1)));
+    return ask_document(
+        DOCUMENT(), mode, psprintf("%d", PG_ARGISNULL(page) ? 1 : PG_GETARG_INT32(page)),
+        question ? text_argument(fcinfo, question) : NULL, jsonb_argument(fcinfo, page + 1));
 }
 
 static Datum

@@ -2,6 +2,7 @@
 use strict;
 use warnings;
 use Dsocr;
+use MIME::Base64 qw(encode_base64);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -39,6 +40,42 @@ fails($node, qq{SELECT $_}, '22P03', "a page that cannot be read: $_", message =
 fails($node, q{SET statement_timeout = 300; SELECT dsocr_ask('x FAKE:silent', 'why?')}, '57014', 'dsocr_ask: statement_timeout', message => qr/statement timeout/);
 fails($node, q{SELECT dsocr_locate('x FAKE:exit=after_body', 'y')}, '58000', 'dsocr_locate: the engine ends twice');
 wait_for_state($node, 'ready');
+
+# The same in the form of chat services: a text, what else is in the request, the document.
+sub chat
+{
+	my ($text, $more, $document) = @_;
+	my $image = 'data:image/png;base64,' . encode_base64($document // 'TEXT:read', '');
+	return qq{dsocr_chat_completions(jsonb_build_object('messages', jsonb_build_array(jsonb_build_object('role', 'user', 'content',
+		jsonb_build_array(jsonb_build_object('type', 'text', 'text', '$text'), jsonb_build_object('type', 'image_url', 'image_url',
+		jsonb_build_object('url', '$image')))))) || '} . ($more // '{}') . q{')};
+}
+my $chat = chat('Free OCR.', '{"model": "fake", "max_tokens": 9, "temperature": 0.0, "stream": null, "user": "x"}');
+sql("SELECT $chat - 'id' - 'created'", '{"model": "fake", "usage": {"total_tokens": 32, "prompt_tokens": 20, "completion_tokens": 12}, "object": "chat.completion", '
+	. '"choices": [{"index": 0, "message": {"role": "assistant", "content": "read"}, "finish_reason": "stop"}]}', 'dsocr_chat_completions: an answer in their form');
+my $content = q{#>>'{choices,0,message,content}'};
+sql("SELECT " . chat('Who wrote this?', '{}', 'x') . $content, '1: Who wrote this?', 'a question is asked');
+sql('SELECT ' . chat('<image> Locate <|ref|>the "seal"<|/ref|> in the image.', '{}', 'x') . "#>>'{choices,0,finish_reason}'", 'stop', 'a place is looked for');
+sql("SELECT " . chat(" <image> <|grounding|>Convert the document to markdown.", '{}', 'x') . "$content LIKE 'page 1 of 1 bytes%'", 't', 'a prompt of the family is that mode');
+for (
+	[ chat('x', '{"top_p": 1}'), '22023', qr/"top_p" of a chat request is not known/ ],
+	[ chat('x', '{"n": 2}'), '0A000', qr/"n" can only be 1/ ],
+	[ chat('x', '{"stream": true}'), '0A000', qr/"stream" can only be false/ ],
+	[ chat('x', '{"temperature": 0.7}'), '0A000', qr/"temperature" can only be 0/ ],
+	[ chat('x', '{"messages": []}'), '22023', qr/one message, of the user/ ],
+	[ chat('x', '{"messages": [7]}'), '22023', qr/one message, of the user/ ],
+	[ chat('x', '{"messages": [{"role": "system", "content": "x"}]}'), '22023', qr/one message, of the user/ ],
+	[ chat('x', '{"messages": [{"role": "user", "content": "x"}]}'), '22023', qr/the message has no image/ ],
+	[ chat('x', '{"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}, 3]}]}'), '22023', qr/neither text nor an image/ ],
+	[ chat('x', '{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://a/b.png"}}]}]}'), '0A000', qr/not fetched/ ],
+	[ chat('x', '{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]}'), '22023', qr/has no URL/ ],
+	[ q{dsocr_chat_completions('[]')}, '22023', qr/must be a JSON object/ ])
+{
+	my ($call, $state, $message) = @$_;
+	fails($node, "SELECT $call", $state, "dsocr_chat_completions: $message", message => $message, hint => qr/./);
+}
+fails($node, 'SELECT ' . chat('', '{}', 'FAKE:bad_page=1'), '22P03', 'dsocr_chat_completions: a page that cannot be read', message => qr/no page could be read/);
+sql(q{SELECT dsocr_chat_completions(NULL) IS NULL}, 't', 'no request, no answer');
 
 # P5: a page that failed is told, wherever there is room for it.
 sql(q{SELECT string_agg(page || ' ' || status, ', ' ORDER BY page) FROM dsocr_pages('FAKE:pages=3,bad_page=2')}, '1 ok, 2 error, 3 ok',

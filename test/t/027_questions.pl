@@ -35,6 +35,16 @@ my $few = q{'{"max_tokens": 30}'};
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
+# An answer in the form of chat services.
+sub chat
+{
+	my ($text, $more) = @_;
+	return "(SELECT dsocr_chat_completions(jsonb_build_object('messages', jsonb_build_array(jsonb_build_object('role', 'user', 'content',
+		jsonb_build_array(jsonb_build_object('type', 'image_url', 'image_url', jsonb_build_object('url', 'data:image/jpeg;base64,' || encode(doc, 'base64'))),
+		jsonb_build_object('type', 'text', 'text', '$text'))))) || '$more') FROM documents WHERE name = 'letter')";
+}
+my $content = q{#>>'{choices,0,message,content}'};
+
 # ---- the mini
 my %cannot = (
 	"dsocr_describe($scan)" => qr/cannot describe an image/,
@@ -45,6 +55,10 @@ fails($node, "SELECT $_", '0A000', s/\(SELECT.*?\)/scan/r, message => $cannot{$_
 	hint => /ask/ ? qr/DeepSeek-VL2/ : qr/DeepSeek-OCR-2 can/) for sort keys %cannot;
 fails($node, "SELECT dsocr_submit($scan, 'describe')", '0A000', 'a job of that kind');
 like(sql("SELECT dsocr_text($scan)"), qr/Yours faithfully/, 'and it reads');
+is(sql('SELECT ' . chat('Free OCR.', '{"model": "dsocr-mini"}') . "$content = dsocr_text($scan)"), 't', 'also in the form of chat services');
+is(sql('SELECT ' . chat('<|grounding|>Convert the document to markdown.', '{}') . "$content = dsocr_markdown($scan)"), 't', 'and as markdown');
+fails($node, 'SELECT ' . chat('Who wrote this?', '{}'), '0A000', 'there, too, it answers nothing', message => qr/cannot answer questions/);
+fails($node, 'SELECT ' . chat('Free OCR.', '{"model": "gpt"}'), '0A000', 'another model', message => qr/has no model "gpt"/, detail => qr/serves "dsocr-mini"/);
 
 # ---- a page reader
 serve_with($node, 'dsocr.model', toy('toy'), 'ready');
@@ -53,6 +67,9 @@ isnt($description, '', 'a model that can describes a page');
 isnt(sql("SELECT dsocr_parse_figure($scan, 1, $few)"), $description, 'a figure is another question');
 is(sql("SELECT dsocr_extract($scan, 'describe', '1', $few)->'document'->'pages'->0->>'markdown'"), $description, 'and is a result by dsocr_extract');
 is(sql("SELECT count(*) FROM dsocr_locate($scan, 'the signature', options => $few)"), 0, 'an answer without boxes gives no row');
+is(sql('SELECT ' . chat('Locate <|ref|>it<|/ref|> in the image.', '{"max_tokens": 5}') . q{ @> '{"choices": [{"finish_reason": "length"}], "usage": {"completion_tokens": 5}}'}), 't',
+	'an answer that is cut says so');
+isnt(sql('SELECT ' . chat('Locate <|ref|>it<|/ref|> in the image.', '{"max_completion_tokens": 30}') . $content), '', 'a place is told in the words of the model');
 fails($node, "SELECT dsocr_ask($scan, 'Who wrote this?')", '0A000', 'questions are not what it was made for', detail => qr/It is "toy"/, hint => qr/DeepSeek-VL2.*dsocr\.prompts/);
 fails($node, "SELECT dsocr_describe($scan, 2)", '22023', 'a page that is not there', message => qr/there is no page 2/, detail => qr/has 1 page/);
 fails($node, "SELECT dsocr_describe($scan, -1)", '22023', 'nor can be', hint => qr/counted from 1/);
