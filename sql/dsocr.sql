@@ -164,6 +164,14 @@ LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION dsocr_to_html(jsonb) IS
 'A result as an HTML document of headings, paragraphs, lists and tables; nothing of the model''s own HTML is passed on.';
 
+-- Fields of receipts, forms and letters. Labels and values are found by where they stand; patterns are PostgreSQL's regular expressions.
+
+CREATE FUNCTION dsocr_fields(result jsonb, schema jsonb) RETURNS jsonb
+AS 'MODULE_PATHNAME', 'dsocr_fields'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION dsocr_fields(jsonb, jsonb) IS
+'The values of named fields: {"total": {"value": 93.07, "text": "93.07", "page": 1, "bbox": [...], "confidence": 0.98, "method": "right"}, "date": null}. schema: {"total": {"type": "amount", "labels": ["total", "amount due"]}}; type: text, number, amount or date; labels: the words before the value, above it or below it, the preferred first, compared without case, accents and small reading errors; pattern: a regular expression that the value matches; take: first, last or largest of what is equally good; anywhere: true also takes a value without a label; day_first: false reads 03/04/2018 as the fourth of March; years_from (1970): the first of the hundred years that two digits may mean; decimal: the decimal mark where it is not told by the number. method: right, cell (the next of a table), below, above or anywhere. null: not found.';
+
 -- Search. The configuration must be the one that the query was made with.
 
 CREATE FUNCTION dsocr_highlight(result jsonb, query tsquery, config regconfig DEFAULT 'pg_catalog.simple')

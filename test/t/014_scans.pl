@@ -95,6 +95,20 @@ SKIP:
 		cmp_ok(abs($found - $printed), '<=', 0.03 * $printed, "$name: $found lines of $printed");
 	}
 }
+# Fields of what was read, where the page has them: beside, below and above their labels.
+sub fields_are
+{
+	my ($name, $schema, $promise, $want) = @_;
+	is($node->safe_psql('postgres', qq{SELECT string_agg(key || ' ' || coalesce(value->>'value', 'none') || ' ' || coalesce(value->>'method', ''), '; ' ORDER BY key)
+		FROM scans, jsonb_each(dsocr_fields(dsocr_extract(scan, 'text'), '$schema')) WHERE folder = 'pages' AND name = '$name'}), $want, "$name: $promise");
+}
+fields_are('receipt_en', '{"total": {"type": "amount", "labels": ["total", "amount due"]}, "date": {"type": "date", "labels": "date", "anywhere": true}}',
+	'total and date of a receipt', 'date 2026-02-14 anywhere; total 20.62 right');
+fields_are('invoice_en', '{"no": {"labels": "invoice no"}, "date": {"type": "date", "labels": "date"}, "due": {"type": "date", "labels": "due"}, "total": {"type": "amount", "labels": "total"}}',
+	'the date is not the day it is due, nor the total the subtotal', 'date 2026-05-12 right; due 2026-06-11 right; no 2026-0417 right; total 1042.08 right');
+fields_are('form_en', '{"born": {"type": "date", "labels": "date of birth"}, "signed": {"type": "date", "labels": "date"}, "surname": {"labels": "surname"}, "names": {"labels": "first names"}, "ticket": {"type": "number", "labels": "ticket no"}, "fee": {"type": "amount", "labels": "fee paid"}, "valid": {"type": "date", "labels": "valid until"}}',
+	'values below their labels, and above', 'born 1949-07-19 below; fee 2.50 right; names Clara Josephine below; signed 1985-10-03 above; surname ABERNATHY below; ticket 40718 right; valid none ');
+fields_are('letter_de', '{"date": {"type": "date", "anywhere": true}, "sum": {"type": "amount", "labels": "zusammen also"}}', 'a letter in German', 'date 1958-02-18 anywhere; sum 100.80 right');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM scans WHERE (dsocr_extract(scan, 'text')->'metadata'->>'cached')::bool IS NOT TRUE}),
 	0, 'nothing was read twice');
 $node->stop('fast');
