@@ -3,9 +3,9 @@
  * A wide gap alone says nothing: in a price list it belongs to the row, between columns it does not. What tells is the
  * neighbourhood. On both sides of a gutter there is running text, several lines of it and wide ones, that keeps clear of
  * the gutter; beyond an upright rule it may stand further off. Cells of a table look the same: rules under the rows,
- * across the gap, tell them. Or the rows on one side keep no step with those on the other, as a table's do, whatever they
- * are. Where either is seen, a corridor goes up and down from it as far as rows follow and nothing reaches over, and letters
- * on both sides of it are tied to none on the other, however near. */
+ * across the gap, tell them, and so do figures behind what is told of a name. Or the rows on one side keep no step with
+ * those on the other, as a table's do, whatever they are. Where either is seen, a corridor goes up and down from it as far
+ * as rows follow and nothing reaches over, and letters on both sides of it are tied to none on the other, however near. */
 #include "lines_gaps.h"
 
 #include <math.h>
@@ -35,6 +35,9 @@
 #define OFF_STEP     0.3f  /* letter heights between the feet of two that do not, */
 #define FALL         0.01f /* and of the gap's width: what is far off may stand on a slant; */
 #define PARTED       0.4f  /* and so many of them, on both sides, that are no table's; */
+#define TABLE        5     /* rows over each other that tell a table without rules; */
+#define MOST_ROWS    0.8f  /* so many of them do it, */
+#define FLUSH        1.5f  /* and letter heights between the ends of two rows that are as long */
 #define MOST_PIECES  4000  /* more are noise, and have no columns */
 
 /* Where a rule is at (x, y), or -1. */
@@ -185,6 +188,82 @@ table_beside(const Joiner *j, const Pair *pair)
         }
     }
     return ruled >= RULED && ruled * 3 >= n * 2;
+}
+
+/* The last piece of the words that piece i begins, to the right or left. */
+static int
+last_word(const Joiner *j, int i, bool left)
+{
+    for (;;)
+    {
+        int next = left ? j->left[i] : j->right[i];
+        const Piece *a = &j->pieces[i], *b = &j->pieces[next < 0 ? i : next];
+        int gap = left ? a->box.x0 - b->box.x1 : b->box.x0 - a->box.x1;
+
+        if (next < 0 || gap >= WORD_SPACE * most(a->size, b->size))
+            return i;
+        i = next;
+    }
+}
+
+/* What tells the rows of a table without rules from lines of columns that stand at the same heights. */
+typedef struct Cells
+{
+    int n;
+    int in_step; /* with what is beyond the gap, */
+    int more[2]; /* that have further cells on the left of the gap, and narrow ones on its right */
+    int reach;   /* how far the longest goes on the left, */
+    int flush;   /* and how many as far */
+} Cells;
+
+static void
+count_cells(const Joiner *j, int at, Cells *c)
+{
+    const Piece *a = &j->pieces[at];
+    int r = j->right[at], end;
+
+    c->n++;
+    c->flush += a->box.x1 > c->reach - FLUSH * a->size;
+    c->more[0] += j->left[last_word(j, at, true)] >= 0;
+    if (r < 0)
+        return;
+    end = last_word(j, r, false);
+    c->in_step += fabsf(a->right_bottom - j->pieces[r].left_bottom) < OFF_STEP * a->size;
+    if (j->right[end] >= 0)
+    {
+        const Box *first = &j->pieces[j->right[end]].box,
+                  *last = &j->pieces[last_word(j, j->right[end], false)].box;
+
+        c->more[1] += last->x1 - first->x0 < COLUMN_WIDTH * a->size;
+    }
+}
+
+/* On the right there are more cells in each row than on the left, figures or the like, which columns of text or of a list have
+ * not, and rows on the left end anywhere: names, each with what is told of it. */
+static bool
+more_cells(const Joiner *j, const Pair *pair)
+{
+    Cells c = {.reach = 0};
+
+    for (int count = 0; count < 2; count++)
+        for (int dir = -1; dir <= 1; dir += 2)
+        {
+            int at = dir < 0 ? pair->left : j->below[pair->left];
+
+            for (int k = 0; k <= CHAIN && at >= 0; k++)
+            {
+                const Piece *a = &j->pieces[at];
+
+                if (a->box.x1 > j->pieces[pair->right].box.x0)
+                    break;
+                c.reach = a->box.x1 > c.reach ? a->box.x1 : c.reach;
+                if (count)
+                    count_cells(j, at, &c);
+                at = dir > 0 ? j->below[at] : j->above[at];
+            }
+        }
+    return c.n >= TABLE && c.in_step >= MOST_ROWS * c.n && c.more[1] >= MOST_ROWS * c.n &&
+           c.more[0] <= (1 - MOST_ROWS) * c.n && c.flush < c.n / 2;
 }
 
 /* Letters beside piece i are at x. */
@@ -434,7 +513,7 @@ text_beside(const Joiner *j, const Pair *pair, GapKind kind)
            column_beside(j, pair->right, l->box.x1 + beyond, false, kind, size, &nr) &&
            nl + nr >= 5 &&
            (kind == RULED_GAP || !in_paragraph(j, pair, l->box.x1 + beyond, r->box.x0 - beyond)) &&
-           !table_beside(j, pair);
+           !table_beside(j, pair) && !more_cells(j, pair);
 }
 
 static bool

@@ -346,6 +346,37 @@ long_gutter(void)
     done(&p);
 }
 
+/* Names, and what is told of each with a figure: rows of a table without rules. Lines that end at one place are a column beside
+ * one. */
+static void
+names_and_figures(void)
+{
+    static const char *const names[] = {"the old house",  "a dog",  "his door",
+                                        "bread and salt", "a tree", "the boat, salt",
+                                        "a stone",        "the sea"};
+
+    for (int column = 0; column < 2; column++)
+    {
+        Paper p = paper(1300, 800);
+        PageLines l;
+        int rows = 0;
+
+        for (int i = 0; i < 8; i++)
+        {
+            set_line(&p, 80, 120 + 60 * i, 4, column ? "bread and salt" : names[i]);
+            set_line(&p, 620, 120 + 60 * i, 4, i % 2 ? "on the hill" : "in a garden");
+            set_line(&p, 1050, 120 + 60 * i, 4, i % 3 ? "500" : "5000");
+        }
+        l = find(&p.image, 0);
+        for (int i = 0; i < l.nlines; i++)
+            rows += l.lines[i].box.x0 < 90 && l.lines[i].box.x1 > 1100;
+        promise(column ? "lines of one length beside such rows are a column"
+                       : "names with figures far beside them are rows",
+                column ? rows == 0 && l.nlines == 16 : rows == 8 && l.nlines == 8);
+        done(&p);
+    }
+}
+
 static void
 not_text(void)
 {
@@ -1781,6 +1812,7 @@ main(void)
     ruled_columns();
     narrow_gutter();
     long_gutter();
+    names_and_figures();
     not_text();
     heavy_heading();
     on_rules();
