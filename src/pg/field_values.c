@@ -372,13 +372,28 @@ in_digits(Scan *s, bool day_first, int ymd[3])
     return true;
 }
 
+/* MAY 19 AUG 11 are two days without a year, and 19 AUG 11 is none. */
+static bool
+follows_month(const Folded *f, int i)
+{
+    Scan s = {f, i};
+
+    while (s.i > 0 && f->c[s.i - 1] == ' ')
+        s.i--;
+    while (s.i > 0 && is_letter(f->c[s.i - 1]))
+        s.i--;
+    return s.i < i && pass_month(&s) > 0;
+}
+
 static bool
 in_words(Scan *s, int ymd[3])
 {
+    int start = s->i;
+
     ymd[1] = pass_month(s);
     if (ymd[1] == 0)
     {
-        if ((ymd[2] = pass_digits(s, 1, 2)) < 0)
+        if ((ymd[2] = pass_digits(s, 1, 2)) < 0 || follows_month(s->f, start))
             return false;
         pass_between(s);
         if ((ymd[1] = pass_month(s)) == 0)
