@@ -287,25 +287,37 @@ otsu(const uint8_t *px, size_t n)
 {
     uint32_t part[4][256] = {{0}}, *hist = part[0]; /* four: pixels in a row are mostly the same */
     double mean = 0, w = 0, m = 0, best = -1;
+    size_t i = 0;
     int at = 0;
 
-    for (size_t i = 0; i < n; i++)
-        part[i % 4][px[i]]++;
-    for (int i = 0; i < 256; i++)
-        hist[i] += part[1][i] + part[2][i] + part[3][i];
-    for (int i = 0; i < 256; i++)
-        mean += (double)hist[i] / n * i;
-    for (int i = 0; i < 256; i++)
+    for (; n - i >= 8; i += 8)
     {
-        double p = (double)hist[i] / n, v;
+        uint64_t eight;
+
+        memcpy(&eight, px + i, 8);
+        if (eight == UINT64_MAX) /* paper, mostly */
+            hist[255] += 8;
+        else
+            for (size_t k = i; k < i + 8; k++)
+                part[k % 4][px[k]]++;
+    }
+    for (; i < n; i++)
+        hist[px[i]]++;
+    for (int k = 0; k < 256; k++)
+        hist[k] += part[1][k] + part[2][k] + part[3][k];
+    for (int k = 0; k < 256; k++)
+        mean += (double)hist[k] / n * k;
+    for (int k = 0; k < 256; k++)
+    {
+        double p = (double)hist[k] / n, v;
 
         w += p;
-        m += p * i;
+        m += p * k;
         v = (mean * w - m) * (mean * w - m) / (w * (1 - w) + 1e-9);
         if (v > best + 1e-9)
         {
             best = v;
-            at = i;
+            at = k;
         }
     }
     return at;
