@@ -258,7 +258,7 @@ as_served(const DsDumpOptions *o)
     return o->prompt == NULL && o->prompt_ids == NULL && !o->max_tokens && !o->no_eos;
 }
 
-/* "read": the text that the view has on a page. */
+/* "read": the text that the view has on a page, and after how many looks. */
 static DsStatus
 dump_reading(Dump *d, json_t *out, const View *view, DsError *err)
 {
@@ -273,7 +273,12 @@ dump_reading(Dump *d, json_t *out, const View *view, DsError *err)
     while (!ds_page_done(p) && !st)
         st = ds_step(d->e, &p, 1, &worked, err);
     if (!st)
-        json_object_set_new(out, "read", sequence_json(d->e, &p->sequences[0]));
+    {
+        json_t *read = sequence_json(d->e, &p->sequences[0]);
+
+        json_object_set_new(read, "looks", json_integer(1 + p->nagain));
+        json_object_set_new(out, "read", read);
+    }
     ds_page_end(d->e, p);
     return st;
 }

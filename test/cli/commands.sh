@@ -113,7 +113,9 @@ python3 - "$out/o" "$out/e" <<'P'
 import json, sys
 page, dumps = json.load(open(sys.argv[1])), open(sys.argv[2]).read().replace("\n}\n{", "\n},{")
 read = [d["views"][0]["read"] for d in json.loads(f"[{dumps}]")]
+looks = [r.pop("looks") for r in read]
 assert len(page) > 30 and page == read[:len(page)], [(p, r) for p, r in zip(page, read) if p != r]
+assert set(looks) == {1, 2}, looks
 P
 promise "and reads a view as the page does that it was cut from, with a second look at some" $?
 exits "dump takes prompt ids" 0 "$dsocr" dump --prompt-ids 1,I --max-tokens 3 "$view"
