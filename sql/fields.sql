@@ -19,6 +19,8 @@ SELECT pick(page(l), '{"type": "amount", "labels": ["total"]}'), l FROM unnest(A
 SELECT pick(page(l), '{"labels": ["Invoice no"]}'), l FROM unnest(ARRAY['lnvoice No. A-17', 'INVOICE-NO: 7', 'Invoice 12']) l;
 SELECT f->'a'->>'value' AS a, f->'b'->>'value' AS b FROM dsocr_fields(page('Total GST 0.42', 'Total 7.00'),
   '{"a": {"type": "amount", "labels": "total"}, "b": {"type": "amount", "labels": "total gst"}}') f;
+SELECT f->'a'->>'value' AS a, f->'b'->>'value' AS b FROM dsocr_fields(page('Total GST 0.42'),
+  '{"a": {"type": "amount", "labels": "total"}, "b": {"type": "amount", "labels": "total gst"}}') f;
 -- the plain one: no other word between label and value, nor before the label
 SELECT pick(page('Sub Total 5.00', 'Total GST 0.30', 'Total RM 5.30', 'Change 1.00'), '{"type": "amount", "labels": "total"}');
 SELECT pick(page('Total 3.00', 'Nett total 5.00', 'Total 4.00'), format('{"type": "amount", "labels": ["nett total", "total"]%s}', t)) FROM unnest(ARRAY['', ', "take": "last"']) t;

@@ -101,7 +101,9 @@ my $count = 0;
 sub another { return 'SELECT dsocr_text(doc || convert_to(' . $count++ . q{::text, 'UTF8')) LIKE '%Yours faithfully%' FROM documents WHERE name = 'good'} }
 
 take_memory();
-fails($node, another(), '53000', 'no memory', message => qr/memory/, hint => qr/Try again when fewer pages/);
+fails($node, q{SELECT dsocr_text(doc || '\x78') FROM documents WHERE name = 'large0'}, '53000', 'no memory for a document',
+	message => qr/out of memory for a document of \d+ bytes/, hint => qr/Try again when fewer pages/);
+fails($node, another(), '53000', 'no memory for its pages', message => qr/memory/, hint => qr/Try again when fewer pages/);
 $node->safe_psql('postgres', q{CREATE TABLE scans (id int PRIMARY KEY, scan bytea); SELECT dsocr_attach('scans', 'scan')});
 $node->safe_psql('postgres', q{INSERT INTO scans SELECT 1, doc || '\x77' FROM documents WHERE name = 'good'});
 $node->poll_query_until('postgres', q{SELECT count(error_code) > 0 FROM dsocr.jobs});

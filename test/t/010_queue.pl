@@ -222,7 +222,7 @@ waits($w, 'a page soon after others');
 is(sql("SELECT recent_pages > 20, recent_since < now() - interval '50 min' FROM dsocr.tally WHERE watch = $w"), 't|t', 'counts with them');
 sql(qq{UPDATE dsocr.tally SET last_at = now() - interval '5 min' WHERE watch = $w; INSERT INTO chosen VALUES (8, 'letter', 'TEXT:g')});
 waits($w, 'a page after minutes without any');
-is(sql("SELECT recent_pages, recent_since > now() - interval '5 min' FROM dsocr.tally WHERE watch = $w"), '1|t', 'begins anew');
+is(sql("SELECT recent_pages, recent_since > now() - interval '5 min', recent_since < last_at FROM dsocr.tally WHERE watch = $w"), '1|t|t', 'begins anew, when that document was begun');
 sql(q{DELETE FROM chosen_scan_ocr WHERE id IN (7, 8)});
 sql(q{DELETE FROM chosen});
 is(sql(q{SELECT count(*), count(result) FROM chosen_scan_ocr}), '5|0', "on_delete 'keep' keeps results; without store_result there is only the text");

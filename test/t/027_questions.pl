@@ -29,7 +29,7 @@ sub toy
 my $node = server('questions');
 bystander($node);
 wait_for_state($node, 'ready');
-store($node, letter => page_file('letter_en.jpg'), fax => page_file('fax_en.tif'));
+store($node, letter => page_file('letter_en.jpg'), list => page_file('pricelist_de.jpg'));
 my $scan = q{(SELECT doc FROM documents WHERE name = 'letter')};
 my $few = q{'{"max_tokens": 30}'};
 
@@ -38,12 +38,13 @@ sub sql { return $node->safe_psql('postgres', $_[0]) }
 # An answer in the form of chat services.
 sub chat
 {
-	my ($text, $more) = @_;
+	my ($text, $more, $name) = (@_, 'letter');
 	return "(SELECT dsocr_chat_completions(jsonb_build_object('messages', jsonb_build_array(jsonb_build_object('role', 'user', 'content',
 		jsonb_build_array(jsonb_build_object('type', 'image_url', 'image_url', jsonb_build_object('url', 'data:image/jpeg;base64,' || encode(doc, 'base64'))),
-		jsonb_build_object('type', 'text', 'text', '$text'))))) || '$more') FROM documents WHERE name = 'letter')";
+		jsonb_build_object('type', 'text', 'text', '$text'))))) || '$more') FROM documents WHERE name = '$name')";
 }
 my $content = q{#>>'{choices,0,message,content}'};
+my $list = $scan =~ s/letter/list/r; # its markdown has a mark before its title
 
 # ---- the mini
 my %cannot = (
@@ -55,8 +56,9 @@ fails($node, "SELECT $_", '0A000', s/\(SELECT.*?\)/scan/r, message => $cannot{$_
 	hint => /ask/ ? qr/DeepSeek-VL2/ : qr/DeepSeek-OCR-2 can/) for sort keys %cannot;
 fails($node, "SELECT dsocr_submit($scan, 'describe')", '0A000', 'a job of that kind');
 like(sql("SELECT dsocr_text($scan)"), qr/Yours faithfully/, 'and it reads');
-is(sql('SELECT ' . chat('Free OCR.', '{"model": "dsocr-mini"}') . "$content = dsocr_text($scan)"), 't', 'also in the form of chat services');
-is(sql('SELECT ' . chat('<|grounding|>Convert the document to markdown.', '{}') . "$content = dsocr_markdown($scan)"), 't', 'and as markdown');
+is(sql('SELECT ' . chat('Free OCR.', '{"model": "dsocr-mini"}', 'list') . "$content = dsocr_text($list)"), 't', 'also in the form of chat services');
+is(sql('SELECT ' . chat('<|grounding|>Convert the document to markdown.', '{}', 'list') . "$content = dsocr_markdown($list)"), 't', 'and as markdown');
+isnt(sql("SELECT dsocr_markdown($list)"), sql("SELECT dsocr_text($list)"), 'which is another text');
 fails($node, 'SELECT ' . chat('Who wrote this?', '{}'), '0A000', 'there, too, it answers nothing', message => qr/cannot answer questions/);
 fails($node, 'SELECT ' . chat('Free OCR.', '{"model": "gpt"}'), '0A000', 'another model', message => qr/has no model "gpt"/, detail => qr/serves "dsocr-mini"/);
 
