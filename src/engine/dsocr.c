@@ -294,12 +294,12 @@ ds_page_begin(const DsEngine *e, const Image *image, int page_no, const DsOption
               int (*tick)(void *), void *tick_arg, DsPage **out, DsError *err)
 {
     double start = ds_now_ms();
-    DsStatus st = ds_can(e, options, err);
-    DsPage *p = st ? NULL : new_page(e, page_no);
+    DsPage *p;
+    DsStatus st;
 
-    if (st)
+    if ((st = ds_can(e, options, err)))
         return st;
-    if (p == NULL)
+    if ((p = new_page(e, page_no)) == NULL)
         return ds_fail(err, DS_BROKEN, "out of memory");
     p->options = *options;
     p->reading.dpi = image->dpi;

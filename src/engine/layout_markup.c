@@ -520,20 +520,7 @@ read_answer(Reader *r)
     return DS_OK;
 }
 
-DsStatus
-layout_from_answer(const Tokenizer *t, const Generated *g, Arena *arena, PageReading *page,
-                   DsError *err)
-{
-    Reader r = {.arena = arena, .page = page, .err = err};
-    DsStatus st;
-
-    page->nelements = 0;
-    if ((st = decode(&r, t, g)) != DS_OK || (st = read_answer(&r)) != DS_OK ||
-        (st = layout_join(page, arena, err)) != DS_OK)
-        return st;
-    set_status(page, g);
-    return layout_confidence(r.probabilities, r.nids, arena, page, err);
-}
+/* --- blocks, or an answer --- */
 
 /* Each block has a head, each paragraph a gap of two characters before it. */
 static int
@@ -549,22 +536,42 @@ most_elements(const Reader *r)
     return n;
 }
 
-DsStatus
-layout_from_markup(const Tokenizer *t, const Generated *g, Arena *arena, PageReading *page,
-                   DsError *err)
+static DsStatus
+read_markup(Reader *r)
+{
+    r->page->elements = arena_array(r->arena, most_elements(r), sizeof *r->page->elements);
+    return r->page->elements ? read_blocks(r) : layout_no_room(r->err);
+}
+
+static DsStatus
+layout_from(DsStatus (*read)(Reader *), const Tokenizer *t, const Generated *g, Arena *arena,
+            PageReading *page, DsError *err)
 {
     Reader r = {.arena = arena, .page = page, .err = err};
     DsStatus st;
 
     page->nelements = 0;
-    if ((st = decode(&r, t, g)) != DS_OK)
+    if ((st = decode(&r, t, g)) != DS_OK || (st = read(&r)) != DS_OK ||
+        (st = layout_join(page, arena, err)) != DS_OK)
         return st;
-    page->elements = arena_array(arena, most_elements(&r), sizeof *page->elements);
-    if (page->elements == NULL)
-        return layout_no_room(err);
-    if ((st = read_blocks(&r)) != DS_OK || (st = layout_join(page, arena, err)) != DS_OK)
-        return st;
-    tidy_markdown((char *)page->markdown);
     set_status(page, g);
     return layout_confidence(r.probabilities, r.nids, arena, page, err);
+}
+
+DsStatus
+layout_from_answer(const Tokenizer *t, const Generated *g, Arena *arena, PageReading *page,
+                   DsError *err)
+{
+    return layout_from(read_answer, t, g, arena, page, err);
+}
+
+DsStatus
+layout_from_markup(const Tokenizer *t, const Generated *g, Arena *arena, PageReading *page,
+                   DsError *err)
+{
+    DsStatus st = layout_from(read_markup, t, g, arena, page, err);
+
+    if (st == DS_OK)
+        tidy_markdown((char *)page->markdown);
+    return st;
 }

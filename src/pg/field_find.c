@@ -353,9 +353,9 @@ static bool
 is_unit(const Folded *f, int from, int n)
 {
     static const char units[] =
-        " rm usd us eur euro gbp chf sfr fr frs francs dm rm rs inr idr sgd s myr hkd hk cny rmb "
-        "jpy yen aud nzd "
-        "cad ca kr sek nok dkk pln zl czk kc huf ft try tl brl mxn mk mark is no nr ";
+        " rm usd us eur euro gbp chf sfr fr frs francs dm rs inr idr sgd s myr hkd hk cny rmb "
+        "jpy yen aud nzd cad ca kr sek nok dkk pln zl czk kc huf ft try tl brl mxn mk mark is no "
+        "nr ";
     char word[16] = " ";
 
     if (n > 10)

@@ -24,12 +24,13 @@ golden_near(const char *stage, const char *part, double got, double want, double
 }
 
 /* values [n] against stages[name]: first 4, last 2, sum and sum of squares, within `share` of the stage's
- * deviation (of its square, for the squares; of the root of n, for the sum), and the digits printed. slope: by which part
+ * deviation (of its square, for the squares; of the root of n, for the sum), and the digits printed; single values within
+ * `each` of it. slope: by which part
  * of itself each value may be off in the same direction, which only the sums show; shift: by which part of the deviation
  * all may be off together, which only the sum shows. */
 static inline bool
-golden_stage(const json_t *stages, const char *name, const float *values, int n, double share,
-             double slope, double shift)
+golden_stage(const json_t *stages, const char *name, const float *values, int n, double each,
+             double share, double slope, double shift)
 {
     const json_t *want = json_object_get(stages, name), *first = json_object_get(want, "first");
     const json_t *last = json_object_get(want, "last");
@@ -45,10 +46,10 @@ golden_stage(const json_t *stages, const char *name, const float *values, int n,
     deviation = sqrt(golden_number(json_object_get(want, "sumsq")) / n);
     for (size_t i = 0; i < json_array_size(first); i++)
         ok &= golden_near(name, "first", values[i], golden_number(json_array_get(first, i)),
-                          share * deviation + 1e-5);
+                          each * deviation + 1e-5);
     for (size_t i = 0; i < json_array_size(last); i++)
         ok &= golden_near(name, "last", values[n - (int)json_array_size(last) + (int)i],
-                          golden_number(json_array_get(last, i)), share * deviation + 1e-5);
+                          golden_number(json_array_get(last, i)), each * deviation + 1e-5);
     ok &= golden_near(name, "sum", sum, golden_number(json_object_get(want, "sum")),
                       (share * sqrt(n) + shift * n) * deviation + slope * all + 1e-3);
     ok &= golden_near(name, "sumsq", squares, golden_number(json_object_get(want, "sumsq")),

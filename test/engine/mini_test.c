@@ -248,15 +248,16 @@ test_stages(Run *r, const char *backend, double share, double slope)
             continue;
         int values = (r->nrows[i] - 1) * 192;
 
-        ok = golden_stage(want, "global_sam", r->traces[i].sam, values, share, slope, 0) &&
-             golden_stage(want, "global_encoder", r->traces[i].encoder, values, share, slope, 0) &&
+        ok = golden_stage(want, "global_sam", r->traces[i].sam, values, share, share, slope, 0) &&
+             golden_stage(want, "global_encoder", r->traces[i].encoder, values, share, share, slope,
+                          0) &&
              golden_stage(want, "image_rows", r->rows + (size_t)i * ROWS * (size_t)f->hidden,
-                          r->nrows[i] * f->hidden, share, slope, 0);
+                          r->nrows[i] * f->hidden, share, share, slope, 0);
         prefill(r, i, 1, logits);
         /* what is added to all logits is nothing to the chances; those at both ends are of ids that no text has and no
          * training moves, and feel 8-bit products most */
         ok &= golden_stage(want, "logits", logits, f->vocab, slope > 0 ? share * 5 / 3 : share,
-                           slope, slope / 2);
+                           share, slope, slope / 2);
         snprintf(what, sizeof what, "%s: stages of view %d within %.0e of their deviation", backend,
                  i, share);
         promise(what, ok);

@@ -24,7 +24,7 @@ stage(const char *backend, const char *name, const float *values, int n)
     char what[128];
 
     snprintf(what, sizeof what, "%s: %s as transformers has it", backend, name);
-    promise(what, golden_stage(golden, name, values, n, SHARE, 0, 0));
+    promise(what, golden_stage(golden, name, values, n, SHARE, SHARE, 0, 0));
 }
 
 static void
